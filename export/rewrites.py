@@ -1,0 +1,102 @@
+"""Rewrites of a network that compute the same numbers with less work; each replaces a submodule, never a forward.
+
+Axes: B batch, C channels, N tokens, h w size of a feature map.
+"""
+
+from typing import Any, cast
+
+import torch
+from diffusers.models.activations import GEGLU
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from diffusers.models.upsampling import Upsample2D
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def lighten(network: nn.Module) -> None:
+    """Apply, in place, every rewrite that suits any network: upsampling convolutions and gated feed-forwards."""
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            twin = _twin(child)
+            if twin is not None:
+                setattr(parent, name, twin)
+
+
+def _twin(module: nn.Module) -> nn.Module | None:
+    if type(module) is Upsample2D and _is_nearest_then_3x3(module):
+        return UpsampleOnce(cast(nn.Conv2d, module.conv))
+    if type(module) is GEGLU:
+        return SplitGeglu(module.proj)
+    return None
+
+
+def _is_nearest_then_3x3(module: Any) -> bool:
+    conv = module.conv
+    plain = module.use_conv and not module.use_conv_transpose and module.interpolate and module.norm is None
+    return bool(plain and isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3) and conv.padding == (1, 1))
+
+
+class UpsampleOnce(nn.Module):
+    """Nearest-neighbour doubling followed by a 3x3 convolution, as one transposed 4x4 convolution of stride 2.
+
+    Of the 9 taps on an output pixel only 4 fall on different input pixels; summing the weights of those that share one
+    beforehand leaves 4 products of 9.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        # A tap a of the 3 reaches output row r from input row floor((r + a - 1) / 2): kernel rows (3 - a) and (2 - a)
+        # of a transposed convolution with padding 1. Which is to say, a full correlation with a 2x2 block of ones.
+        weight = conv.weight.transpose(0, 1).flip(2, 3)  # (C, C', 3, 3)
+        padded = F.pad(weight, (1, 1, 1, 1))
+        summed = padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
+        self.weight = nn.Parameter(summed, requires_grad=False)  # (C, C', 4, 4)
+        self.bias = conv.bias
+
+    def forward(self, hidden: Tensor, output_size: int | None = None) -> Tensor:
+        return F.conv_transpose2d(hidden, self.weight, self.bias, stride=2, padding=1)
+
+
+class SplitGeglu(nn.Module):
+    """GEGLU with one projection for the values and one for the gate, so that nothing is projected and then copied apart."""
+
+    def __init__(self, projection: nn.Linear) -> None:
+        super().__init__()
+        (weight, gate_weight), (bias, gate_bias) = projection.weight.chunk(2), projection.bias.chunk(2)
+        self.weight, self.gate_weight = _frozen(weight), _frozen(gate_weight)  # (width, C) each
+        self.bias, self.gate_bias = _frozen(bias), _frozen(gate_bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        gate = F.gelu(F.linear(hidden, self.gate_weight, self.gate_bias))
+        return F.linear(hidden, self.weight, self.bias) * gate
+
+
+def _frozen(tensor: Tensor) -> nn.Parameter:
+    return nn.Parameter(tensor.detach().clone(), requires_grad=False)
+
+
+def share_halves(unet: Any) -> None:
+    """Compute once, in place, what the uncond and cond halves of the batch have in common.
+
+    They see the same latent and differ in the text only, so they are equal up to the first cross-attention.
+    """
+    unet.conv_in = FirstHalf(unet.conv_in)
+    block = unet.down_blocks[0]
+    block.resnets[0] = FirstHalf(block.resnets[0])
+    attention = getattr(block, "attentions", [None])[0]
+    if isinstance(attention, Transformer2DModel):
+        attention.norm, attention.proj_in = FirstHalf(attention.norm), FirstHalf(attention.proj_in)
+        layer = cast(Any, attention.transformer_blocks[0])
+        layer.norm1, layer.attn1 = FirstHalf(layer.norm1), FirstHalf(layer.attn1)
+
+
+class FirstHalf(nn.Module):
+    """A module applied to the first half of a batch whose halves are equal, and its result written twice."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch: Tensor, *args: Any, **options: Any) -> Tensor:
+        half = self.module(batch[: batch.shape[0] // 2], *args, **options)
+        return torch.cat([half, half])

@@ -1,0 +1,37 @@
+"""Which classes of damage a prompt asks for, by the words that the bundle lists for each class."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+# Where a negation ends: at punctuation and at words that begin a new thought ("no cracks but a stain").
+_CLAUSE = re.compile(r"[,.;:!?()\n]|\b(?:but|with|though|although|yet|only|and\s+(?:a|an|the|some|one))\b", re.IGNORECASE)
+_NEGATION = re.compile(r"\b(?:no|not|without|never|free\s+(?:of|from)|zero|neither)\b", re.IGNORECASE)
+
+
+def asked_classes(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The class names whose words stand in the prompt, in the order of `words`.
+
+    Words match whole and in any case, the longest first ("rust stain" is no "rust" if it is listed for another class).
+    What a clause negates ("no mold", "without cracks or stains", "mold-free") does not count.
+    """
+    owners = {_normal(word): name for name, listed in words.items() for word in listed}
+    if not owners:
+        return ()
+    longest_first = sorted(owners, key=len, reverse=True)
+    pattern = re.compile(rf"\b(?:{'|'.join(map(_spaced, longest_first))})\b(?![\s-]+free\b)", re.IGNORECASE)
+    found = {owners[_normal(match)] for clause in _CLAUSE.split(prompt) for match in pattern.findall(_affirmed(clause))}
+    return tuple(name for name in words if name in found)
+
+
+def _affirmed(clause: str) -> str:
+    """The part of a clause before its first negation."""
+    return _NEGATION.split(clause, maxsplit=1)[0]
+
+
+def _normal(word: str) -> str:
+    return re.sub(r"[\s-]+", " ", word.strip().lower())
+
+
+def _spaced(word: str) -> str:
+    """A pattern for a normal word that lets its parts be joined by spaces or hyphens."""
+    return r"[\s-]+".join(map(re.escape, word.split(" ")))

@@ -1,0 +1,197 @@
+"""A bundle: the folder that export writes and the runtime runs. Everything is verified before it is loaded.
+
+bundle.json (format 1) states the class table, the sizes, each graph's file and tensors, the plans with their tables,
+the sha256 and size of every file, what made it, what it was trained on, and the parity figures measured at export.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.graphs import Graph, Sizes, graphs_of
+from wetgen.runtime.schedule import Plan, Step
+
+FORMAT = 1
+JSON_NAME = "bundle.json"
+TOKENIZER_NAME = "tokenizer.json"
+SHIPPED = Path(__file__).parent / "bundles" / "default"  # the bundle inside the package
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle. `info` is the whole of bundle.json, for what only people and reports read."""
+
+    folder: Path
+    sizes: Sizes
+    classes: ClassTable | None
+    words: Mapping[str, tuple[str, ...]]
+    plans: Mapping[str, Plan]
+    default_plan: str
+    default_guidance: float
+    graph_files: Mapping[str, Path]
+    info: Mapping[str, Any]
+
+    @property
+    def graphs(self) -> dict[str, Graph]:
+        """The declarations of its graphs, by name."""
+        return graphs_of(self.sizes)
+
+    @property
+    def tokenizer_file(self) -> Path:
+        return self.folder / TOKENIZER_NAME
+
+    @property
+    def hash(self) -> str:
+        """sha256 of bundle.json, which holds the hash of every other file."""
+        return file_sha256(self.folder / JSON_NAME)
+
+    def plan(self, name: str | None) -> Plan:
+        """The plan of that name, or the default one for None."""
+        wanted = self.default_plan if name is None else name
+        if wanted not in self.plans:
+            raise WetgenError(
+                f"The bundle has no plan '{wanted}'.",
+                why=f"{self.folder} holds {', '.join(self.plans)}.",
+                fix="choose one of those with --plan, or export the bundle again with this one added.",
+            )
+        return self.plans[wanted]
+
+    @classmethod
+    def open(cls, folder: Path) -> "Bundle":
+        """Read and verify a bundle: its format, its declarations, and the size and hash of every file."""
+        info = _read_json(folder)
+        try:
+            sizes = Sizes(**info["sizes"])
+            bundle = cls(
+                folder=folder,
+                sizes=sizes,
+                classes=None if info["classes"] is None else ClassTable.from_json(info["classes"]),
+                words={name: tuple(words) for name, words in info["words"].items()},
+                plans=_plans(info["plans"]),
+                default_plan=info["default_plan"],
+                default_guidance=float(info["default_guidance"]),
+                graph_files={name: folder / _inside(folder, graph["file"]) for name, graph in info["graphs"].items()},
+                info=info,
+            )
+            listed = dict(info["files"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise WetgenError(
+                f"{folder / JSON_NAME} is not a bundle description.",
+                why=f"{type(error).__name__}: {error}.",
+                fix="export the bundle again with wetgen-export.",
+            ) from error
+        _check_declarations(bundle)
+        _check_files(folder, listed, needed=[TOKENIZER_NAME, *(path.name for path in bundle.graph_files.values())])
+        return bundle
+
+
+def plan_to_json(plan: Plan) -> dict[str, object]:
+    """A plan as stored in bundle.json."""
+    return {"first_row": plan.first_row, "steps": [step._asdict() for step in plan.steps]}
+
+
+def declarations(sizes: Sizes, files: Mapping[str, str], precision: str, target: str) -> dict[str, object]:
+    """The "graphs" entry of bundle.json: file, precision, target and tensors of each graph."""
+    graphs = graphs_of(sizes)
+    return {
+        name: {"file": file, "precision": precision, "target": target, **graphs[name].to_json()}
+        for name, file in files.items()
+    }
+
+
+def sizes_to_json(sizes: Sizes) -> dict[str, int]:
+    return asdict(sizes)
+
+
+def file_sha256(path: Path) -> str:
+    """The hex sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file.read())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()  # Python 3.10 has no file_digest
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
+    path = folder / JSON_NAME
+    if not path.is_file():
+        raise WetgenError(
+            f"{folder} is not a bundle.",
+            why=f"it has no {JSON_NAME}.",
+            fix="give the folder that wetgen-export wrote, or leave out --bundle for the one that ships.",
+        )
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WetgenError(f"{path} cannot be read.", why=f"{error}.", fix="copy or export the bundle again.") from error
+    found = info.get("format") if isinstance(info, dict) else None
+    if found != FORMAT:
+        raise WetgenError(
+            f"{folder} is a bundle of format {found}.",
+            why=f"this wetgen reads format {FORMAT}.",
+            fix="export it again with the installed wetgen-export, or install the wetgen that made it.",
+        )
+    return dict(info)
+
+
+def _plans(data: Mapping[str, Any]) -> dict[str, Plan]:
+    return {
+        name: Plan(name, int(plan["first_row"]), tuple(Step(**step) for step in plan["steps"]))
+        for name, plan in data.items()
+    }
+
+
+def _inside(folder: Path, name: str) -> str:
+    """The name, if it is a plain relative path that stays inside the folder, links resolved."""
+    path = PurePosixPath(name)
+    plain = name and "\\" not in name and not path.is_absolute() and ".." not in path.parts
+    if not plain or not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise WetgenError(
+            f"{folder / JSON_NAME} names '{name}'.",
+            why="a bundle may only name files inside its own folder.",
+            fix="do not use this bundle; export or copy it again from a source you trust.",
+        )
+    return name
+
+
+def _check_declarations(bundle: Bundle) -> None:
+    """The tensors written down must be the ones this runtime feeds; plans must fit their table."""
+    for name, graph in bundle.graphs.items():
+        stated = bundle.info["graphs"].get(name, {})
+        written = {key: stated.get(key) for key in ("inputs", "outputs")}
+        if written != json.loads(json.dumps(graph.to_json())):
+            raise WetgenError(
+                f"Graph '{name}' of {bundle.folder} does not have the tensors its sizes call for.",
+                why="bundle.json was changed, or another version of wetgen wrote it.",
+                fix="export the bundle again with the installed wetgen-export.",
+            )
+    bundle.plan(None)
+
+
+def _check_files(folder: Path, listed: Mapping[str, Any], needed: list[str]) -> None:
+    for name in needed:
+        if name not in listed:
+            raise WetgenError(
+                f"{folder / JSON_NAME} states no hash for {name}.",
+                why="a file without a hash cannot be verified.",
+                fix="export the bundle again with wetgen-export.",
+            )
+    for name, stated in listed.items():
+        _check_file(folder / _inside(folder, name), int(stated["bytes"]), str(stated["sha256"]))
+
+
+def _check_file(path: Path, size: int, sha256: str) -> None:
+    again = "copy the bundle again from its source, or export it again."
+    if not path.is_file():
+        raise WetgenError(f"{path} is missing.", why="bundle.json lists it.", fix=again)
+    found = path.stat().st_size
+    if found != size:
+        raise WetgenError(f"{path} has {found} bytes.", why=f"it was exported with {size}.", fix=again)
+    if file_sha256(path) != sha256:
+        raise WetgenError(f"{path} was changed after export.", why="its sha256 is not the one in bundle.json.", fix=again)

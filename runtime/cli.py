@@ -1,0 +1,145 @@
+"""The `wetgen` command. Imports stand inside the commands, so that `--help` answers at once."""
+
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wetgen.runtime.errors import WetgenError
+
+INTERRUPTED = 130  # what shells expect after Ctrl-C: 128 + SIGINT
+_COMMANDS = "wetgen.commands"  # the entry point group by which upper floors add commands
+
+
+class Cli(click.Group):
+    """A group that prints a WetgenError without a traceback and exits with 1; a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WetgenError as error:
+            raise click.ClickException(str(error)) from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *sorted(_added())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        return own if own is not None else _load(_added().get(cmd_name))
+
+
+def _added() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=_COMMANDS)}
+
+
+def _load(entry: EntryPoint | None) -> click.Command | None:
+    if entry is None:
+        return None
+    try:
+        command = entry.load()
+    except (ImportError, WetgenError) as error:
+        return _stand_in(entry, error)
+    assert isinstance(command, click.Command), f"{entry.value} is no command"
+    return command
+
+
+def _stand_in(entry: EntryPoint, error: Exception) -> click.Command:
+    """A command that only says what to install, in place of one whose packages are missing."""
+    extra = entry.extras[0] if entry.extras else entry.name
+    install = f"pip install 'wetgen[{extra}]'"
+
+    def fail(**_: object) -> None:
+        raise WetgenError(f"`wetgen {entry.name}` cannot run here.", why=f"{error}.", fix=install) from error
+
+    return click.Command(
+        entry.name,
+        callback=fail,
+        short_help=f"(not installed: {install})",
+        help=f"Not installed here.\n\nTo install it: {install}",
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
+
+
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wetgen", prog_name="wetgen")
+def cli() -> None:
+    """Image-mask pairs of wet damage in buildings, generated from prompts."""
+
+
+@cli.command()
+@click.option("--prompts", "prompts_file", metavar="FILE", required=True, help="One prompt a line; - reads standard input.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Dataset folder to write; new or empty.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Exported bundle.  [default: the one that ships]")
+@click.option("--count", type=int, default=1, show_default=True, help="Pairs per prompt.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed makes other pairs.")
+@click.option("--plan", metavar="NAME", help="Sampling plan.  [default: the bundle's]")
+@click.option("--guidance", type=float, help="How strongly the prompt pulls.  [default: the bundle's]")
+@click.option("--negative", default="", help="What the pictures should keep away from.")
+@click.option("--batch", type=click.IntRange(min=1), help="Pairs made at a time.  [default: 4]")
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda", "tensorrt"]), default="cpu", show_default=True, help="What computes."
+)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all usable cores]")
+@click.option("--truncate", is_flag=True, help="Cut prompts that are too long instead of refusing them.")
+@click.option("--resume", is_flag=True, help="Make what an earlier run left undone in --out.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "json_events", is_flag=True, help="Events as JSON lines on standard output.")
+def run(
+    prompts_file: str,
+    out: Path,
+    bundle: Path | None,
+    count: int,
+    seed: int,
+    plan: str | None,
+    guidance: float | None,
+    negative: str,
+    quiet: bool,
+    json_events: bool,
+    **how: Any,
+) -> None:
+    """Generate pairs for a file of prompts into a dataset folder."""
+    from wetgen.runtime import run as runs
+    from wetgen.runtime.generator import check_asked, open_bundle
+    from wetgen.runtime.progress import choose_progress
+    from wetgen.runtime.prompts import read_prompts
+
+    prompts = [prompt.text for prompt in read_prompts(prompts_file)]
+    check_asked(prompts, seed, count, guidance)
+    opened = open_bundle(bundle)
+    settings = runs.settings_of(opened, prompts, seed=seed, plan=plan, guidance=guidance, negative=negative)
+    progress = choose_progress(quiet=quiet, json_events=json_events)
+    try:
+        record = runs.run(opened, prompts, out, settings, progress, count=count, **how)
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted. Every finished pair is in {out}; the same command with --resume makes the rest.", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    if not json_events:
+        click.echo(runs.summary(out, record))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def inspect(folder: Path) -> None:
+    """Say what a bundle or a dataset FOLDER holds, and whether all of it is sound."""
+    from wetgen.runtime.bundle import JSON_NAME, Bundle
+
+    if (folder / JSON_NAME).exists():
+        from wetgen.runtime.describe import describe_bundle
+
+        click.echo(describe_bundle(Bundle.open(folder)))
+        return
+    from wetgen.runtime.census import inspect_dataset
+
+    text, sound = inspect_dataset(folder)
+    click.echo(text)
+    if not sound:
+        raise SystemExit(1)
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what this machine offers, and why what is missing is missing."""
+    from wetgen.runtime.doctor import examine, render
+
+    click.echo(render(examine()))

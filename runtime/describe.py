@@ -1,0 +1,54 @@
+"""A bundle in words, for `wetgen inspect`."""
+
+from collections.abc import Iterator, Mapping
+
+from wetgen.runtime.bundle import Bundle
+
+
+def describe_bundle(bundle: Bundle) -> str:
+    """What a verified bundle makes, how, from what, and how well."""
+    return "\n".join(_lines(bundle))
+
+
+def _lines(bundle: Bundle) -> Iterator[str]:
+    sizes, info = bundle.sizes, bundle.info
+    yield f"bundle    {bundle.folder}"
+    yield f"sha256    {bundle.hash}"
+    yield f"pictures  {sizes.width} x {sizes.height}, latent {sizes.latent_channels} x {sizes.latent_width} x {sizes.latent_height}"
+    yield f"prompts   up to {sizes.tokens} tokens"
+    yield f"classes   {', '.join(bundle.classes.names) if bundle.classes is not None else 'none: pictures without masks'}"
+    yield f"guidance  {bundle.default_guidance:g}"
+    yield "plans"
+    for name, plan in bundle.plans.items():
+        default = ", the default" if name == bundle.default_plan else ""
+        yield f"  {name}: {len(plan.steps)} steps{default}"
+    yield "graphs"
+    for name, graph in info["graphs"].items():
+        size = int(info["files"][graph["file"]]["bytes"]) / 2**20
+        yield f"  {name}: {graph['file']}, {graph['precision']}, for {graph['target']}, {size:.1f} MiB"
+    for key in ("made_by", "trained_on", "parity", "quality"):
+        if info.get(key):
+            yield key.replace("_", " ")
+            yield from (f"  {line}" for line in _entries(info[key]))
+    yield f"all {len(info['files'])} files have the size and sha256 they were exported with"
+
+
+def _entries(value: object) -> Iterator[str]:
+    """Any JSON value as indented lines."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if isinstance(item, Mapping | list):
+                yield f"{key}:"
+                yield from (f"  {line}" for line in _entries(item))
+            else:
+                yield f"{key}: {_scalar(item)}"
+    elif isinstance(value, list):
+        for item in value:
+            entry = list(_entries(item))
+            yield from (("- " if place == 0 else "  ") + line for place, line in enumerate(entry))
+    else:
+        yield _scalar(value)
+
+
+def _scalar(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,155 @@
+"""ONNX Runtime, on the CPU or on an NVIDIA GPU. A provider that cannot run here is an error, never a slower one.
+
+ONNX Runtime itself only warns and runs on the CPU when a provider is absent or fails to load, so the provider is
+checked before a session is opened, for a message that says what to install, and after.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wetgen.runtime.cores import usable_cores
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.graphs import Array, Graph, Tensor
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+WHEELS = ("onnxruntime", "onnxruntime-gpu")
+
+# TF32 would round float32 factors to 10 bits of mantissa without anybody having asked for it. Searching the fastest
+# convolution anew in every process would let the same seed give different bytes.
+_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+
+_ORT_TYPES = {"float32": "tensor(float)", "int32": "tensor(int32)", "uint8": "tensor(uint8)"}
+_QUIET = 3  # errors only: warnings about nodes placed on the CPU or unused initialisers help nobody at run time
+
+
+class OrtEngine:
+    """One graph in one session, at one batch size."""
+
+    def __init__(self, graph: Graph, path: Path, *, device: str, batch: int, threads: int | None = None) -> None:
+        ort = import_onnxruntime()
+        check_provider(ort, device)
+        self.graph, self.batch = graph, batch
+        self._session = _open(ort, path, device, _session_options(ort, batch, threads))
+        _check_opened(self._session, path, PROVIDERS[device])
+        _check_tensors(self._session, graph, path)
+        self._outputs = [tensor.name for tensor in graph.outputs]
+
+    def run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name, as fresh arrays; `feed` must match the graph's declaration at this engine's batch."""
+        self.graph.check(feed, self.batch)
+        return dict(zip(self._outputs, self._session.run(self._outputs, dict(feed)), strict=True))
+
+
+def import_onnxruntime() -> Any:
+    """The onnxruntime module; raises WetgenError telling an absent package from one that does not load."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        installed = installed_wheels()
+        raise WetgenError(
+            "ONNX Runtime is needed to run the graphs.",
+            why=f"{' and '.join(installed)} does not load: {error}." if installed else "it is not installed.",
+            fix="pip install onnxruntime (for a CPU), or onnxruntime-gpu (for an NVIDIA GPU)",
+        ) from error
+    return onnxruntime
+
+
+def installed_wheels() -> list[str]:
+    """Which of ONNX Runtime's packages are installed; they share one module, so more than one is a conflict."""
+    return [wheel for wheel in WHEELS if _is_installed(wheel)]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def check_provider(ort: Any, device: str) -> None:
+    """Raise WetgenError unless this build of ONNX Runtime offers the device's provider."""
+    offered = ort.get_available_providers()
+    if PROVIDERS[device] in offered:
+        return
+    why = f"this build (onnxruntime {ort.__version__}) offers {', '.join(offered)}."
+    fix = "choose --device cpu, or: pip uninstall onnxruntime; pip install onnxruntime-gpu"
+    if len(installed_wheels()) > 1:
+        why = f"{' and '.join(WHEELS)} are both installed, and one overwrote the other's files; {why}"
+        fix = f"pip uninstall {' '.join(WHEELS)}; pip install onnxruntime-gpu"
+    raise WetgenError(f"ONNX Runtime cannot run on {device} here.", why=why, fix=fix)
+
+
+def try_device(device: str) -> None:
+    """Raise WetgenError unless a session opens on the device; for `wetgen doctor`, which has no graph to try."""
+    ort = import_onnxruntime()
+    check_provider(ort, device)
+    _check_opened(_open(ort, IDENTITY, device, _session_options(ort, 1, 1)), Path("a graph of one node"), PROVIDERS[device])
+
+
+def _session_options(ort: Any, batch: int, threads: int | None) -> "onnxruntime.SessionOptions":
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = usable_cores() if threads is None else threads
+    options.log_severity_level = _QUIET
+    # With the batch known, ONNX Runtime plans memory once and folds every shape computation away.
+    for name, size in (("B", batch), ("2B", 2 * batch), ("2*B", 2 * batch)):
+        options.add_free_dimension_override_by_name(name, size)
+    return options
+
+
+def _open(ort: Any, path: Path, device: str, options: Any) -> "onnxruntime.InferenceSession":
+    provider: Any = PROVIDERS[device]
+    if device == "cuda":
+        provider = (provider, _CUDA_OPTIONS)
+        if hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()  # finds the CUDA and cuDNN that pip installed, where the system has none
+    try:
+        return ort.InferenceSession(str(path), options, providers=[provider])
+    except Exception as error:  # onnxruntime's own exceptions share no base class of theirs
+        raise WetgenError(
+            f"ONNX Runtime {ort.__version__} cannot load {path.name} on {device}.",
+            why=f"{str(error).strip()}",
+            fix="update onnxruntime, or export the bundle again for this version.",
+        ) from error
+
+
+def _check_opened(session: Any, path: Path, wanted: str) -> None:
+    """A provider can be in the build and still fail to load; ONNX Runtime then goes on without it."""
+    opened = session.get_providers()[0]
+    if opened != wanted:
+        raise WetgenError(
+            f"ONNX Runtime opened {path.name} on {opened} instead of {wanted}.",
+            why=f"{wanted} is in this build but did not load; its CUDA or cuDNN libraries are missing or do not fit.",
+            fix="run wetgen doctor, install the CUDA and cuDNN that this onnxruntime-gpu asks for, or use --device cpu.",
+        )
+
+
+def _check_tensors(session: Any, graph: Graph, path: Path) -> None:
+    """Raise unless the file takes and gives what its graph declares; names and types are enough to tell a mix-up."""
+    for what, found, declared in (
+        ("takes", session.get_inputs(), graph.inputs),
+        ("gives", session.get_outputs(), graph.outputs),
+    ):
+        has, wants = sorted((tensor.name, tensor.type) for tensor in found), sorted(map(_name_and_type, declared))
+        if has != wants:
+            raise WetgenError(
+                f"{path.name} {what} {_listed(has)}.",
+                why=f"the graph '{graph.name}' {what} {_listed(wants)}.",
+                fix="export the bundle again with the installed wetgen-export.",
+            )
+
+
+def _name_and_type(tensor: Tensor) -> tuple[str, str]:
+    return tensor.name, _ORT_TYPES[np.dtype(tensor.dtype).name]
+
+
+def _listed(tensors: list[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {type}" for name, type in tensors)

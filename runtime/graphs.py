@@ -1,0 +1,125 @@
+"""The contract of every graph, written once: torch wrappers, ONNX export, engines and tests derive from it.
+
+Axes: B pairs, C latent channels, h w latent size, H W image size, T tokens, E text width, Cc conditioning channels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgen.runtime.errors import WetgenError
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A named array of fixed dtype; an axis is a number, "B" (the batch) or "2B" (uncond and cond halves)."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str = "float32"
+
+    def sizes(self, batch: int) -> tuple[int, ...]:
+        """The shape at a given batch."""
+        return tuple({"B": batch, "2B": 2 * batch}[axis] if isinstance(axis, str) else axis for axis in self.shape)
+
+    def check(self, array: Array, batch: int) -> None:
+        """Raise unless the array has exactly this shape and dtype."""
+        if array.shape != self.sizes(batch) or array.dtype != np.dtype(self.dtype):
+            raise WetgenError(
+                f"'{self.name}' has shape {array.shape} and dtype {array.dtype}.",
+                why=f"the graph takes {self.sizes(batch)} and {self.dtype}.",
+                fix="use a bundle and an engine of the same export.",
+            )
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph's inputs and outputs, in the order of its torch wrapper's `forward`."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    def check(self, feed: Mapping[str, Array], batch: int) -> None:
+        """Raise unless `feed` is exactly what the graph takes."""
+        names = [tensor.name for tensor in self.inputs]
+        if sorted(feed) != sorted(names):
+            raise WetgenError(
+                f"Graph '{self.name}' was given {', '.join(sorted(feed))}.",
+                why=f"it takes {', '.join(names)}.",
+                fix="use a bundle and an engine of the same export.",
+            )
+        for tensor in self.inputs:
+            tensor.check(feed[tensor.name], batch)
+
+    def to_json(self) -> dict[str, object]:
+        """The declaration as stored in bundle.json."""
+        return {"inputs": [asdict(t) for t in self.inputs], "outputs": [asdict(t) for t in self.outputs]}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Every size the graphs share. `classes` is 0 for a generator that draws images without masks."""
+
+    height: int
+    width: int
+    latent_channels: int
+    latent_height: int
+    latent_width: int
+    tokens: int
+    text_width: int
+    classes: int
+    conditioning_channels: int  # class layout + known latent + known map, or 0
+
+    @property
+    def latent(self) -> tuple[int, int, int]:
+        """(C, h, w) of one pair."""
+        return (self.latent_channels, self.latent_height, self.latent_width)
+
+
+def text_graph(sizes: Sizes) -> Graph:
+    """Token ids to text embedding."""
+    return Graph(
+        "text",
+        (Tensor("token_ids", ("B", sizes.tokens), "int32"),),
+        (Tensor("embedding", ("B", sizes.tokens, sizes.text_width)),),
+    )
+
+
+def denoise_graph(sizes: Sizes) -> Graph:
+    """One sampling step: guidance, the network and the DDIM update. `step` is the row of the plans' tables."""
+    conditioning = (sizes.conditioning_channels, sizes.latent_height, sizes.latent_width)
+    return Graph(
+        "denoise",
+        (
+            Tensor("latent", ("B", *sizes.latent)),
+            Tensor("embedding", ("2B", sizes.tokens, sizes.text_width)),
+            *([Tensor("conditioning", ("B", *conditioning))] if sizes.conditioning_channels else []),
+            Tensor("step", (1,), "int32"),
+            Tensor("guidance", ("B",)),
+        ),
+        (Tensor("latent_after", ("B", *sizes.latent)),),
+    )
+
+
+def decode_graph(sizes: Sizes) -> Graph:
+    """Latent to bytes: picture, mask of class ids, and the probability of the chosen class in 255ths."""
+    image = Tensor("image", ("B", sizes.height, sizes.width, 3), "uint8")
+    labels = [Tensor(name, ("B", sizes.height, sizes.width), "uint8") for name in ("mask", "confidence")]
+    return Graph("decode", (Tensor("latent", ("B", *sizes.latent)),), (image, *(labels if sizes.classes else [])))
+
+
+def encode_graph(sizes: Sizes) -> Graph:
+    """A photograph and its mask to the latent that the denoiser knows them by."""
+    image = Tensor("image", ("B", sizes.height, sizes.width, 3), "uint8")
+    mask = [Tensor("mask", ("B", sizes.height, sizes.width), "uint8")] if sizes.classes else []
+    return Graph("encode", (image, *mask), (Tensor("latent", ("B", *sizes.latent)),))
+
+
+def graphs_of(sizes: Sizes) -> dict[str, Graph]:
+    """The four graphs of a bundle, by name."""
+    return {graph.name: graph for graph in (text_graph(sizes), denoise_graph(sizes), decode_graph(sizes), encode_graph(sizes))}

@@ -1,0 +1,98 @@
+"""run.json: what a run was asked for, what it ran on, how far it came. `--resume` continues only the same run."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.files import atomic_write, read_bytes
+
+FORMAT = 1
+FILE_NAME = "run.json"
+_PACKAGES = ("wetgen", "numpy", "pillow", "tokenizers", "onnxruntime", "onnxruntime-gpu", "tensorrt")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the pairs of a run, whatever machine makes them."""
+
+    bundle_sha256: str
+    prompts: int
+    prompts_sha256: str
+    seed: int
+    plan: str
+    guidance: float
+    negative: str
+
+
+def prompts_sha256(prompts: Sequence[str]) -> str:
+    """One hash for a list of prompts and their order."""
+    return hashlib.sha256("\n".join(prompts).encode()).hexdigest()
+
+
+def new_record(settings: Settings, **more: object) -> dict[str, Any]:
+    """The run.json of a run that begins."""
+    return {
+        "format": FORMAT,
+        "status": "running",
+        "settings": asdict(settings),
+        **more,
+        "started": now(),
+        "versions": versions(),
+    }
+
+
+def write_record(folder: Path, record: Mapping[str, object]) -> None:
+    """Put run.json into the folder, whole or not at all."""
+    atomic_write(folder / FILE_NAME, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The run.json of a folder."""
+    path = folder / FILE_NAME
+    try:
+        record = json.loads(read_bytes(path))
+        if record["format"] != FORMAT:
+            raise ValueError(f"its format is {record['format']}, and this wetgen reads {FORMAT}")
+        Settings(**record["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise WetgenError(
+            f"{path} does not describe a run.",
+            why=f"{type(error).__name__}: {error}.",
+            fix="choose an empty folder for a new run.",
+        ) from error
+    return dict(record)
+
+
+def check_same(folder: Path, record: Mapping[str, Any], settings: Settings) -> None:
+    """Raise unless the run in the folder was started with these settings."""
+    before, after = record["settings"], asdict(settings)
+    changed = [f"{key} was {before[key]!r} and is {after[key]!r}" for key in after if before[key] != after[key]]
+    if changed:
+        raise WetgenError(
+            f"{folder} holds another run.",
+            why=f"{'; '.join(changed)}.",
+            fix="repeat the first run's settings to resume it, or choose an empty folder with --out.",
+        )
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Python, the platform, and the installed packages that a run depends on."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

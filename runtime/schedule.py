@@ -1,0 +1,101 @@
+"""The noise schedule and the sampling plan, as tables.
+
+Symbols: a = alphas_cumprod[t] (alpha-bar in DDPM, alpha in DDIM), a_prev the same one step later in sampling,
+x the noisy latent, eps the noise in it, x0 the clean latent, v = sqrt(a) eps - sqrt(1 - a) x0.
+
+With eta = 0 a DDIM step (Song et al. 2021, eq. 12) is affine in x and in whatever the network predicts, so a step is
+two numbers: x_prev = keep * x + push * prediction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgen.runtime.errors import WetgenError
+
+Prediction = Literal["v", "eps", "x0"]
+Spacing = Literal["trailing", "leading"]
+Curve = Literal["linear", "scaled_linear"]
+
+
+def alphas_cumprod(
+    curve: Curve = "scaled_linear",
+    count: int = 1000,
+    beta_start: float = 0.00085,
+    beta_end: float = 0.012,
+    zero_terminal_snr: bool = True,
+) -> NDArray[np.float64]:
+    """The (count,) float64 table of alpha-bar; "scaled_linear" is linear in sqrt(beta), as in Stable Diffusion."""
+    if curve == "linear":
+        betas = np.linspace(beta_start, beta_end, count)
+    else:
+        betas = np.linspace(beta_start**0.5, beta_end**0.5, count) ** 2
+    table = np.cumprod(1.0 - betas)
+    return _to_zero_terminal_snr(table) if zero_terminal_snr else table
+
+
+def _to_zero_terminal_snr(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shift and stretch sqrt(alpha-bar) so that the last step is pure noise (Lin et al. 2024, algorithm 1)."""
+    root = np.sqrt(table)
+    return ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+
+
+def timesteps(count: int, steps: int, spacing: Spacing = "trailing", offset: int = 0) -> list[int]:
+    """`steps` of `count` training timesteps, noisiest first; "trailing" starts at the noisiest one there is."""
+    if not 1 <= steps <= count:
+        raise WetgenError(
+            f"A plan of {steps} steps is not possible.", why=f"the schedule has {count} timesteps.", fix=f"use 1 to {count}."
+        )
+    if spacing == "trailing":
+        return [int(t) - 1 for t in np.round(np.arange(count, 0, -count / steps))]
+    return [int(t) + offset for t in range((steps - 1) * (count // steps), -1, -(count // steps))]
+
+
+class Step(NamedTuple):
+    """One call of the denoiser: x_prev = keep * x + push * prediction."""
+
+    timestep: int
+    keep: float
+    push: float
+    kind: str = "guided"  # both halves of classifier-free guidance; the only kind there is so far
+
+
+def ddim_steps(
+    table: NDArray[np.float64], chosen: Sequence[int], prediction: Prediction = "v", final: float = 1.0
+) -> tuple[Step, ...]:
+    """The coefficients of every step of a plan; `final` is alpha-bar after the last one (1: a clean latent)."""
+    after = [float(table[t]) for t in chosen[1:]] + [final]
+    return tuple(_step(t, float(table[t]), a_prev, prediction) for t, a_prev in zip(chosen, after, strict=True))
+
+
+def _step(timestep: int, a: float, a_prev: float, prediction: Prediction) -> Step:
+    signal, noise = a**0.5, (1 - a) ** 0.5
+    signal_prev, noise_prev = a_prev**0.5, (1 - a_prev) ** 0.5
+    if prediction == "v":
+        return Step(timestep, signal_prev * signal + noise_prev * noise, noise_prev * signal - signal_prev * noise)
+    if prediction == "x0":
+        return Step(timestep, noise_prev / noise, signal_prev - noise_prev * signal / noise)
+    if signal == 0:
+        raise WetgenError(
+            f"eps-prediction cannot take a step from timestep {timestep}.",
+            why="its latent is pure noise there, and x0 = (x - sqrt(1 - a) eps) / sqrt(a) divides by zero.",
+            fix="use v- or x0-prediction, or train with zero_terminal_snr = false.",
+        )
+    return Step(timestep, signal_prev / signal, noise_prev - signal_prev * noise / signal)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A named, static list of sampling steps; `first_row` is where its steps begin in the denoise graph's tables."""
+
+    name: str
+    first_row: int
+    steps: tuple[Step, ...]
+
+    @property
+    def rows(self) -> range:
+        """The value of the graph's `step` input, step by step."""
+        return range(self.first_row, self.first_row + len(self.steps))

@@ -1,0 +1,96 @@
+"""The census of a dataset folder counts right and shows every fault."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wetgen.runtime.census import inspect_dataset, render, take_census
+from wetgen.runtime.classes import DEFAULT, ClassTable
+from wetgen.runtime.dataset import DatasetWriter
+from wetgen.runtime.errors import WetgenError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two pairs of 20 wide and 10 high and one of 40 x 10; 0, 2 and 400 damaged pixels."""
+    made = tmp_path / "made"
+    writer = DatasetWriter(made, DEFAULT)
+    for name, width, damaged in (("none", 20, 0), ("little", 20, 2), ("all", 40, 400)):
+        mask = np.zeros((10, width), np.uint8)
+        mask.flat[:damaged] = 2
+        row = {"text": f"a stain, {name}", "license": "CC0", "scene": "one" if name == "all" else "two"}
+        writer.add(name, np.zeros((10, width, 3), np.uint8), mask, dict(row))
+    return made
+
+
+def test_the_census_counts_pairs_classes_and_damage(folder: Path) -> None:
+    census = take_census(folder)
+    assert census.pairs == 3 and census.report.ok
+    assert census.sizes == {(20, 10): 2, (40, 10): 1}
+    assert census.images[[0, 2]].tolist() == [2, 2]
+    assert census.pixels[[0, 2]].tolist() == [398, 402]
+    assert census.damage == [0.0, 0.01, 1.0]
+
+
+def test_the_text_tells_sizes_classes_damage_captions_and_origins(folder: Path) -> None:
+    text, ok = inspect_dataset(folder)
+    assert ok
+    for line in (
+        f"{folder}: 3 rows, 3 sound pairs",
+        "sizes (min / median / max): width 20 / 20 / 40, height 10 / 10 / 10",
+        "  most common: 20 x 10 (2), 40 x 10 (1)",
+        "    2  stain                 2   50.250 %",
+        "    1  crack                 0    0.000 %",
+        "  none               1  ########################################",
+        "  up to 1 %          1  ########################################",
+        "  up to 3 %          0",
+        "  up to 100 %        1  ########################################",
+        "captions: 3 distinct, words in one (min / median / max) 3 / 3 / 3, 5 distinct words",
+        "  most common: a (3), stain (3), none (1), little (1), all (1)",
+        "scenes: 2",
+        "        3  CC0",
+        "no faults",
+    ):
+        assert line in text.split("\n")
+
+
+def test_every_fault_is_shown_and_sound_pairs_still_count(folder: Path) -> None:
+    (folder / "masks/none.png").write_bytes(b"")
+    (folder / "images/all.png").unlink()
+    text, ok = inspect_dataset(folder)
+    assert not ok
+    assert "3 rows, 1 sound pair\n" in text and "\n2 faults:\n" in text
+    assert "line 1: masks/none.png is not a PNG file." in text
+    assert "line 3: the file images/all.png is missing." in text
+
+
+def test_a_folder_with_nothing_sound_is_described(folder: Path) -> None:
+    (folder / "metadata.jsonl").write_bytes(b"{}\n")
+    (folder / "classes.json").unlink()
+    text, ok = inspect_dataset(folder)
+    assert not ok
+    assert "0 rows, 0 sound pairs" in text and "4 faults:" in text
+
+
+def test_pairs_are_counted_without_a_class_table(folder: Path) -> None:
+    (folder / "classes.json").unlink()
+    census = take_census(folder)
+    assert census.pairs == 3 and census.classes is None
+    assert "1 fault:" in render(census)
+
+
+def test_several_folders_are_described_and_must_agree(folder: Path) -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    DatasetWriter(folder.parent / "same", DEFAULT).add("x", pixels, pixels[..., 0], {"text": "x"})
+    text, ok = inspect_dataset(folder.parent)
+    assert ok and f"{folder.parent}: 2 datasets, 4 sound pairs, 0 faults" in text
+    other = ClassTable(("background", "damp"))
+    DatasetWriter(folder.parent / "other", other).add("x", pixels, pixels[..., 0], {"text": "x"})
+    text, ok = inspect_dataset(folder.parent)
+    assert not ok and "different class tables" in text
+
+
+def test_a_folder_without_a_dataset_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(WetgenError, match="no dataset folder"):
+        inspect_dataset(tmp_path)

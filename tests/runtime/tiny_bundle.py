@@ -1,0 +1,208 @@
+"""A bundle with small random networks that honour the graphs' contracts, written without torch in a few milliseconds.
+
+The networks depend on everything they are given (each half of the embedding, the step's row, the conditioning), so a
+mix-up changes the pictures.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from wetgen.runtime.bundle import FORMAT, TOKENIZER_NAME, declarations, file_sha256, plan_to_json, sizes_to_json
+from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.graphs import Graph, Sizes, Tensor, graphs_of
+from wetgen.runtime.schedule import Plan, alphas_cumprod, ddim_steps, timesteps
+
+CLASSES = ClassTable(("background", "crack", "stain", "mold"))
+WORDS = {"crack": ["crack", "cracks"], "stain": ["stain", "water stain"], "mold": ["mold", "mould"]}
+SIZES = Sizes(32, 32, 4, 8, 8, 12, 16, len(CLASSES), 8)
+NO_MASK_SIZES = Sizes(32, 32, 4, 8, 8, 12, 16, 0, 0)
+WIDTH = 16  # channels inside the denoiser
+CAPTIONS = ("a crack in a wet wall", "a brown water stain on the ceiling", "black mold in a bathroom corner")
+
+_TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "uint8": TensorProto.UINT8}
+
+
+def write_bundle(folder: Path, sizes: Sizes = SIZES, *, seed: int = 0) -> Path:
+    """Write a bundle into `folder` and return it; `sizes` must have 8 x 8 latents of 32 x 32 pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(folder / TOKENIZER_NAME, sizes.tokens)
+    plans = tiny_plans()
+    rng = np.random.default_rng(seed)
+    builders = {"text": _text, "denoise": _denoise, "decode": _decode, "encode": _encode}
+    files = {}
+    for name, graph in graphs_of(sizes).items():
+        files[name] = f"{name}.onnx"
+        onnx.save(builders[name](graph, sizes, plans, rng), folder / files[name])
+    info = {
+        "format": FORMAT,
+        "sizes": sizes_to_json(sizes),
+        "classes": CLASSES.to_json() if sizes.classes else None,
+        "words": WORDS if sizes.classes else {},
+        "plans": {plan.name: plan_to_json(plan) for plan in plans},
+        "default_plan": plans[0].name,
+        "default_guidance": 3.0,
+        "graphs": declarations(sizes, files, "float32", "cpu"),
+        "made_by": {"wetgen": "0.1.0"},
+        "trained_on": [{"name": "random numbers", "license": "CC0-1.0"}],
+        "parity": {},
+        "quality": {},
+    }
+    write_info(folder, info, [TOKENIZER_NAME, *files.values()])
+    return folder
+
+
+def write_info(folder: Path, info: dict[str, object], names: Sequence[str]) -> None:
+    """Write bundle.json with the true size and hash of the named files."""
+    info["files"] = {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": file_sha256(folder / name)} for name in names
+    }
+    (folder / "bundle.json").write_text(json.dumps(info, indent=1), encoding="utf-8")
+
+
+def tiny_plans() -> list[Plan]:
+    """Two plans of different length, one behind the other in the tables."""
+    table = alphas_cumprod()
+    plans, first_row = [], 0
+    for name, steps in (("four", 4), ("two", 2)):
+        plans.append(Plan(name, first_row, ddim_steps(table, timesteps(1000, steps))))
+        first_row += steps
+    return plans
+
+
+def write_tokenizer(path: Path, length: int) -> None:
+    """Byte-level BPE as training writes it: begin and end tokens, padding with the end token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<bos>", "<eos>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CAPTIONS * 3, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <eos>", special_tokens=[(token, tokenizer.token_to_id(token)) for token in special]
+    )
+    tokenizer.enable_padding(pad_id=tokenizer.token_to_id("<eos>"), pad_token="<eos>", length=length)
+    tokenizer.save(str(path))
+
+
+@dataclass
+class _Network:
+    """Nodes and weights as they are put together; every method returns the name of its output."""
+
+    rng: np.random.Generator
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    weights: list[onnx.TensorProto] = field(default_factory=list)
+
+    def op(self, kind: str, *inputs: str, to: str | None = None, **attributes: object) -> str:
+        output = to or f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def constant(self, value: np.ndarray) -> str:
+        self.weights.append(numpy_helper.from_array(value, f"w{len(self.weights)}"))
+        return self.weights[-1].name
+
+    def random(self, *shape: int, scale: float = 1.0) -> str:
+        return self.constant((scale * self.rng.standard_normal(shape)).astype(np.float32))
+
+    def ints(self, *values: int) -> str:
+        return self.constant(np.array(values, np.int64))
+
+    def model(self, graph: Graph) -> onnx.ModelProto:
+        proto = helper.make_graph(
+            self.nodes, graph.name, list(map(_value, graph.inputs)), list(map(_value, graph.outputs)), self.weights
+        )
+        model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def _value(tensor: Tensor) -> onnx.ValueInfoProto:
+    """A declaration as the exporter writes it; torch calls a doubled batch "2*B"."""
+    shape = ["2*B" if axis == "2B" else axis for axis in tensor.shape]
+    return helper.make_tensor_value_info(tensor.name, _TYPES[tensor.dtype], shape)
+
+
+def _text(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.Generator) -> onnx.ModelProto:
+    net = _Network(rng)
+    tokens = net.op("Gather", net.random(400, sizes.text_width), "token_ids")
+    places = net.random(1, sizes.tokens, 1, scale=0.5)
+    net.op("Mul", tokens, places, to="embedding")
+    return net.model(graph)
+
+
+def _denoise(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.Generator) -> onnx.ModelProto:
+    """uncond + guidance * (cond - uncond), then keep * x + push * v, the tables indexed by `step`."""
+    net = _Network(rng)
+    steps = [step for plan in plans for step in plan.steps]
+    channels = sizes.latent_channels + sizes.conditioning_channels
+    given = ["latent"]
+    if sizes.conditioning_channels:
+        given = [net.op("Concat", "latent", "conditioning", axis=1)]
+    doubled = net.op("Concat", *given, *given, axis=0)
+    hidden = net.op("Conv", doubled, net.random(WIDTH, channels, 3, 3, scale=0.2), pads=[1, 1, 1, 1])
+    text = net.op("ReduceMean", "embedding", net.ints(1), keepdims=0)
+    text = net.op("MatMul", text, net.random(sizes.text_width, WIDTH, scale=2.0))
+    time = net.op("Gather", net.random(len(steps), WIDTH), "step")
+    for addend in (text, time):
+        hidden = net.op("Add", hidden, net.op("Unsqueeze", addend, net.ints(2, 3)))
+    both = net.op("Conv", net.op("Tanh", hidden), net.random(sizes.latent_channels, WIDTH, 1, 1, scale=0.3))
+    halves = net.op("Reshape", both, net.ints(2, -1, *sizes.latent))
+    uncond, cond = (net.op("Gather", halves, net.constant(np.array(half)), axis=0) for half in (0, 1))
+    scale = net.op("Reshape", "guidance", net.ints(-1, 1, 1, 1))
+    prediction = net.op("Add", uncond, net.op("Mul", scale, net.op("Sub", cond, uncond)))
+    keep, push = (
+        net.op("Gather", net.constant(np.array([getattr(step, name) for step in steps], np.float32)), "step")
+        for name in ("keep", "push")
+    )
+    net.op("Add", net.op("Mul", keep, "latent"), net.op("Mul", push, prediction), to="latent_after")
+    return net.model(graph)
+
+
+def _decode(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.Generator) -> onnx.ModelProto:
+    net = _Network(rng)
+    factor = sizes.height // sizes.latent_height
+    width = 3 + sizes.classes
+    grown = net.op(
+        "ConvTranspose", "latent", net.random(sizes.latent_channels, width, factor, factor), strides=[factor, factor]
+    )
+    grown = net.op("Transpose", grown, perm=[0, 2, 3, 1])
+    image = net.op("Slice", grown, net.ints(0), net.ints(3), net.ints(3))
+    levels = net.op("Mul", net.op("Sigmoid", image), net.constant(np.float32(255)))
+    _cast(net, levels, "image")
+    if sizes.classes:
+        logits = net.op("Slice", grown, net.ints(3), net.ints(width), net.ints(3))
+        best = net.op("ArgMax", logits, axis=3, keepdims=0)
+        net.nodes.append(helper.make_node("Cast", [best], ["mask"], to=TensorProto.UINT8))
+        sure = net.op("ReduceMax", net.op("Softmax", logits, axis=3), net.ints(3), keepdims=0)
+        _cast(net, net.op("Mul", sure, net.constant(np.float32(255))), "confidence")
+    return net.model(graph)
+
+
+def _cast(net: _Network, levels: str, to: str) -> None:
+    net.nodes.append(helper.make_node("Cast", [net.op("Round", levels)], [to], to=TensorProto.UINT8))
+
+
+def _encode(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.Generator) -> onnx.ModelProto:
+    net = _Network(rng)
+    factor = sizes.height // sizes.latent_height
+    net.nodes.append(helper.make_node("Cast", ["image"], ["image_float"], to=TensorProto.FLOAT))
+    planes = net.op("Transpose", "image_float", perm=[0, 3, 1, 2])
+    if sizes.classes:
+        net.nodes.append(helper.make_node("Cast", ["mask"], ["mask_float"], to=TensorProto.FLOAT))
+        planes = net.op("Concat", planes, net.op("Unsqueeze", "mask_float", net.ints(1)), axis=1)
+    channels = 4 if sizes.classes else 3
+    kernel = net.random(sizes.latent_channels, channels, factor, factor, scale=0.001)
+    net.op("Conv", planes, kernel, strides=[factor, factor], to="latent")
+    return net.model(graph)

@@ -1,0 +1,232 @@
+"""A checkpoint: a diffusers folder in safetensors, plus the class table and what wetgen must know. Never pickle.
+
+Layout: model_index.json, vae/, text_encoder/, tokenizer/, unet/, scheduler/, classes.json, wetgen.json. A folder
+without wetgen.json is read as a plain Stable-Diffusion-shaped one: pictures only, no masks.
+"""
+
+import gc
+import hashlib
+import json
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from transformers import CLIPTextModel
+
+from wetgen.runtime.classes import FILE_NAME as CLASSES_NAME
+from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.graphs import Sizes
+from wetgen.training.diffusion import NoiseSchedule
+from wetgen.training.vae import JointVAE, LinearSkip
+
+INFO_NAME = "wetgen.json"
+SKIP_NAME = "linear_skip.safetensors"
+PARTS = ("vae", "text_encoder", "unet")
+
+
+class Checkpoint:
+    """The networks of a folder, each loaded when first asked for, in float32 and evaluation mode."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def load(cls, folder: Path) -> "Checkpoint":
+        """Open a folder; raises WetgenError when parts are missing."""
+        missing = [p for p in ("model_index.json", *PARTS, "tokenizer", "scheduler") if not (folder / p).exists()]
+        if missing:
+            raise WetgenError(
+                f"{folder} is not a checkpoint.",
+                why=f"it lacks {', '.join(missing)}.",
+                fix="give the checkpoint/ folder of a wetgen-train run, or a diffusers folder.",
+            )
+        return cls(folder)
+
+    def release(self, part: str) -> None:
+        """Forget a loaded network, to bound memory; asking for it again loads it again."""
+        self.__dict__.pop(part, None)
+        gc.collect()
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """wetgen.json: config, trained_on, words, prompts, guidance; empty for a plain diffusers folder."""
+        path = self.folder / INFO_NAME
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    @cached_property
+    def classes(self) -> ClassTable | None:
+        """The class table, or None for a generator without masks."""
+        return ClassTable.load(self.folder / CLASSES_NAME) if self.info else None
+
+    @cached_property
+    def vae(self) -> JointVAE:
+        return load_vae(self.folder / "vae", len(self.classes) if self.classes else 0)
+
+    @cached_property
+    def text_encoder(self) -> CLIPTextModel:
+        encoder: CLIPTextModel = CLIPTextModel.from_pretrained(self.folder / "text_encoder", dtype=torch.float32)
+        return encoder.eval().requires_grad_(False)
+
+    @cached_property
+    def unet(self) -> UNet2DConditionModel:
+        unet: UNet2DConditionModel = UNet2DConditionModel.from_pretrained(self.folder / "unet")
+        return unet.eval().requires_grad_(False)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        path = self.folder / "tokenizer" / "tokenizer.json"
+        if path.is_file():
+            return Tokenizer.from_file(str(path))
+        return _slow_clip_tokenizer(self.folder / "tokenizer")
+
+    @cached_property
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule, read from scheduler_config.json as diffusers' DDIMScheduler understands it."""
+        return schedule_from(DDIMScheduler.from_pretrained(self.folder / "scheduler").config)
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """Every size the graphs share, from the configs alone: no weights are loaded."""
+        vae, unet, text = (json.loads((self.folder / p / "config.json").read_text(encoding="utf-8")) for p in PARTS_OF_SIZES)
+        classes = len(self.classes) if self.classes else 0
+        unshuffle = round((vae["in_channels"] / (3 + classes)) ** 0.5)
+        stride = unshuffle * 2 ** (len(vae["block_out_channels"]) - 1)
+        text = text.get("text_config", text)
+        latent, size = vae["latent_channels"], unet["sample_size"]
+        return Sizes(
+            height=size * stride,
+            width=size * stride,
+            latent_channels=latent,
+            latent_height=size,
+            latent_width=size,
+            tokens=text["max_position_embeddings"],
+            text_width=text["hidden_size"],
+            classes=classes,
+            conditioning_channels=unet["in_channels"] - latent,
+        )
+
+
+PARTS_OF_SIZES = ("vae", "unet", "text_encoder")
+
+_PREDICTIONS = {"v_prediction": "v", "epsilon": "eps", "sample": "x0"}
+
+
+def schedule_from(config: Any) -> NoiseSchedule:
+    """diffusers' scheduler settings as a NoiseSchedule; raises WetgenError for one it cannot express."""
+    curve, spacing = config["beta_schedule"], config["timestep_spacing"]
+    if curve not in ("linear", "scaled_linear") or spacing not in ("trailing", "leading") or config["trained_betas"]:
+        raise WetgenError(
+            f"The checkpoint's noise schedule ({curve}, {spacing}) is not supported.",
+            why="wetgen knows the linear and scaled_linear curves with trailing or leading timesteps.",
+            fix="save the scheduler with one of those, if the networks were trained with it.",
+        )
+    return NoiseSchedule(
+        curve=curve,
+        count=config["num_train_timesteps"],
+        beta_start=config["beta_start"],
+        beta_end=config["beta_end"],
+        zero_terminal_snr=config["rescale_betas_zero_snr"],
+        prediction=_PREDICTIONS[config["prediction_type"]],
+        spacing=spacing,
+        offset=config["steps_offset"],
+        ends_clean=config["set_alpha_to_one"],
+    )
+
+
+def scheduler_of(schedule: NoiseSchedule) -> DDIMScheduler:
+    """The same schedule as diffusers' DDIMScheduler."""
+    return DDIMScheduler(
+        num_train_timesteps=schedule.count,
+        beta_start=schedule.beta_start,
+        beta_end=schedule.beta_end,
+        beta_schedule=schedule.curve,
+        clip_sample=False,
+        set_alpha_to_one=schedule.ends_clean,
+        steps_offset=schedule.offset,
+        prediction_type={ours: theirs for theirs, ours in _PREDICTIONS.items()}[schedule.prediction],
+        timestep_spacing=schedule.spacing,
+        rescale_betas_zero_snr=schedule.zero_terminal_snr,
+    )
+
+
+def _slow_clip_tokenizer(folder: Path) -> Tokenizer:
+    """A tokenizer kept as vocab.json and merges.txt, as Stable Diffusion folders have it."""
+    from transformers import CLIPTokenizerFast
+
+    fast = CLIPTokenizerFast.from_pretrained(folder)
+    tokenizer = fast.backend_tokenizer
+    length = fast.model_max_length
+    tokenizer.enable_padding(pad_id=fast.pad_token_id, pad_token=fast.pad_token, length=length)
+    tokenizer.enable_truncation(length)
+    return tokenizer
+
+
+def save(
+    folder: Path,
+    *,
+    vae: JointVAE,
+    text_encoder: CLIPTextModel,
+    tokenizer: Tokenizer,
+    unet: UNet2DConditionModel,
+    schedule: NoiseSchedule,
+    classes: ClassTable,
+    info: dict[str, Any],
+) -> None:
+    """Write a whole checkpoint beside `folder` and put it in its place: a reader never sees half of one."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    save_vae(part / "vae", vae)
+    text_encoder.save_pretrained(part / "text_encoder")
+    unet.save_pretrained(part / "unet")
+    scheduler_of(schedule).save_pretrained(part / "scheduler")
+    (part / "tokenizer").mkdir()
+    tokenizer.save(str(part / "tokenizer" / "tokenizer.json"))
+    (part / CLASSES_NAME).write_text(json.dumps(classes.to_json(), indent=1) + "\n", encoding="utf-8")
+    (part / INFO_NAME).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+    (part / "model_index.json").write_text(json.dumps(_model_index(), indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def load_vae(folder: Path, classes: int) -> JointVAE:
+    """A vae/ part, frozen."""
+    vae = JointVAE(AutoencoderKL.from_pretrained(folder), classes)
+    if (folder / SKIP_NAME).is_file():
+        vae.skip = LinearSkip(3 + classes, vae.net.config.latent_channels, vae.stride)
+        vae.skip.load_state_dict(load_file(folder / SKIP_NAME))
+    return vae.eval().requires_grad_(False)
+
+
+def vae_digest(folder: Path) -> str:
+    """sha256 over every file of a vae/ part: what cached latents depend on."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def save_vae(folder: Path, vae: JointVAE) -> None:
+    """The vae/ part: diffusers' AutoencoderKL and, beside it, the linear skip."""
+    vae.net.save_pretrained(folder)
+    if vae.skip is not None:
+        save_file({name: value.contiguous() for name, value in vae.skip.state_dict().items()}, folder / SKIP_NAME)
+
+
+def _model_index() -> dict[str, Any]:
+    return {
+        "_class_name": "StableDiffusionPipeline",
+        "vae": ["diffusers", "AutoencoderKL"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "safety_checker": [None, None],
+        "feature_extractor": [None, None],
+    }

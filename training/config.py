@@ -1,0 +1,216 @@
+"""What a training run is told: one TOML file, every key checked, the resolved copy saved with the run."""
+
+import dataclasses
+import difflib
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.schedule import Curve, Prediction
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a stage trains: steps, or minutes of training (what was trained before a resume counts)."""
+
+    steps: int = 0
+    minutes: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.steps > 0) == (self.minutes > 0):
+            raise WetgenError(
+                "A stage has no clear budget.",
+                why=f"steps = {self.steps} and minutes = {self.minutes}; exactly one of them must be above 0.",
+                fix="set steps = ... or minutes = ... in [vae.budget] and [denoiser.budget].",
+            )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How photographs become training views."""
+
+    size: int = 128
+    """Pixels a side of a view."""
+    views: int = 8
+    """Augmented views of each photograph whose latents are cached for the denoiser."""
+    smallest_crop: float = 0.6
+    """Side of the smallest crop, as a share of the photograph's shorter side."""
+    validation: float = 0.08
+    """Share of scenes kept for validation; a scene is never split."""
+    balance: float = 0.5
+    """0 samples every pair alike, 1 gives every class the same share."""
+    only: tuple[str, ...] = ()
+    """Dataset folders to take, by name, when --data holds several; empty takes all."""
+
+
+@dataclass(frozen=True)
+class VaeConfig:
+    """The joint VAE: network, losses, optimisation."""
+
+    budget: Budget
+    widths: tuple[int, ...] = (64, 96, 128)
+    layers: int = 1
+    latent_channels: int = 12
+    unshuffle: int = 2
+    """Pixel-unshuffle factor in front of the network: halves its cost at equal stride."""
+    skip: bool = True
+    """Run the linear skip around the network; a pretrained network goes without it."""
+    whitening: float = 0.6
+    """1 gives every principal component unit variance, 0 leaves them as they are."""
+    batch: int = 16
+    learning_rate: float = 3e-4
+    mask_weight: float = 0.3
+    kl_weight: float = 1e-4
+    least_posterior_std: float = 0.12
+    """The decoder always sees latents with at least this much noise (in units of the latents' spread)."""
+    adversarial_weight: float = 0.03
+    adversarial_start: float = 0.4
+    """Share of the budget after which the discriminator joins."""
+    discriminator_width: int = 48
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The text encoder, trained with the denoiser."""
+
+    tokens: int = 32
+    vocabulary: int = 1024
+    width: int = 192
+    layers: int = 3
+    heads: int = 4
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The noise schedule; zero terminal SNR needs v- or x0-prediction."""
+
+    curve: Curve = "scaled_linear"
+    timesteps: int = 1000
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    zero_terminal_snr: bool = True
+    prediction: Prediction = "v"
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """The denoiser: network, conditioning dropout, optimisation."""
+
+    budget: Budget
+    widths: tuple[int, ...] = (64, 128, 192)
+    layers: int = 1
+    head_width: int = 32
+    batch: int = 16
+    learning_rate: float = 4e-4
+    min_snr_gamma: float = 5.0
+    drop_text: float = 0.1
+    """Share of samples trained without their caption: what guidance is guided away from."""
+    give_layout: float = 0.2
+    give_known: float = 0.2
+    """Shares of samples that see their class layout and a part of their latent; the rest train free."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole run."""
+
+    vae: VaeConfig
+    denoiser: DenoiserConfig
+    data: DataConfig = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    seed: int = 0
+    mixed_precision: str = "bf16"
+    """"bf16" autocasts the networks, "no" trains in float32."""
+    ema: float = 0.999
+    """Decay of the weights' moving average, which is what the checkpoint holds."""
+    gradient_clip: float = 1.0
+    warmup: int = 200
+    """Steps over which the learning rate rises."""
+    state_minutes: float = 5.0
+    """Minutes between saved states: the most that a kill can cost."""
+    sheet_minutes: float = 15.0
+    """Minutes between sample sheets."""
+    guidance: float = 3.0
+    """The guidance scale that sheets are drawn with and that bundles take as their default."""
+    init: str = ""
+    """A diffusers folder to start from: shared weights load, added channels start at zero."""
+
+    def __post_init__(self) -> None:
+        stride = self.vae.unshuffle * 2 ** (len(self.vae.widths) - 1)
+        deepest = stride * 2 ** (len(self.denoiser.widths) - 1)
+        if self.data.size % deepest:
+            raise WetgenError(
+                f"Views of {self.data.size} pixels do not fit these networks.",
+                why=f"VAE and denoiser together halve the size down by {deepest}.",
+                fix=f"choose data.size as a multiple of {deepest}.",
+            )
+        if self.schedule.prediction == "eps" and self.schedule.zero_terminal_snr:
+            raise WetgenError(
+                "eps-prediction cannot be trained with zero terminal SNR.",
+                why="at the last timestep the noise is the input itself and x0 cannot be told from it.",
+                fix='set schedule.zero_terminal_snr = false, or prediction = "v".',
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The resolved configuration as plain data."""
+        return dict(json.loads(json.dumps(dataclasses.asdict(self))))
+
+
+def load(path: Path) -> TrainConfig:
+    """Read a TOML config; a bare name such as `tiny` means the one that comes with wetgen."""
+    shipped = CONFIGS / f"{path}.toml"
+    if not path.is_file() and shipped.is_file():
+        path = shipped
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        names = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
+        raise WetgenError(f"There is no config {path}.", why="no such file.", fix=f"give a file, or one of {names}.") from error
+    except (OSError, ValueError) as error:
+        raise WetgenError(f"{path} cannot be read.", why=f"{error}.", fix="write it as UTF-8 TOML.") from error
+    return from_data(data, str(path))
+
+
+def from_data(data: dict[str, Any], source: str) -> TrainConfig:
+    """A config from plain data, as saved in a checkpoint."""
+    config: TrainConfig = _build(TrainConfig, data, source, "")
+    return config
+
+
+def _build(kind: Any, data: dict[str, Any], source: str, prefix: str) -> Any:
+    known = {f.name: f.type for f in dataclasses.fields(kind)}
+    for key in sorted(data.keys() - set(known)):
+        near = difflib.get_close_matches(key, known, n=1)
+        fix = f"did you mean '{prefix}{near[0]}'?" if near else f"use one of {', '.join(sorted(known))}."
+        raise WetgenError(f"{source} has an unknown key '{prefix}{key}'.", why="it is not a setting.", fix=fix)
+    values = {key: _value(known[key], value, source, f"{prefix}{key}") for key, value in data.items()}
+    required = {f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING}
+    for key in sorted(required - set(values)):
+        raise WetgenError(f"{source} lacks '{prefix}{key}'.", why="it has no default.", fix=f"add [{prefix}{key}].")
+    return kind(**values)
+
+
+def _value(kind: Any, value: Any, source: str, name: str) -> Any:
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _build(kind, value, source, f"{name}.")
+    if isinstance(value, list):
+        value = tuple(value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    expected = {int: int, float: float, str: str, bool: bool}.get(kind, tuple if "tuple" in str(kind) else object)
+    choices = getattr(kind, "__args__", ()) if "Literal" in str(kind) else ()
+    if type(value) is not expected and expected is not object or (choices and value not in choices):
+        wanted = " or ".join(map(str, choices)) or getattr(expected, "__name__", str(expected))
+        raise WetgenError(f"{source}: '{name}' is {value!r}.", why=f"it must be {wanted}.", fix="change that line.")
+    return value

@@ -1,0 +1,151 @@
+"""Photographs in memory, and the augmented square views that training sees.
+
+A view is a pure function of (run seed, photograph, view number), so a resumed or a distributed run sees the same ones.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.dataset import Dataset, Row
+from wetgen.runtime.errors import WetgenError
+from wetgen.training.config import DataConfig
+
+STORED_SCALE = 1.6  # photographs are kept this much larger than a view, so that crops stay sharp
+COVERED = 0.4  # a view's pixel is damaged when this share of it is: thin cracks survive being made smaller
+KEPT = 0.3  # a crop must show this share of each class of its photograph, or its caption would speak of nothing
+TRIES = 8  # crops drawn before the whole photograph is taken instead
+
+_SIDED = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One pair in memory: image uint8 (H, W, 3), mask uint8 (H, W)."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    text: str
+    scene: str
+    source: str
+    license: str
+
+    @property
+    def classes(self) -> list[int]:
+        """The damage classes in its mask."""
+        return [int(id) for id in np.unique(self.mask) if id]
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Everything a run trains on, split by scene."""
+
+    table: ClassTable
+    training: tuple[Photo, ...]
+    validation: tuple[Photo, ...]
+
+
+def load_photos(folder: Path, config: DataConfig, seed: int) -> Photos:
+    """Read one dataset folder, or a folder of them, at the resolution training needs."""
+    datasets = [d for d in Dataset.open_many(folder) if not config.only or d.folder.name in config.only]
+    missing = set(config.only) - {d.folder.name for d in datasets}
+    if missing or not datasets:
+        raise WetgenError(
+            f"{folder} has no dataset {', '.join(sorted(missing)) or 'folder'}.",
+            why="data.only names the folders to take.",
+            fix="correct data.only, or give the folder above them with --data.",
+        )
+    photos = [_read(dataset, row, round(config.size * STORED_SCALE)) for dataset in datasets for row in dataset.rows]
+    held = [p for p in photos if _is_validation(p.scene, config.validation, seed)]
+    kept = [p for p in photos if not _is_validation(p.scene, config.validation, seed)]
+    if not kept or not held:
+        raise WetgenError(
+            f"{folder} cannot be split into training and validation.",
+            why=f"of its {len({p.scene for p in photos})} scenes {len({p.scene for p in held})} fell to validation, "
+            "and a scene is never split.",
+            fix="bring more scenes, or change data.validation.",
+        )
+    return Photos(datasets[0].classes, tuple(kept), tuple(held))
+
+
+def _read(dataset: Dataset, row: Row, shortest: int) -> Photo:
+    image, mask = dataset.load(row)
+    scale = shortest / min(mask.shape)
+    if scale < 1:
+        size = (round(mask.shape[1] * scale), round(mask.shape[0] * scale))
+        image, mask = _resize(image, mask, (0, 0, mask.shape[1], mask.shape[0]), size)
+    source = str(row.extra.get("source", dataset.folder.name))
+    return Photo(image, mask, row.text, row.scene, source, str(row.extra.get("license", "not stated")))
+
+
+def _is_validation(scene: str, share: float, seed: int) -> bool:
+    """Decided by the scene's name alone: adding photographs never moves the others across the split."""
+    digest = hashlib.sha256(f"{seed}/{scene}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def _resize(
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], box: tuple[float, float, float, float], size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Cut `box` (left, top, right, bottom) and bring it to `size` (width, height)."""
+    picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC, box))
+    ids = [int(id) for id in np.unique(mask)]
+    if ids == [0]:
+        return picture, np.zeros(size[::-1], np.uint8)
+    cover = np.stack([_share(mask == id, box, size) for id in ids if id])
+    chosen = np.array([id for id in ids if id], np.uint8)[cover.argmax(0)]
+    return picture, np.where(cover.sum(0) >= COVERED, chosen, 0).astype(np.uint8)
+
+
+def _share(where: NDArray[np.bool_], box: tuple[float, float, float, float], size: tuple[int, int]) -> NDArray[np.float32]:
+    plane = Image.fromarray(where.astype(np.float32))
+    return np.asarray(plane.resize(size, Image.Resampling.BOX, box))
+
+
+def view(photo: Photo, config: DataConfig, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A random square crop, flipped half the time, a little lighter or darker: image (S, S, 3), mask (S, S)."""
+    image, mask = _resize(photo.image, photo.mask, _crop(photo, config, rng), (config.size, config.size))
+    if rng.random() < 0.5 and not _SIDED.search(photo.text):
+        image, mask = image[:, ::-1], mask[:, ::-1]
+    gain, shift = rng.uniform(0.9, 1.1), rng.uniform(-10, 10)
+    lit = np.clip(image.astype(np.float32) * gain + shift, 0, 255).astype(np.uint8)
+    return lit, np.ascontiguousarray(mask)
+
+
+def plain_view(photo: Photo, config: DataConfig) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The central square, for validation: image (S, S, 3), mask (S, S)."""
+    height, width = photo.mask.shape
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    return _resize(photo.image, photo.mask, (left, top, left + side, top + side), (config.size, config.size))
+
+
+def _crop(photo: Photo, config: DataConfig, rng: np.random.Generator) -> tuple[float, float, float, float]:
+    height, width = photo.mask.shape
+    shortest = min(height, width)
+    present = {id: int((photo.mask == id).sum()) for id in photo.classes}
+    for _ in range(TRIES):
+        side = int(shortest * rng.uniform(config.smallest_crop, 1.0))
+        left, top = int(rng.integers(0, width - side + 1)), int(rng.integers(0, height - side + 1))
+        part = photo.mask[top : top + side, left : left + side]
+        if all((part == id).sum() >= KEPT * count for id, count in present.items()):
+            return (left, top, left + side, top + side)
+    left, top = (width - shortest) / 2, (height - shortest) / 2
+    return (left, top, left + shortest, top + shortest)
+
+
+def sampling_weights(photos: tuple[Photo, ...], balance: float) -> NDArray[np.float64]:
+    """(N,) probabilities: every class (and "no damage") gets the same share at balance 1, its own at 0."""
+    kinds = [tuple(photo.classes) or (0,) for photo in photos]
+    counts: dict[int, int] = {}
+    for kind in kinds:
+        for id in kind:
+            counts[id] = counts.get(id, 0) + 1
+    weights = np.array([max(1.0 / counts[id] for id in kind) ** balance for kind in kinds])
+    return weights / weights.sum()

@@ -1,0 +1,44 @@
+"""What the networks are trained to make small."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Min-SNR alone gives the timesteps near pure noise no weight, and with zero terminal SNR the last one exactly none:
+# nothing would teach the step that sampling starts with and that lays the picture out.
+LEAST_X0_WEIGHT = 0.1
+
+
+def mask_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of (B, K, H, W) logits against (B, H, W) ids, the background and the damage counting half each.
+
+    Damage covers a few per cent of the pixels: unweighted, a mask without any is nearly right.
+    """
+    each = F.cross_entropy(logits, mask, reduction="none")
+    damage = (mask > 0).to(each.dtype)
+    return 0.5 * _mean_where(each, damage) + 0.5 * _mean_where(each, 1 - damage)
+
+
+def _mean_where(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum().clamp(min=1)
+
+
+def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mean, exp(logvar)) || N(0, 1)), averaged over every latent number (Kingma and Welling 2014, appendix B)."""
+    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+
+
+def discriminator_hinge(real: Tensor, fake: Tensor) -> Tensor:
+    """The critic's hinge loss (Lim and Ye 2017)."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def min_snr_weight(alphas_cumprod: Tensor, gamma: float, prediction: str) -> Tensor:
+    """Loss weight of each timestep, (T,): Min-SNR (Hang et al. 2023), min(SNR, gamma) on x0, turned to the target.
+
+    x0-error = v-error / (SNR + 1) = eps-error / SNR, each squared.
+    """
+    snr = alphas_cumprod / (1 - alphas_cumprod)
+    on_x0 = snr.clamp(max=gamma)
+    on_x0 = on_x0.clamp(min=LEAST_X0_WEIGHT)
+    return {"x0": on_x0, "v": on_x0 / (snr + 1), "eps": on_x0 / snr.clamp(min=1e-8)}[prediction]

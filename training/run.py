@@ -1,0 +1,188 @@
+"""A whole run: photographs in, checkpoint out. Each stage resumes from its own state."""
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from safetensors import safe_open
+
+from wetgen.runtime.errors import WetgenError
+from wetgen.training import checkpoint, denoiser, pretrained, text_encoder, vae
+from wetgen.training.config import TrainConfig
+from wetgen.training.data import Photos, load_photos
+from wetgen.training.diffusion import NoiseSchedule
+from wetgen.training.journal import Journal
+from wetgen.training.latents import Latents, cached, encode_views
+from wetgen.training.loop import train
+from wetgen.training.state import Progress
+from wetgen.training.train_denoiser import Denoiser, DenoiserStage, distinct_prompts
+from wetgen.training.train_vae import VaeStage, fit_skip, set_latent_scale
+from wetgen.training.words import words_of
+
+EXAMPLE_PROMPTS = 12  # captions of validation scenes that travel with the checkpoint
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run keeps its things."""
+
+    config: TrainConfig
+    folder: Path
+    photos: Photos
+    accelerator: Accelerator
+    journal: Journal
+
+    def state(self, stage: str) -> Path:
+        return self.folder / "state" / f"{stage}.safetensors"
+
+    @property
+    def vae_folder(self) -> Path:
+        return self.folder / "vae"
+
+    @property
+    def key(self) -> str:
+        """What trained weights depend on: the configuration and the data, not how often it is reported."""
+        settings = {k: v for k, v in self.config.to_json().items() if k not in ("state_minutes", "sheet_minutes")}
+        return _digest(json.dumps(settings, sort_keys=True) + _data_digest(self.photos))
+
+
+def start(config: TrainConfig, data: Path, out: Path, *, resume: bool) -> Run:
+    """Open the run's folder: a new one, or with `resume` the one that is there."""
+    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    set_seed(config.seed)
+    started = (out / "state").exists()
+    if started and not resume:
+        raise WetgenError(
+            f"{out} holds a run already.",
+            why="training into it would mix the two.",
+            fix="add --resume to go on with it, or choose another --out.",
+        )
+    photos = load_photos(data, config.data, config.seed)
+    if accelerator.is_main_process:
+        (out / "state").mkdir(parents=True, exist_ok=True)
+        (out / "config.json").write_text(json.dumps(config.to_json(), indent=1) + "\n", encoding="utf-8")
+    accelerator.wait_for_everyone()
+    journal = Journal(out if accelerator.is_main_process else None)
+    counts = Counter(photos.table.names[id] for photo in photos.training for id in photo.classes)
+    journal.line(f"{len(photos.training)} pairs to train on, {len(photos.validation)} of other scenes to validate; {counts}")
+    return Run(config, out, photos, accelerator, journal)
+
+
+def train_vae(run: Run) -> None:
+    """The first stage; leaves the averaged VAE, with its latents' scale, under vae/."""
+    config, classes = run.config, len(run.photos.table)
+    if config.init:
+        net = pretrained.joint_vae(Path(config.init), classes)
+    else:
+        net = vae.build(config.vae, classes)
+        fit_skip(net, run.photos, config)
+    stage = VaeStage(net.to(run.accelerator.device), run.photos, config, run.accelerator)
+    train(stage, config, run.accelerator, run.journal, run.state("vae"), run.key)
+    set_latent_scale(net, run.photos, config, run.accelerator.device)
+    if run.accelerator.is_main_process:
+        checkpoint.save_vae(run.vae_folder, net)
+    run.accelerator.wait_for_everyone()
+
+
+def train_denoiser(run: Run) -> Path:
+    """The second stage, on the latents of the first; returns the finished checkpoint's folder."""
+    config, photos, table = run.config, run.photos, run.photos.table
+    if not (run.vae_folder / "config.json").is_file():
+        raise WetgenError(
+            f"{run.folder} has no trained VAE.",
+            why="the denoiser learns its latents.",
+            fix="run `wetgen-train vae` first, with the same --out, or `wetgen-train all`.",
+        )
+    device = run.accelerator.device
+    net = checkpoint.load_vae(run.vae_folder, len(table)).to(device)
+    latents = _latents(run, net, "training")
+    held = _latents(run, net, "validation")
+    model, tokenizer = _denoiser(run, latents.latent.shape)
+    schedule = _schedule(config)
+    stage = DenoiserStage(
+        model.to(device), tokenizer, net, latents, held, photos, schedule, config, run.accelerator
+    )
+    train(stage, config, run.accelerator, run.journal, run.state("denoiser"), run.key)
+    folder = run.folder / "checkpoint"
+    if run.accelerator.is_main_process:
+        checkpoint.save(
+            folder,
+            vae=net,
+            text_encoder=model.text_encoder,
+            tokenizer=tokenizer,
+            unet=model.unet,
+            schedule=schedule,
+            classes=table,
+            info=_info(run),
+        )
+        run.journal.line(f"checkpoint: {folder}")
+    run.accelerator.wait_for_everyone()
+    return folder
+
+
+def _latents(run: Run, net: vae.JointVAE, split: str) -> Latents:
+    """Cached latents of a split; on many processes the first one makes them."""
+    key = _digest(checkpoint.vae_digest(run.vae_folder) + run.key)
+    with run.accelerator.main_process_first():
+        return cached(
+            run.folder / f"latents-{split}.safetensors",
+            key,
+            lambda: encode_views(net, getattr(run.photos, split), run.config.data, run.config.seed, run.accelerator.device),
+        )
+
+
+def _denoiser(run: Run, shape: torch.Size) -> tuple[Denoiser, Any]:
+    """Text encoder and UNet for latents (N, V, C, h, w), new or pretrained, and the tokenizer."""
+    config, classes = run.config, len(run.photos.table)
+    if config.init:
+        encoder, tokenizer = pretrained.text_encoder(Path(config.init))
+        return Denoiser(encoder, pretrained.denoiser(Path(config.init), classes)), tokenizer
+    tokenizer = text_encoder.train_tokenizer([photo.text for photo in run.photos.training], config.text)
+    set_seed(config.seed)
+    encoder = text_encoder.build(config.text, tokenizer)
+    unet = denoiser.build(config.denoiser, shape[2], classes, config.text.width, shape[-1])
+    return Denoiser(encoder, unet), tokenizer
+
+
+def _schedule(config: TrainConfig) -> NoiseSchedule:
+    s = config.schedule
+    return NoiseSchedule(s.curve, s.timesteps, s.beta_start, s.beta_end, s.zero_terminal_snr, s.prediction)
+
+
+def _info(run: Run) -> dict[str, Any]:
+    """wetgen.json: what a bundle must say about where it comes from."""
+    sources = Counter((photo.source, photo.license) for photo in run.photos.training)
+    minutes = {name: round(_seconds(run.state(name)) / 60, 1) for name in ("vae", "denoiser")}
+    return {
+        "config": run.config.to_json(),
+        "trained_on": [{"source": s, "license": terms, "pairs": n} for (s, terms), n in sorted(sources.items())],
+        "training_minutes": minutes,
+        "words": words_of(run.photos.table),
+        "prompts": distinct_prompts(run.photos.validation, EXAMPLE_PROMPTS),
+        "guidance": run.config.guidance,
+    }
+
+
+def _seconds(path: Path) -> float:
+    if not path.is_file():
+        return 0.0
+    with safe_open(path, "pt") as file:
+        note = json.loads(file.metadata()["note"])
+    return Progress(note["step"], note["seconds"]).seconds
+
+
+def _data_digest(photos: Photos) -> str:
+    digest = hashlib.sha256()
+    for photo in (*photos.training, *photos.validation):
+        digest.update(photo.text.encode() + photo.scene.encode() + photo.image.tobytes() + photo.mask.tobytes())
+    return digest.hexdigest()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

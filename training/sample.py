@@ -1,0 +1,48 @@
+"""The reference sampler: DDIM (Song et al. 2021, eq. 12, eta = 0) with classifier-free guidance, in float32.
+
+Export compares every bundle with this; keep it plain.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from wetgen.runtime.schedule import Step
+
+
+def guided(
+    unet: UNet2DConditionModel, x: Tensor, timestep: int, uncond: Tensor, cond: Tensor, scale: float, extra: Tensor | None
+) -> Tensor:
+    """Classifier-free guidance (Ho and Salimans 2022): one batched call, then uncond + scale * (cond - uncond)."""
+    given = x if extra is None else torch.cat([x, extra], 1)  # (B, C + Cc, h, w)
+    both = unet(torch.cat([given, given]), timestep, torch.cat([uncond, cond])).sample  # (2B, C, h, w)
+    without, with_prompt = both.chunk(2)
+    return without + scale * (with_prompt - without)
+
+
+@torch.no_grad()
+def sample(
+    unet: UNet2DConditionModel,
+    noise: Tensor,
+    uncond: Tensor,
+    cond: Tensor,
+    steps: Sequence[Step],
+    scale: float,
+    conditioning: Tensor | None = None,
+) -> Iterator[Tensor]:
+    """Yield the latent (B, C, h, w) after every step; the last one is clean.
+
+    `uncond` and `cond` are embeddings (B, T, E); `conditioning` (B, Cc, h, w), None where the network takes none.
+    """
+    x = noise
+    for step in steps:
+        x = step.keep * x + step.push * guided(unet, x, step.timestep, uncond, cond, scale, conditioning)
+        yield x
+
+
+def free_conditioning(unet: UNet2DConditionModel, noise: Tensor) -> Tensor | None:
+    """The zeros that mean "free", (B, Cc, h, w), or None for a network without a conditioning tensor."""
+    channels = unet.config.in_channels - noise.shape[1]
+    return noise.new_zeros(noise.shape[0], channels, *noise.shape[2:]) if channels else None

@@ -1,0 +1,7 @@
+"""Rendered scenes: image and mask pairs of wet damage drawn from nothing but random numbers, masks exact by construction."""
+
+from wetgen.training.scenes.captions import caption
+from wetgen.training.scenes.render import render
+from wetgen.training.scenes.scene import Damage, Scene, draw_scene
+
+__all__ = ["Damage", "Scene", "caption", "draw_scene", "render"]

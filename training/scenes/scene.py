@@ -1,0 +1,308 @@
+"""What a scene is, before a pixel is drawn: surface, view, light and damages, all drawn from (seed, index)."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+UNDAMAGED_SHARE = 0.12
+SEVERITIES = ("trace", "moderate", "severe")
+LOOK_ALIKES = ("shadow", "dirt", "cable")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a surface kind may look like and suffer."""
+
+    stance: str  # "wall", "ceiling" or "floor"
+    span: tuple[float, float]  # metres across the picture
+    colours: dict[str, tuple[float, float, float]]
+    damages: dict[str, float]  # kind -> weight
+    rooms: tuple[str, ...]
+
+
+_ROOMS = ("bathroom", "bedroom", "kitchen", "basement", "living room", "hallway", "office", "laundry room", "attic")
+_PAINTS = {
+    "white": (0.88, 0.87, 0.84),
+    "cream": (0.87, 0.81, 0.66),
+    "beige": (0.76, 0.68, 0.56),
+    "grey": (0.62, 0.62, 0.62),
+    "light blue": (0.62, 0.73, 0.80),
+    "pale green": (0.66, 0.75, 0.62),
+    "yellow": (0.87, 0.77, 0.44),
+    "pink": (0.84, 0.68, 0.66),
+    "terracotta": (0.70, 0.42, 0.31),
+    "dark blue": (0.24, 0.33, 0.46),
+}
+_GREYS = {"grey": (0.56, 0.56, 0.54), "light grey": (0.68, 0.67, 0.65), "dark grey": (0.42, 0.42, 0.41)}
+_WOODS = {
+    "oak": (0.66, 0.47, 0.28),
+    "pale": (0.78, 0.64, 0.45),
+    "dark": (0.40, 0.26, 0.17),
+    "reddish": (0.50, 0.30, 0.20),
+    "grey": (0.52, 0.48, 0.43),
+}
+_TILES = {
+    "white": (0.88, 0.88, 0.87),
+    "beige": (0.78, 0.69, 0.57),
+    "grey": (0.58, 0.59, 0.60),
+    "blue": (0.35, 0.52, 0.66),
+    "green": (0.40, 0.58, 0.48),
+    "terracotta": (0.68, 0.39, 0.27),
+    "dark grey": (0.30, 0.30, 0.31),
+}
+_BELOW = ("basement", "garage", "cellar", "hallway", "laundry room")
+
+SETTINGS = {
+    "plaster": Setting(
+        "wall",
+        (0.8, 2.2),
+        _PAINTS,
+        {"stain": 3, "mold": 3, "peeling": 3, "crack": 2, "spalling": 1.5, "corrosion": 1},
+        _ROOMS,
+    ),
+    "ceiling": Setting(
+        "ceiling",
+        (1.0, 2.6),
+        {"white": (0.89, 0.89, 0.87), "cream": (0.87, 0.82, 0.70), "grey": (0.70, 0.70, 0.69)},
+        {"stain": 4, "mold": 2, "peeling": 3, "crack": 1.5, "spalling": 1.2, "corrosion": 0.7},
+        _ROOMS,
+    ),
+    "wallpaper": Setting("wall", (0.8, 1.8), _PAINTS, {"stain": 3, "mold": 3, "peeling": 4}, _ROOMS[1:7]),
+    "concrete wall": Setting(
+        "wall",
+        (1.0, 2.4),
+        _GREYS,
+        {"stain": 1, "mold": 1, "crack": 2, "spalling": 2.5, "efflorescence": 4, "corrosion": 2.5},
+        _BELOW,
+    ),
+    "concrete floor": Setting(
+        "floor", (1.0, 2.4), _GREYS, {"puddle": 4, "stain": 1, "crack": 1.5, "spalling": 1}, _BELOW
+    ),
+    "brick": Setting(
+        "wall",
+        (0.7, 1.5),
+        {"red": (0.58, 0.27, 0.19), "brown": (0.45, 0.29, 0.21), "yellow": (0.72, 0.57, 0.36), "dark red": (0.42, 0.19, 0.15)},
+        {"efflorescence": 5, "spalling": 2.5, "mold": 1.5, "crack": 1.5, "corrosion": 1.5},
+        (*_BELOW, "living room"),
+    ),
+    "wooden floor": Setting(
+        "floor", (0.7, 1.6), _WOODS, {"lifted": 5, "puddle": 3, "stain": 1.5}, ("living room", "bedroom", "hallway", "kitchen", "office")
+    ),
+    "tile wall": Setting(
+        "wall", (0.7, 1.6), _TILES, {"mold": 4, "crack": 1.5, "corrosion": 2, "stain": 0.4}, ("bathroom", "kitchen", "laundry room")
+    ),
+    "tile floor": Setting(
+        "floor", (0.9, 2.0), _TILES, {"lifted": 5, "puddle": 4, "crack": 1.5}, ("bathroom", "kitchen", "laundry room", "hallway")
+    ),
+    "carpet": Setting(
+        "floor",
+        (0.8, 1.8),
+        {"beige": (0.68, 0.59, 0.47), "grey": (0.50, 0.50, 0.51), "blue": (0.27, 0.35, 0.47), "red": (0.50, 0.20, 0.19), "green": (0.34, 0.42, 0.32)},
+        {"stain": 4, "mold": 1.5},
+        ("bedroom", "living room", "office", "hallway"),
+    ),
+    "ceiling panels": Setting(
+        "ceiling",
+        (1.3, 2.6),
+        {"white": (0.86, 0.86, 0.84), "cream": (0.83, 0.79, 0.69), "grey": (0.70, 0.70, 0.70)},
+        {"stain": 5, "mold": 2, "corrosion": 1},
+        ("office", "hallway", "basement", "kitchen"),
+    ),
+}
+# How often a surface is drawn: walls and ceilings are most of what is photographed; floors carry two classes alone.
+SURFACE_WEIGHTS = {
+    "plaster": 2.0,
+    "ceiling": 1.8,
+    "wallpaper": 1.1,
+    "concrete wall": 1.3,
+    "concrete floor": 0.9,
+    "brick": 1.5,
+    "wooden floor": 1.7,
+    "tile wall": 1.1,
+    "tile floor": 1.5,
+    "carpet": 0.6,
+    "ceiling panels": 0.8,
+}
+_PLACES = {
+    "wall": ("middle", "anywhere", "corner", "floor line", "ceiling line"),
+    "ceiling": ("middle", "anywhere", "corner", "wall edge"),
+    "floor": ("middle", "anywhere", "wall edge"),
+}
+_STYLES = {
+    "stain": ("patch", "patch", "drip"),
+    "mold": ("spots", "spots", "colony", "haze"),
+    "peeling": ("bubbles", "flakes"),
+    "crack": ("single", "branching", "branching", "web"),
+    "spalling": ("broken",),
+    "efflorescence": ("veil", "runs"),
+    "corrosion": ("nail", "plate", "pipe"),
+    "puddle": ("water",),
+    "lifted": ("loose", "cupped"),
+}
+_EXTENTS = {"trace": (0.10, 0.17), "moderate": (0.17, 0.29), "severe": (0.29, 0.44)}
+_STAIN_COLOURS = ("brown", "yellow", "dark", "rusty")
+_MOLD_COLOURS = ("black", "dark green", "green", "grey")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One damage: what, how bad, where (picture fractions) and in which manner."""
+
+    kind: str
+    severity: str
+    style: str
+    colour: str
+    centre: tuple[float, float]
+    extent: float  # about its radius, in pictures
+
+
+@dataclass(frozen=True)
+class View:
+    """The camera against the surface."""
+
+    span: float  # metres across the picture
+    angle: float  # radians
+    tilt: tuple[float, float]  # perspective across and down
+    offset: tuple[float, float]  # metres
+
+
+@dataclass(frozen=True)
+class Light:
+    """Light and camera."""
+
+    direction: float  # radians, where the light comes from
+    relief: float  # how strongly it rakes
+    fall: float  # light lost across the picture
+    warmth: float
+    exposure: float
+    vignette: float
+    blur: float
+    noise: float
+    jpeg: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything a picture is drawn from; the same record gives the same bytes."""
+
+    seed: int
+    index: int
+    surface: str
+    colour: str
+    rgb: tuple[float, float, float]
+    room: str
+    place: str
+    line: tuple[float, float]  # where the corner or the line to the next surface is: position, slant
+    view: View
+    light: Light
+    damages: tuple[Damage, ...]
+    look_alike: str
+
+    def to_json(self) -> dict[str, object]:
+        """The record as plain JSON values."""
+        return asdict(self)
+
+    @property
+    def stance(self) -> str:
+        return SETTINGS[self.surface].stance
+
+
+def stream(seed: int, index: int, layer: int = 0) -> np.random.Generator:
+    """The random numbers of one layer of one scene; layers do not disturb each other."""
+    return np.random.Generator(np.random.Philox(key=[seed, index], counter=[0, 0, layer, 0]))
+
+
+def _pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
+    names = list(weights)
+    p = np.array(list(weights.values()))
+    return names[int(rng.choice(len(names), p=p / p.sum()))]
+
+
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    return round(float(rng.uniform(low, high)), 4)
+
+
+def draw_scene(seed: int, index: int) -> Scene:
+    """Draw the record of scene `index` of the run `seed`."""
+    rng = stream(seed, index)
+    surface = _pick(rng, SURFACE_WEIGHTS)
+    setting = SETTINGS[surface]
+    colour = list(setting.colours)[int(rng.integers(len(setting.colours)))]
+    if surface in ("plaster", "tile wall") and rng.random() < 0.4:
+        colour = str(rng.choice(("white", "beige", "grey")))
+    tone = rng.normal(0, 0.04)
+    rgb = tuple(round(float(np.clip(c + tone + rng.normal(0, 0.008), 0.05, 0.95)), 4) for c in setting.colours[colour])
+    place = str(rng.choice(_PLACES[setting.stance]))
+    line = (_between(rng, *_line_range(setting.stance, place)), _between(rng, -0.12, 0.12))
+    damages = () if rng.random() < UNDAMAGED_SHARE else _draw_damages(rng, surface, place, line)
+    alike = str(rng.choice(LOOK_ALIKES)) if rng.random() < (0.5 if not damages else 0.15) else ""
+    return Scene(
+        seed, index, surface, colour, rgb, str(rng.choice(setting.rooms)), place, line,
+        _draw_view(rng, setting), _draw_light(rng), damages, alike,
+    )  # fmt: skip
+
+
+def _line_range(stance: str, place: str) -> tuple[float, float]:
+    if place in ("floor line", "wall edge") and stance != "floor":
+        return 0.74, 0.90
+    if place in ("ceiling line", "wall edge"):
+        return 0.10, 0.24
+    return 0.22, 0.78
+
+
+def _draw_view(rng: np.random.Generator, setting: Setting) -> View:
+    floor = setting.stance == "floor"
+    return View(
+        span=_between(rng, *setting.span),
+        angle=_between(rng, -0.5, 0.5) if floor else float(np.round(rng.normal(0, 0.03 if setting.stance == "wall" else 0.1), 4)),
+        tilt=(_between(rng, -0.2, 0.2), _between(rng, 0.15, 0.8) if floor else _between(rng, -0.2, 0.2)),
+        offset=(_between(rng, 0, 4), _between(rng, 0, 4)),
+    )
+
+
+def _draw_light(rng: np.random.Generator) -> Light:
+    return Light(
+        direction=_between(rng, -2.6, -0.5),
+        relief=_between(rng, 0.6, 1.4),
+        fall=_between(rng, 0.0, 0.38),
+        warmth=float(np.round(rng.normal(0.01, 0.03), 4)),
+        exposure=_between(rng, 0.78, 1.14),
+        vignette=_between(rng, 0.0, 0.3),
+        blur=_between(rng, 0.0, 0.6),
+        noise=_between(rng, 0.0, 0.018),
+        jpeg=int(rng.choice((0, 70, 85, 95))),
+    )
+
+
+def _draw_damages(rng: np.random.Generator, surface: str, place: str, line: tuple[float, float]) -> tuple[Damage, ...]:
+    count = int(rng.choice((1, 2, 3), p=(0.68, 0.25, 0.07)))
+    weights = dict(SETTINGS[surface].damages)
+    damages = []
+    for order in range(min(count, len(weights))):
+        kind = _pick(rng, weights)
+        del weights[kind]
+        damages.append(_draw_damage(rng, kind, surface, place if order == 0 else "anywhere", line))
+    # What is broken lies under what grows, runs or stands on it.
+    layers = ("stain", "spalling", "peeling", "lifted", "efflorescence", "corrosion", "crack", "mold", "puddle")
+    return tuple(sorted(damages, key=lambda damage: layers.index(damage.kind)))
+
+
+def _draw_damage(rng: np.random.Generator, kind: str, surface: str, place: str, line: tuple[float, float]) -> Damage:
+    severity = str(rng.choice(SEVERITIES, p=(0.22, 0.43, 0.35)))
+    colours = {"stain": _STAIN_COLOURS, "mold": _MOLD_COLOURS}.get(kind, ("",))
+    stance = SETTINGS[surface].stance
+    u, v = _between(rng, 0.25, 0.75), _between(rng, 0.3, 0.7)
+    if place == "middle":
+        u, v = _between(rng, 0.4, 0.6), _between(rng, 0.42, 0.58)
+    elif place == "corner":
+        u, v = line[0] + _between(rng, -0.08, 0.08), _between(rng, 0.25, 0.55)
+    elif place in ("floor line", "wall edge") and stance != "floor":
+        v = line[0] - _between(rng, 0.06, 0.2)
+    elif place in ("ceiling line", "wall edge"):
+        v = line[0] + _between(rng, 0.1, 0.26)
+    if kind == "corrosion":  # the fitting is at the centre and the rust runs below it
+        v = max(v - 0.15, line[0] + 0.1) if place == "ceiling line" else max(v - 0.15, 0.12)
+    return Damage(
+        kind, severity, str(rng.choice(_STYLES[kind])), str(rng.choice(colours)), (round(u, 4), round(v, 4)),
+        _between(rng, *_EXTENTS[severity]),
+    )  # fmt: skip
