@@ -3,6 +3,7 @@
 Axes: B batch, C channels, N tokens, h w size of a feature map.
 """
 
+import copy
 from typing import Any, cast
 
 import torch
@@ -13,16 +14,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def lighten(network: nn.Module) -> None:
-    """Apply, in place, every rewrite that suits any network: upsampling convolutions and gated feed-forwards."""
-    for parent in list(network.modules()):
+def lightened(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode with cheaper upsampling and gated feed-forwards; weights are shared, not copied."""
+    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    copied = cast(nn.Module, copy.deepcopy(network, shared)).eval()
+    for parent in list(copied.modules()):
         for name, child in list(parent.named_children()):
-            twin = _twin(child)
-            if twin is not None:
-                setattr(parent, name, twin)
+            cheaper = _cheaper(child)
+            if cheaper is not None:
+                setattr(parent, name, cheaper)
+    return copied
 
 
-def _twin(module: nn.Module) -> nn.Module | None:
+def _cheaper(module: nn.Module) -> nn.Module | None:
     if type(module) is Upsample2D and _is_nearest_then_3x3(module):
         return UpsampleOnce(cast(nn.Conv2d, module.conv))
     if type(module) is GEGLU:
@@ -72,7 +76,7 @@ class SplitGeglu(nn.Module):
 
 
 def _frozen(tensor: Tensor) -> nn.Parameter:
-    return nn.Parameter(tensor.detach().clone(), requires_grad=False)
+    return nn.Parameter(tensor.detach(), requires_grad=False)
 
 
 def share_halves(unet: Any) -> None:

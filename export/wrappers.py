@@ -4,14 +4,15 @@ Axes: B pairs, C latent channels, h w latent size, H W image size, T tokens, E t
 K classes, R rows (the steps of all plans, one after the other), P width of all time projections side by side.
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from wetgen.export.rewrites import lightened, share_halves
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.graphs import Sizes
 from wetgen.runtime.schedule import Step
 
 
@@ -31,7 +32,7 @@ class Encode(nn.Module):
 
     def __init__(self, vae: nn.Module) -> None:
         super().__init__()
-        self.vae = vae
+        self.vae = lightened(vae)
 
     def forward(self, image: Tensor) -> Tensor:
         return self._encode(image, None)
@@ -53,7 +54,7 @@ class Decode(nn.Module):
 
     def __init__(self, vae: nn.Module) -> None:
         super().__init__()
-        self.vae = vae
+        self.vae = lightened(vae)
 
     def forward(self, latent: Tensor) -> Tensor:
         image, _ = cast(Any, self.vae).decode(latent)
@@ -88,6 +89,7 @@ class Denoise(nn.Module):
     def __init__(self, unet: nn.Module, steps: Sequence[Step]) -> None:
         super().__init__()
         self.unet = with_time_tables(unet, [step.timestep for step in steps])
+        share_halves(self.unet)
         self.register_buffer("keep", torch.tensor([step.keep for step in steps], dtype=torch.float32))
         self.register_buffer("push", torch.tensor([step.push for step in steps], dtype=torch.float32))
 
@@ -111,6 +113,26 @@ class DenoiseConditioned(Denoise):
         self, latent: Tensor, embedding: Tensor, conditioning: Tensor, step: Tensor, guidance: Tensor
     ) -> Tensor:
         return self._step(latent, torch.cat([latent, conditioning], dim=1), embedding, step, guidance)
+
+
+def text(encoder: nn.Module) -> nn.Module:
+    """The wrapper of the text graph."""
+    return Text(encoder).eval()
+
+
+def denoise(unet: nn.Module, steps: Sequence[Step], sizes: Sizes) -> nn.Module:
+    """The wrapper of the denoise graph, with or without a conditioning input."""
+    return (DenoiseConditioned if sizes.conditioning_channels else Denoise)(unet, steps).eval()
+
+
+def encode(vae: nn.Module, sizes: Sizes) -> nn.Module:
+    """The wrapper of the encode graph, with or without a mask."""
+    return (EncodePair if sizes.classes else Encode)(vae).eval()
+
+
+def decode(vae: nn.Module, sizes: Sizes) -> nn.Module:
+    """The wrapper of the decode graph, with or without a mask."""
+    return (DecodePair if sizes.classes else Decode)(vae).eval()
 
 
 class TimeTable(nn.Module):
@@ -145,14 +167,13 @@ class Slice(nn.Module):
 
 
 def with_time_tables(unet: nn.Module, timesteps: Sequence[int]) -> nn.Module:
-    """A copy of a UNet2DConditionModel (weights shared) that takes the row of `timesteps` in place of a timestep.
+    """A light copy of a UNet2DConditionModel (weights shared) that takes the row of `timesteps` in place of a timestep.
 
     What depends only on the timestep - its sinusoids, the two-layer embedding, and the activation and projection in
     each residual block - is computed here, once per row. Raises WetgenError for a UNet with inputs of other kinds.
     """
     _check_plain(cast(Any, unet).config)
-    shared = {id(tensor): tensor for tensor in (*unet.parameters(), *unet.buffers())}
-    twin = cast(Any, copy.deepcopy(unet, shared)).eval()
+    twin = cast(Any, lightened(unet))
     blocks = [block for block in twin.modules() if getattr(block, "time_emb_proj", None) is not None]
     with torch.no_grad():
         table = _time_table(twin, blocks, timesteps)

@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 # Where a negation ends: at punctuation and at words that begin a new thought ("no cracks but a stain").
-_CLAUSE = re.compile(r"[,.;:!?()\n]|\b(?:but|with|though|although|yet|only|and\s+(?:a|an|the|some|one))\b", re.IGNORECASE)
+_CLAUSE = re.compile(
+    r"[,.;:!?()\n]|\b(?:but|with|though|although|yet|only|and\s+(?:a|an|the|some|one))\b", re.IGNORECASE
+)
 _NEGATION = re.compile(r"\b(?:no|not|without|never|free\s+(?:of|from)|zero|neither)\b", re.IGNORECASE)
 
 

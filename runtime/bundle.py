@@ -19,6 +19,7 @@ from wetgen.runtime.schedule import Plan, Step
 FORMAT = 1
 JSON_NAME = "bundle.json"
 TOKENIZER_NAME = "tokenizer.json"
+ENGINES = "engines"  # the subfolder for what is built on a device
 SHIPPED = Path(__file__).parent / "bundles" / "default"  # the bundle inside the package
 
 
@@ -78,7 +79,8 @@ class Bundle:
                 graph_files={name: folder / _inside(folder, graph["file"]) for name, graph in info["graphs"].items()},
                 info=info,
             )
-            listed = dict(info["files"])
+            listed = {name: (int(file["bytes"]), str(file["sha256"])) for name, file in info["files"].items()}
+            needed = [TOKENIZER_NAME, *(graph["file"] for graph in info["graphs"].values())]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise WetgenError(
                 f"{folder / JSON_NAME} is not a bundle description.",
@@ -86,7 +88,7 @@ class Bundle:
                 fix="export the bundle again with wetgen-export.",
             ) from error
         _check_declarations(bundle)
-        _check_files(folder, listed, needed=[TOKENIZER_NAME, *(path.name for path in bundle.graph_files.values())])
+        _check_files(folder, listed, needed)
         return bundle
 
 
@@ -110,12 +112,11 @@ def sizes_to_json(sizes: Sizes) -> dict[str, int]:
 
 def file_sha256(path: Path) -> str:
     """The hex sha256 of a file."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file.read())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()  # Python 3.10 has no file_digest
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _read_json(folder: Path) -> dict[str, Any]:
@@ -161,7 +162,7 @@ def _inside(folder: Path, name: str) -> str:
 
 
 def _check_declarations(bundle: Bundle) -> None:
-    """The tensors written down must be the ones this runtime feeds; plans must fit their table."""
+    """The tensors written down must be the ones this runtime feeds, and what is named must exist."""
     for name, graph in bundle.graphs.items():
         stated = bundle.info["graphs"].get(name, {})
         written = {key: stated.get(key) for key in ("inputs", "outputs")}
@@ -171,10 +172,19 @@ def _check_declarations(bundle: Bundle) -> None:
                 why="bundle.json was changed, or another version of wetgen wrote it.",
                 fix="export the bundle again with the installed wetgen-export.",
             )
+    names = () if bundle.classes is None else bundle.classes.names
+    if len(names) != bundle.sizes.classes or not set(bundle.words) <= set(names):
+        raise WetgenError(
+            f"The class table of {bundle.folder} does not fit the rest of the bundle.",
+            why=f"its classes are {', '.join(names) or 'none'}; its networks know {bundle.sizes.classes}, "
+            f"its words {', '.join(bundle.words) or 'none'}.",
+            fix="export the bundle again with wetgen-export.",
+        )
     bundle.plan(None)
 
 
-def _check_files(folder: Path, listed: Mapping[str, Any], needed: list[str]) -> None:
+def _check_files(folder: Path, listed: Mapping[str, tuple[int, str]], needed: list[str]) -> None:
+    _check_extra(folder, set(listed))
     for name in needed:
         if name not in listed:
             raise WetgenError(
@@ -182,8 +192,25 @@ def _check_files(folder: Path, listed: Mapping[str, Any], needed: list[str]) -> 
                 why="a file without a hash cannot be verified.",
                 fix="export the bundle again with wetgen-export.",
             )
-    for name, stated in listed.items():
-        _check_file(folder / _inside(folder, name), int(stated["bytes"]), str(stated["sha256"]))
+    for name, (size, sha256) in listed.items():
+        _check_file(folder / _inside(folder, name), size, sha256)
+
+
+def _check_extra(folder: Path, listed: set[str]) -> None:
+    """A graph may load weights from a file beside it, so a file without a hash has no place here.
+
+    Hidden files (of file browsers, say) and engines/, which devices fill later, are left alone.
+    """
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)
+        if path.is_dir() or hidden or name.parts[0] == ENGINES or name.as_posix() in {JSON_NAME, *listed}:
+            continue
+        raise WetgenError(
+            f"{path} is not part of the bundle.",
+            why=f"{JSON_NAME} states no hash for it, so it cannot be verified.",
+            fix="move it elsewhere, or copy the bundle again from its source.",
+        )
 
 
 def _check_file(path: Path, size: int, sha256: str) -> None:
@@ -194,4 +221,6 @@ def _check_file(path: Path, size: int, sha256: str) -> None:
     if found != size:
         raise WetgenError(f"{path} has {found} bytes.", why=f"it was exported with {size}.", fix=again)
     if file_sha256(path) != sha256:
-        raise WetgenError(f"{path} was changed after export.", why="its sha256 is not the one in bundle.json.", fix=again)
+        raise WetgenError(
+            f"{path} was changed after export.", why="its sha256 is not the one in bundle.json.", fix=again
+        )

@@ -1,4 +1,4 @@
-"""The class table: which id in a mask means which damage. Another table is another classes.json, never a code change."""
+"""The class table: which id in a mask means which damage. Another table is another classes.json, not other code."""
 
 import json
 from dataclasses import dataclass
@@ -35,7 +35,9 @@ class ClassTable:
         if not isinstance(data, dict) or not all(isinstance(name, str) for name in data.values()):
             raise _bad(f"{source} is not an object of id to name", 'write {"0": "background", "1": "crack", ...}.')
         if set(data) != {str(id) for id in range(len(data))}:
-            raise _bad(f"the ids in {source} are {', '.join(map(str, data))}", "number the classes 0, 1, 2, ... without gaps.")
+            raise _bad(
+                f"the ids in {source} are {', '.join(map(str, data))}", "number the classes 0, 1, 2, ... without gaps."
+            )
         return cls(tuple(data[str(id)] for id in range(len(data))))
 
     @classmethod

@@ -13,13 +13,18 @@ _COMMANDS = "wetgen.commands"  # the entry point group by which upper floors add
 
 
 class Cli(click.Group):
-    """A group that prints a WetgenError without a traceback and exits with 1; a bug keeps its traceback."""
+    """A group that prints a WetgenError without a traceback and exits with 1; a bug keeps its traceback.
+
+    Ctrl-C exits with 130, where click would exit with 1.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except WetgenError as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*super().list_commands(ctx), *sorted(_added())]
@@ -68,7 +73,9 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--prompts", "prompts_file", metavar="FILE", required=True, help="One prompt a line; - reads standard input.")
+@click.option(
+    "--prompts", "prompts_file", metavar="FILE", required=True, help="One prompt a line; - reads standard input."
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Dataset folder to write; new or empty.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Exported bundle.  [default: the one that ships]")
 @click.option("--count", type=int, default=1, show_default=True, help="Pairs per prompt.")
@@ -103,17 +110,25 @@ def run(
     from wetgen.runtime.generator import check_asked, open_bundle
     from wetgen.runtime.progress import choose_progress
     from wetgen.runtime.prompts import read_prompts
+    from wetgen.runtime.tokenizer import PromptTooLong
 
-    prompts = [prompt.text for prompt in read_prompts(prompts_file)]
+    listed = read_prompts(prompts_file)
+    prompts = [prompt.text for prompt in listed]
     check_asked(prompts, seed, count, guidance)
     opened = open_bundle(bundle)
     settings = runs.settings_of(opened, prompts, seed=seed, plan=plan, guidance=guidance, negative=negative)
     progress = choose_progress(quiet=quiet, json_events=json_events)
     try:
         record = runs.run(opened, prompts, out, settings, progress, count=count, **how)
+    except PromptTooLong as error:
+        lines = [prompt.line for prompt in listed if prompt.text == error.prompt]
+        place = f"{prompts_file}, line {lines[0]}" if lines else "--negative"
+        raise WetgenError(f"{place}: {error.what}", why=error.why, fix=error.fix) from error
     except KeyboardInterrupt:
-        click.echo(f"Interrupted. Every finished pair is in {out}; the same command with --resume makes the rest.", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        click.echo(
+            f"Interrupted. Every finished pair is in {out}; the same command with --resume makes the rest.", err=True
+        )
+        raise
     if not json_events:
         click.echo(runs.summary(out, record))
 
@@ -143,3 +158,7 @@ def doctor() -> None:
     from wetgen.runtime.doctor import examine, render
 
     click.echo(render(examine()))
+
+
+if __name__ == "__main__":
+    cli()

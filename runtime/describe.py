@@ -14,9 +14,9 @@ def _lines(bundle: Bundle) -> Iterator[str]:
     sizes, info = bundle.sizes, bundle.info
     yield f"bundle    {bundle.folder}"
     yield f"sha256    {bundle.hash}"
-    yield f"pictures  {sizes.width} x {sizes.height}, latent {sizes.latent_channels} x {sizes.latent_width} x {sizes.latent_height}"
+    yield f"pictures  {sizes.width} x {sizes.height}, from latents of {' x '.join(map(str, sizes.latent))}"
     yield f"prompts   up to {sizes.tokens} tokens"
-    yield f"classes   {', '.join(bundle.classes.names) if bundle.classes is not None else 'none: pictures without masks'}"
+    yield f"classes   {'none: pictures without masks' if bundle.classes is None else ', '.join(bundle.classes.names)}"
     yield f"guidance  {bundle.default_guidance:g}"
     yield "plans"
     for name, plan in bundle.plans.items():

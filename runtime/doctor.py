@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
@@ -82,7 +83,7 @@ def _device(device: str) -> Finding:
 
 def _tensorrt() -> Finding:
     try:
-        import tensorrt
+        tensorrt = import_module("tensorrt")
     except ImportError as error:
         return Finding("tensorrt", False, f"cannot be imported: {error}")
     return Finding("tensorrt", True, str(tensorrt.__version__))

@@ -3,7 +3,6 @@
 Axes: B pairs of a batch, C h w of a latent, H W of a picture, T tokens, E text width.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +22,8 @@ from wetgen.runtime.schedule import Plan
 from wetgen.runtime.tokenizer import PromptTokenizer
 
 _EMBEDDINGS_BYTES = 64 * 2**20  # kept for prompts that come again; making one anew costs far less than a picture
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +119,8 @@ class Generator:
         @lru_cache(maxsize=max(2, _EMBEDDINGS_BYTES // (4 * sizes.tokens * sizes.text_width)))
         def embed(prompt: str) -> Array:
             token_ids = self._tokenizer.encode([prompt], truncate=True)  # `generate` has refused what may not be cut
-            return self._text.run({"token_ids": token_ids})["embedding"][0]
+            embedding: Array = self._text.run({"token_ids": token_ids})["embedding"][0]
+            return embedding
 
         return embed
 
@@ -185,7 +187,9 @@ def _bytes(array: Array | None) -> NDArray[np.uint8] | None:
 
 def _check_loading(device: str, batch: int, threads: int | None) -> None:
     if device not in DEVICES:
-        raise WetgenError(f"There is no device '{device}'.", why=f"devices are {', '.join(DEVICES)}.", fix="choose one.")
+        raise WetgenError(
+            f"There is no device '{device}'.", why=f"devices are {', '.join(DEVICES)}.", fix="choose one."
+        )
     for name, value in (("batch", batch), ("threads", threads)):
         if value is not None and value < 1:
             raise WetgenError(f"{name} is {value}.", why="it must be at least 1.", fix=f"use {name} 1 or more.")
@@ -201,7 +205,7 @@ def check_asked(prompts: Sequence[str], seed: int, count: int, guidance: float |
         raise WetgenError(f"The count is {count}.", why="it is the number of pairs per prompt.", fix="use 1 or more.")
     if not 0 <= seed < SEED_LIMIT:
         raise WetgenError(f"The seed is {seed}.", why="seeds run from 0 to 2^63 - 1.", fix="use a seed in that range.")
-    if guidance is not None and not math.isfinite(guidance):
+    if guidance is not None and not abs(guidance) <= _LARGEST:  # false for NaN too
         raise WetgenError(
             f"The guidance is {guidance}.",
             why="it scales the difference that the prompt makes, so it must be a finite number.",

@@ -122,4 +122,7 @@ def encode_graph(sizes: Sizes) -> Graph:
 
 def graphs_of(sizes: Sizes) -> dict[str, Graph]:
     """The four graphs of a bundle, by name."""
-    return {graph.name: graph for graph in (text_graph(sizes), denoise_graph(sizes), decode_graph(sizes), encode_graph(sizes))}
+    return {
+        graph.name: graph
+        for graph in (text_graph(sizes), denoise_graph(sizes), decode_graph(sizes), encode_graph(sizes))
+    }

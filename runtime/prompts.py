@@ -42,7 +42,9 @@ def parse_prompts(data: bytes, name: str = "prompts") -> list[Prompt]:
 
 def _read(path: Path) -> bytes:
     if path.is_dir():
-        raise WetgenError(f"{path} is a folder.", why="prompts are read from a text file.", fix="give the file inside it.")
+        raise WetgenError(
+            f"{path} is a folder.", why="prompts are read from a text file.", fix="give the file inside it."
+        )
     if not path.exists():
         raise WetgenError(
             f"{path} does not exist.",
@@ -75,4 +77,6 @@ def _decode(data: bytes, name: str) -> str:
 
 
 def _not_utf8(name: str, offset: int, line: int, why: str) -> WetgenError:
-    return WetgenError(f"{name} is not UTF-8 (byte {offset}, line {line}).", why=f"{why}.", fix="save it as UTF-8 text.")
+    return WetgenError(
+        f"{name} is not UTF-8 (byte {offset}, line {line}).", why=f"{why}.", fix="save it as UTF-8 text."
+    )

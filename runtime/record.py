@@ -36,13 +36,13 @@ def prompts_sha256(prompts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(prompts).encode()).hexdigest()
 
 
-def new_record(settings: Settings, **more: object) -> dict[str, Any]:
-    """The run.json of a run that begins."""
+def new_record(settings: Settings, how: Mapping[str, object]) -> dict[str, Any]:
+    """The run.json of a run that begins; `how` is what does not decide its pairs: device, batch, ..."""
     return {
         "format": FORMAT,
         "status": "running",
         "settings": asdict(settings),
-        **more,
+        **how,
         "started": now(),
         "versions": versions(),
     }
@@ -61,6 +61,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         if record["format"] != FORMAT:
             raise ValueError(f"its format is {record['format']}, and this wetgen reads {FORMAT}")
         Settings(**record["settings"])
+        int(record["batch"])
     except (ValueError, KeyError, TypeError) as error:
         raise WetgenError(
             f"{path} does not describe a run.",

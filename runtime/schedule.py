@@ -30,27 +30,32 @@ def alphas_cumprod(
 ) -> NDArray[np.float64]:
     """The (count,) float64 table of alpha-bar; "scaled_linear" is linear in sqrt(beta), as in Stable Diffusion."""
     if curve == "linear":
-        betas = np.linspace(beta_start, beta_end, count)
+        betas: NDArray[np.float64] = np.linspace(beta_start, beta_end, count, dtype=np.float64)
     else:
-        betas = np.linspace(beta_start**0.5, beta_end**0.5, count) ** 2
-    table = np.cumprod(1.0 - betas)
+        roots: NDArray[np.float64] = np.linspace(beta_start**0.5, beta_end**0.5, count, dtype=np.float64)
+        betas = roots * roots
+    table = np.cumprod(1.0 - betas, dtype=np.float64)
     return _to_zero_terminal_snr(table) if zero_terminal_snr else table
 
 
 def _to_zero_terminal_snr(table: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shift and stretch sqrt(alpha-bar) so that the last step is pure noise (Lin et al. 2024, algorithm 1)."""
     root = np.sqrt(table)
-    return ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+    stretched: NDArray[np.float64] = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    return stretched**2
 
 
 def timesteps(count: int, steps: int, spacing: Spacing = "trailing", offset: int = 0) -> list[int]:
     """`steps` of `count` training timesteps, noisiest first; "trailing" starts at the noisiest one there is."""
     if not 1 <= steps <= count:
         raise WetgenError(
-            f"A plan of {steps} steps is not possible.", why=f"the schedule has {count} timesteps.", fix=f"use 1 to {count}."
+            f"A plan of {steps} steps is not possible.",
+            why=f"the schedule has {count} timesteps.",
+            fix=f"use 1 to {count}.",
         )
     if spacing == "trailing":
-        return [int(t) - 1 for t in np.round(np.arange(count, 0, -count / steps))]
+        # For one in six step counts rounding gives `arange` an element too many, which would be timestep -1.
+        return [int(t) - 1 for t in np.round(np.arange(count, 0, -count / steps))[:steps]]
     return [int(t) + offset for t in range((steps - 1) * (count // steps), -1, -(count // steps))]
 
 

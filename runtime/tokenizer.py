@@ -13,6 +13,19 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+class PromptTooLong(WetgenError):
+    """A prompt that the text encoder cannot read whole."""
+
+    def __init__(self, prompt: str, *, tokens: int, length: int, cut: int) -> None:
+        self.prompt = prompt
+        super().__init__(
+            f"A prompt is too long: {_shortened(prompt)!r}.",
+            why=f"it has {tokens} tokens and the text encoder reads {length}; "
+            f"{prompt[:cut].rstrip()!r} would be kept and {prompt[cut:].lstrip()!r} lost.",
+            fix="write a shorter prompt, or allow the cut with --truncate (truncate=True).",
+        )
+
+
 class PromptTokenizer:
     """Token ids of a fixed length: begin and end tokens from the file's post-processor, the rest padding."""
 
@@ -24,7 +37,7 @@ class PromptTokenizer:
         self._tokenizer.enable_padding(**{**padding, "length": length, "pad_to_multiple_of": None})
 
     def encode(self, prompts: Sequence[str], *, truncate: bool = False) -> NDArray[np.int32]:
-        """Token ids int32 (N, T). A prompt that is too long raises WetgenError unless `truncate` cuts its end off."""
+        """Token ids int32 (N, T). A prompt that is too long raises PromptTooLong unless `truncate` cuts its end off."""
         rows = [self._encode(prompt, truncate) for prompt in prompts]
         return np.array(rows, dtype=np.int32).reshape(len(rows), self.length)
 
@@ -45,16 +58,11 @@ class PromptTokenizer:
             self._tokenizer.no_truncation()
         return ids
 
-    def _too_long(self, prompt: str, tokens: int) -> WetgenError:
+    def _too_long(self, prompt: str, tokens: int) -> PromptTooLong:
         content = self._tokenizer.encode(prompt, add_special_tokens=False)
         room = self.length - self._tokenizer.num_special_tokens_to_add(False)
         cut = content.offsets[room][0]  # the first character of the first token that has no room
-        return WetgenError(
-            f"A prompt is too long: {_shortened(prompt)!r}.",
-            why=f"it has {tokens} tokens and the text encoder reads {self.length}; "
-            f"{prompt[:cut].rstrip()!r} would be kept and {prompt[cut:].lstrip()!r} lost.",
-            fix="write a shorter prompt, or allow the cut with --truncate (truncate=True).",
-        )
+        return PromptTooLong(prompt, tokens=tokens, length=self.length, cut=cut)
 
 
 def _load(file: Path) -> "Tokenizer":

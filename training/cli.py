@@ -1,34 +1,74 @@
 """`wetgen-train`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from wetgen.runtime.errors import WetgenError, missing
+from wetgen.runtime.cli import Cli
+from wetgen.runtime.errors import missing
 
-STAGES = ("vae", "denoiser", "all")
+
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """CONFIG --data --out --resume --dry-run, shared by every stage."""
+    for option in (
+        click.argument("config", type=click.Path(path_type=Path)),
+        click.option("--data", required=True, type=click.Path(path_type=Path), help="Dataset folder, or a folder of them."),
+        click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder; gets checkpoint/."),
+        click.option("--resume", is_flag=True, help="Go on with the run in --out from its last saved state."),
+        click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop."),
+    ):
+        command = option(command)
+    return command
 
 
-@click.command()
-@click.argument("stage", type=click.Choice(STAGES))
-@click.argument("config", type=click.Path(path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Dataset folder, or a folder of them.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run; checkpoint/ ends up in it.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out from its last saved state.")
-@click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop.")
+@click.group(cls=Cli)
 @click.version_option(package_name="wetgen")
-def cli(stage: str, config: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> None:
-    """Train STAGE (vae, denoiser, or all) as CONFIG says: a TOML file, or one of tiny, cpu-128, gpu-256, gpu-512.
+def cli() -> None:
+    """Train the joint VAE and the denoiser; CONFIG is a TOML file, or one of tiny, cpu-128, gpu-256, gpu-512.
 
-    The same command trains on the CPU and on one GPU; `accelerate launch --multi_gpu $(which wetgen-train) ...` on many.
+    The same command trains on the CPU and on one GPU; `accelerate launch --multi_gpu -m wetgen.training.cli ...` on many.
     """
+
+
+@cli.command()
+@run_options
+def vae(config: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> None:
+    """Train the joint VAE."""
+    _train(("vae",), config, data, out, resume, dry_run)
+
+
+@cli.command()
+@run_options
+def denoiser(config: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> None:
+    """Train text encoder and denoiser on the latents of the VAE in --out; leaves --out/checkpoint."""
+    _train(("denoiser",), config, data, out, resume, dry_run)
+
+
+@cli.command("all")
+@run_options
+def both(config: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> None:
+    """Train the VAE, then the denoiser; leaves --out/checkpoint."""
+    _train(("vae", "denoiser"), config, data, out, resume, dry_run)
+
+
+@cli.command()
+@click.option("--count", required=True, type=click.IntRange(min=1), help="How many scenes the folder shall hold.")
+@click.option("--size", default=256, show_default=True, type=click.IntRange(32, 2048), help="Pixels a side.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Another seed, other scenes.")
+@click.option("--processes", default=1, show_default=True, type=click.IntRange(min=1), help="Scenes drawn in parallel.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Dataset folder; what it holds is kept.")
+def scenes(count: int, size: int, seed: int, processes: int, out: Path) -> None:
+    """Render pairs of wet damage, their masks exact by construction, into a dataset folder."""
     try:
-        _train(stage, config, data, out, resume, dry_run)
-    except WetgenError as error:
-        raise click.ClickException(str(error)) from error
+        from wetgen.training.scenes.write import write_scenes
+    except ImportError as error:
+        raise missing(str(error.name), extra="scenes", needed_to="render scenes") from error
+    write_scenes(out, count, size, seed, processes)
+    click.echo(out)
 
 
-def _train(stage: str, path: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> None:
+def _train(stages: tuple[str, ...], path: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> None:
     import json
 
     from wetgen.training.config import load
@@ -43,9 +83,13 @@ def _train(stage: str, path: Path, data: Path, out: Path, resume: bool, dry_run:
         raise missing(str(error.name), extra="train", needed_to="train") from error
     started = run.start(config, data, out, resume=resume)
     try:
-        if stage in ("vae", "all"):
+        if "vae" in stages:
             run.train_vae(started)
-        if stage in ("denoiser", "all"):
+        if "denoiser" in stages:
             click.echo(run.train_denoiser(started))
     finally:
         started.journal.close()
+
+
+if __name__ == "__main__":
+    cli()

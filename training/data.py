@@ -18,7 +18,7 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.training.config import DataConfig
 
 STORED_SCALE = 1.6  # photographs are kept this much larger than a view, so that crops stay sharp
-COVERED = 0.4  # a view's pixel is damaged when this share of it is: thin cracks survive being made smaller
+COVERED = 0.3  # a view's pixel is damaged when this share of it is: thin cracks survive being made smaller
 KEPT = 0.3  # a crop must show this share of each class of its photograph, or its caption would speak of nothing
 TRIES = 8  # crops drawn before the whole photograph is taken instead
 

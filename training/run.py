@@ -70,7 +70,8 @@ def start(config: TrainConfig, data: Path, out: Path, *, resume: bool) -> Run:
     accelerator.wait_for_everyone()
     journal = Journal(out if accelerator.is_main_process else None)
     counts = Counter(photos.table.names[id] for photo in photos.training for id in photo.classes)
-    journal.line(f"{len(photos.training)} pairs to train on, {len(photos.validation)} of other scenes to validate; {counts}")
+    kinds = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    journal.line(f"{len(photos.training)} pairs to train on ({kinds}), {len(photos.validation)} of other scenes to validate")
     return Run(config, out, photos, accelerator, journal)
 
 
@@ -128,13 +129,16 @@ def train_denoiser(run: Run) -> Path:
 
 def _latents(run: Run, net: vae.JointVAE, split: str) -> Latents:
     """Cached latents of a split; on many processes the first one makes them."""
+    photos, device = getattr(run.photos, split), run.accelerator.device
+
+    def encode() -> Latents:
+        run.journal.line(f"encoding {run.config.data.views} views of {len(photos)} {split} pairs")
+        with run.accelerator.autocast():
+            return encode_views(net, photos, run.config.data, run.config.seed, device)
+
     key = _digest(checkpoint.vae_digest(run.vae_folder) + run.key)
     with run.accelerator.main_process_first():
-        return cached(
-            run.folder / f"latents-{split}.safetensors",
-            key,
-            lambda: encode_views(net, getattr(run.photos, split), run.config.data, run.config.seed, run.accelerator.device),
-        )
+        return cached(run.folder / f"latents-{split}.safetensors", key, encode)
 
 
 def _denoiser(run: Run, shape: torch.Size) -> tuple[Denoiser, Any]:

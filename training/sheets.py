@@ -1,7 +1,6 @@
 """Sheets of pairs while training: each picture above the same picture with its mask laid over."""
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -15,10 +14,7 @@ def pair_sheet(image: Tensor, mask: Tensor, columns: int) -> Image.Image:
     palette = np.array([colour(id) for id in range(256)], np.uint8)
     marked = np.where((ids > 0)[..., None], (pictures * 0.45 + palette[ids] * 0.55).astype(np.uint8), pictures)
     cells = np.concatenate([pictures, marked], 1)  # (N, 2H, W, 3)
-    rows = [np.concatenate(list(cells[i : i + columns]), 1) for i in range(0, len(cells) - len(cells) % columns, columns)]
-    return Image.fromarray(np.concatenate(rows, 0))
-
-
-def as_uint8(image: Tensor) -> Tensor:
-    """(B, 3, H, W) in [-1, 1] to uint8 of the same shape, as the decode graph rounds it."""
-    return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    columns = min(columns, len(cells))
+    blank = np.zeros((-len(cells) % columns, *cells.shape[1:]), np.uint8)
+    rows = np.split(np.concatenate([cells, blank]), -(-len(cells) // columns))
+    return Image.fromarray(np.concatenate([np.concatenate(list(row), 1) for row in rows]))

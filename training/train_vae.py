@@ -108,7 +108,7 @@ class VaeStage(Stage):
         shown, logits = self.vae.decode(self.vae.encode(image, mask))
         assert logits is not None
         rows = [(image, mask), (shown, logits.argmax(1))]
-        return pair_sheet(torch.cat([r[0] for r in rows]), torch.cat([r[1] for r in rows]), columns=12)
+        return pair_sheet(torch.cat([r[0] for r in rows]), torch.cat([r[1] for r in rows]), columns=len(image))
 
 
 def _as_onehot(logits: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What runs a graph. `open_engine` is the one way in; an engine is asked for by device and never replaced by another."""
+"""What runs a graph. `open_engine` is the one way in; a device that cannot run it is never replaced by another."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -242,6 +242,13 @@ def test_a_mask_with_unknown_ids(folder: Path) -> None:
     assert "12 (3 pixels), 200 (1 pixels)" in fault and "binary" not in fault
 
 
+def test_the_first_id_behind_the_table_is_unknown_and_the_last_in_it_is_not(folder: Path) -> None:
+    (folder / "masks/c.png").write_bytes(encode_png(np.full((H, W), len(DEFAULT) - 1, np.uint8)))
+    assert check(folder).ok
+    (folder / "masks/c.png").write_bytes(encode_png(np.full((H, W), len(DEFAULT), np.uint8)))
+    assert "lacks: 10 (6,144 pixels)" in only_fault(folder)
+
+
 def test_a_binary_mask_gets_a_hint(folder: Path) -> None:
     (folder / "masks/c.png").write_bytes(encode_png(np.where(labels() > 4, 255, 0).astype(np.uint8)))
     assert "binary mask of 0 and 255" in only_fault(folder)
@@ -323,7 +330,7 @@ def test_a_flipped_bit_never_passes_as_another_mask(data: st.DataObject) -> None
             np.testing.assert_array_equal(read, mask)
 
 
-@pytest.mark.filterwarnings("default::PIL.Image.DecompressionBombWarning")
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("width", [MAX_PIXELS // H + 1, 3 * MAX_PIXELS // H])
 @pytest.mark.parametrize("name", ["images/b.png", "masks/b.png"])
 def test_a_decompression_bomb(folder: Path, name: str, width: int) -> None:
@@ -589,6 +596,14 @@ def test_a_process_killed_while_it_writes_leaves_a_folder_to_resume(tmp_path: Pa
     written = DatasetWriter(tmp_path, DEFAULT).existing()
     assert len(written) >= 20
     assert check(tmp_path).ok and len(Dataset.open(tmp_path)) == len(written)
+
+
+def test_a_new_writer_removes_unfinished_files(folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    for place in (folder, folder / "images", folder / "masks"):
+        (place / f".x.png.1-2{TEMPORARY}").write_bytes(b"half")
+    DatasetWriter(folder, DEFAULT)
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_existing_rows_are_given_back_with_their_keys(folder: Path) -> None:

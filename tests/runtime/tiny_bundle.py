@@ -21,8 +21,8 @@ from wetgen.runtime.schedule import Plan, alphas_cumprod, ddim_steps, timesteps
 
 CLASSES = ClassTable(("background", "crack", "stain", "mold"))
 WORDS = {"crack": ["crack", "cracks"], "stain": ["stain", "water stain"], "mold": ["mold", "mould"]}
-SIZES = Sizes(32, 32, 4, 8, 8, 12, 16, len(CLASSES), 8)
-NO_MASK_SIZES = Sizes(32, 32, 4, 8, 8, 12, 16, 0, 0)
+SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, len(CLASSES), 8)
+NO_MASK_SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, 0, 0)
 WIDTH = 16  # channels inside the denoiser
 CAPTIONS = ("a crack in a wet wall", "a brown water stain on the ceiling", "black mold in a bathroom corner")
 
@@ -153,7 +153,7 @@ def _denoise(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.G
     doubled = net.op("Concat", *given, *given, axis=0)
     hidden = net.op("Conv", doubled, net.random(WIDTH, channels, 3, 3, scale=0.2), pads=[1, 1, 1, 1])
     text = net.op("ReduceMean", "embedding", net.ints(1), keepdims=0)
-    text = net.op("MatMul", text, net.random(sizes.text_width, WIDTH, scale=2.0))
+    text = net.op("MatMul", text, net.random(sizes.text_width, WIDTH, scale=4.0))
     time = net.op("Gather", net.random(len(steps), WIDTH), "step")
     for addend in (text, time):
         hidden = net.op("Add", hidden, net.op("Unsqueeze", addend, net.ints(2, 3)))
@@ -175,7 +175,10 @@ def _decode(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.Ge
     factor = sizes.height // sizes.latent_height
     width = 3 + sizes.classes
     grown = net.op(
-        "ConvTranspose", "latent", net.random(sizes.latent_channels, width, factor, factor), strides=[factor, factor]
+        "ConvTranspose",
+        "latent",
+        net.random(sizes.latent_channels, width, factor, factor, scale=0.4),
+        strides=[factor, factor],
     )
     grown = net.op("Transpose", grown, perm=[0, 2, 3, 1])
     image = net.op("Slice", grown, net.ints(0), net.ints(3), net.ints(3))

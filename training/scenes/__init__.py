@@ -1,4 +1,4 @@
-"""Rendered scenes: image and mask pairs of wet damage drawn from nothing but random numbers, masks exact by construction."""
+"""Rendered scenes: pairs of image and mask drawn from random numbers alone, the masks exact by construction."""
 
 from wetgen.training.scenes.captions import caption
 from wetgen.training.scenes.render import render

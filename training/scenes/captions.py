@@ -32,13 +32,20 @@ NAMES = {
 }
 _PLURAL = ("tiles", "boards", "spots", "deposits", "streaks", "panels", "planks", "blisters", "bubbles")
 _MASS = ("mold", "mildew", "growth", "paint", "water", "spalling", "efflorescence", "rust", "corrosion", "wallpaper")
-_MASS += ("concrete", "brickwork", "plaster")
+_MASS += ("concrete", "brickwork", "plaster", "bubbling", "peeling", "paper")
 _GRADES = {
     "trace": ("slight", "faint", "small", "minor", "early"),
     "moderate": ("", "", "visible", "noticeable", "clear"),
     "severe": ("severe", "heavy", "large", "extensive", "serious"),
 }
-_CAUSES = ("after a leak", "from water damage", "caused by moisture", "after flooding", "from a leaking pipe", "due to humidity")
+_CAUSES = (
+    "after a leak",
+    "from water damage",
+    "caused by moisture",
+    "after flooding",
+    "from a leaking pipe",
+    "due to humidity",
+)
 _PLACES = {
     "middle": ("in the middle", "in the centre"),
     "corner": ("in the corner", "at the corner"),
@@ -53,7 +60,7 @@ def caption(scene: Scene) -> str:
     """One sentence that names the damage and the surface; the same scene always gets the same one."""
     rng = stream(scene.seed, scene.index, _LAYER)
     while True:
-        text = " ".join(_sentence(scene, rng).split())
+        text = " ".join(_sentence(scene, rng).split()).replace(" ,", ",")
         if len(text.split()) <= MOST_WORDS:
             return text
 
@@ -64,7 +71,8 @@ def _one_of(rng: np.random.Generator, *choices: str) -> str:
 
 def _article(noun: str) -> str:
     last = noun.split()[-1]
-    if last in _PLURAL or (last in _MASS and not noun.startswith(("puddle", "pool", "broken"))):
+    counted = any(part in noun for part in ("puddle", "pool of", "patch of", "wall with"))
+    if last in _PLURAL or (last in _MASS and not counted):
         return noun
     return ("an " if noun[0] in "aeiou" else "a ") + noun
 
@@ -78,7 +86,11 @@ def _name(scene: Scene, damage: Damage, rng: np.random.Generator) -> str:
     """The damage as a noun phrase with colour and grade, without article."""
     names = NAMES[damage.kind]
     if damage.kind == "lifted" and scene.surface == "wooden floor":
-        names = ("warped boards", "cupped boards", "warped planks") if damage.style == "cupped" else ("lifted boards", "loose boards", "lifted tiles", "lifted planks")
+        names = (
+            ("warped boards", "cupped boards", "warped planks")
+            if damage.style == "cupped"
+            else ("lifted boards", "loose boards", "lifted tiles", "lifted planks")
+        )
     if damage.kind == "peeling":
         paper = scene.surface == "wallpaper"
         names = {
@@ -98,13 +110,16 @@ def _name(scene: Scene, damage: Damage, rng: np.random.Generator) -> str:
 def _sentence(scene: Scene, rng: np.random.Generator) -> str:
     surface = _surface(scene, rng)
     on = f"on {_article(surface) if rng.random() < 0.6 else 'the ' + surface}"
-    room = f"in {_one_of(rng, 'the', 'this', 'a' if scene.room[0] not in 'aeiou' else 'an')} {scene.room}" if rng.random() < 0.35 else ""
+    room = (
+        f"in {_one_of(rng, 'the', 'this', 'a' if scene.room[0] not in 'aeiou' else 'an')} {scene.room}"
+        if rng.random() < 0.35
+        else ""
+    )
     if not scene.damages:
         whole = _one_of(rng, "clean", "undamaged", "dry", "intact")
-        return _one_of(
-            rng, f"{_article(whole + ' ' + surface)} {room}", f"the {surface} {room} shows no damage",
-            f"{_article(surface)} {room} without damage", f"{_article(whole + ' ' + surface)} with no visible damage {room}",
-        )  # fmt: skip
+        clean = _article(f"{whole} {surface}")
+        frames = (f"{clean} {room}", f"the {surface} {room} shows no damage", f"{clean} with no visible damage {room}")
+        return _one_of(rng, *frames, f"{_article(surface)} {room} without damage")
     first = scene.damages[_main(scene)]
     name = _article(_name(scene, first, rng))
     place = _one_of(rng, *_PLACES[scene.place]) if rng.random() < 0.4 else ""
@@ -120,7 +135,15 @@ def _main(scene: Scene) -> int:
 
 
 def _frame(
-    scene: Scene, first: Damage, name: str, on: str, surface: str, room: str, place: str, cause: str, rng: np.random.Generator
+    scene: Scene,
+    first: Damage,
+    name: str,
+    on: str,
+    surface: str,
+    room: str,
+    place: str,
+    cause: str,
+    rng: np.random.Generator,
 ) -> str:
     """Choose a sentence frame; some belong to one damage."""
     is_are = "are" if " and " in name or name.split()[-1] in _PLURAL else "is"
@@ -141,16 +164,25 @@ def _frame(
 
 def _own_frames(scene: Scene, damage: Damage, name: str, surface: str, room: str) -> list[str]:
     if damage.kind == "peeling" and damage.style == "bubbles" and scene.surface != "wallpaper":
-        return [f"the water drip created a bubbling effect on the {surface} paint", f"moisture made the paint bubble on the {surface} {room}"]
+        return [
+            f"the water drip created a bubbling effect on the {surface} paint",
+            f"moisture made the paint bubble on the {surface} {room}",
+        ]
     if damage.kind == "peeling":
         what = "wallpaper" if scene.surface == "wallpaper" else "paint"
         return [f"moisture is making the {what} peel off the {'wall' if what == 'wallpaper' else surface} {room}"]
     if damage.kind == "mold":
-        return [f"{damage.colour} mold is growing on the {surface} {room}", f"on the {surface} {room}, {damage.colour} mold is growing"]
+        return [
+            f"{damage.colour} mold is growing on the {surface} {room}",
+            f"on the {surface} {room}, {damage.colour} mold is growing",
+        ]
     if damage.kind == "stain":
         return [f"water has dried to {name} on the {surface} {room}", f"a leak has caused {name} on the {surface}"]
     if damage.kind == "lifted":
-        return [f"on the {surface} there is a patch of {name.removeprefix('a ')}", f"water has lifted the {surface} {room}, {name}"]
+        return [
+            f"on the {surface} there is a patch of {name.removeprefix('a ')}",
+            f"water has lifted the {surface} {room}, {name}",
+        ]
     if damage.kind == "puddle":
         return [f"water has pooled into a puddle on the {surface} {room}", f"{name} stands on the {surface} {room}"]
     if damage.kind == "corrosion":

@@ -15,10 +15,10 @@ _MOLDS = {
 }
 
 
-def _visible(alpha: Field, n: int, least: float = 0.12) -> Field:
+def _visible(alpha: Field, n: int, least: float = 0.09) -> Field:
     """Where speckles stand close enough to be one patch."""
     near = blur(alpha, n / 150)
-    return ramp(near, least - 0.05, least + 0.05)
+    return ramp(near, least - 0.04, least + 0.04)
 
 
 def mold(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
@@ -34,12 +34,14 @@ def mold(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator)
     level = {"spots": 0.95 * spots + 0.35 * clumps, "colony": 0.45 * spots + 0.85 * clumps}.get(
         damage.style, 0.5 * spots + 0.5 * clumps
     )
-    speckle = ramp(level + 3.4 * damp - 1.35, 0.0, 0.7) * ramp(zone, -0.35, 0.05)
+    speckle = ramp(level + 3.8 * damp - 1.3, 0.0, 0.7) * ramp(zone, -0.35, 0.05)
     haze = ramp(zone + 0.12 * clumps, 0.15, 0.7) * (0.65 if damage.style == "haze" else 0.35)
     alpha = np.maximum(speckle * np.clip(0.72 + 0.12 * spots, 0.4, 0.95), haze)
     if scene.surface == "tile wall":
         joint = 1 - _solid(canvas, 0.011)
-        alpha = alpha * np.clip(0.25 * ramp(zone, 0.1, 0.6) + joint, 0, 1) + 0.8 * joint * ramp(zone + 0.2 * clumps, 0, 0.3)
+        alpha = alpha * np.clip(0.25 * ramp(zone, 0.1, 0.6) + joint, 0, 1) + 0.8 * joint * ramp(
+            zone + 0.2 * clumps, 0, 0.3
+        )
     alpha = np.clip(alpha * (0.55 + 0.42 * strength), 0, 0.96) * canvas.clear
     rgb = np.array(_MOLDS[damage.colour], np.float32) * (1 + 0.25 * clumps[..., None])
     canvas.absorb(0.15 * ramp(zone, 0.1, 0.9) * canvas.clear, (0.5, 0.6, 0.9))
@@ -74,7 +76,7 @@ def efflorescence(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.G
     canvas.absorb(0.09 * ramp(zone, -0.15, 0.2) * canvas.clear, (1, 1, 1))  # damp around the salt
     canvas.tint(alpha, (0.93, 0.93, 0.91))
     canvas.height += 0.0012 * alpha * grain
-    return _visible(alpha, n, 0.14)
+    return _visible(alpha, n, 0.12)
 
 
 def corrosion(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
@@ -86,7 +88,9 @@ def corrosion(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Gener
     grain, clouds = fractal(rng, n, 0.5, low=12), fractal(rng, n, 1.3, low=3)
     halo = ramp(blur(metal, n * 0.02) * 3 + 0.10 * clouds, 0.16, 0.6)
     runs = _rust_runs(metal, damage, rng) if scene.stance != "ceiling" else _rust_ring(damage, n, rng)
-    alpha = np.clip(np.maximum(halo * 0.85, runs) * (0.62 + 0.4 * strength) * (1 + 0.15 * grain), 0, 0.95) * canvas.clear
+    alpha = (
+        np.clip(np.maximum(halo * 0.85, runs) * (0.62 + 0.4 * strength) * (1 + 0.15 * grain), 0, 0.95) * canvas.clear
+    )
     deep = np.array([0.40, 0.17, 0.06], np.float32) + np.clip(0.5 - alpha, 0, 1)[..., None] * [0.42, 0.36, 0.16]
     canvas.shade *= 1 - 0.4 * np.clip(blur(shift(metal, 0.008 * n, 0.012 * n), n / 110) - metal, 0, 1)
     canvas.tint(alpha, deep.astype(np.float32))
@@ -115,7 +119,10 @@ def _fitting(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> tuple[
         return ramp(inset, 0, 0.006), 0.012 * ramp(inset, 0, 0.012) + 0.006 * screws
     cover, height = np.zeros((n, n), np.float32), np.zeros((n, n), np.float32)
     for nail in range(int(rng.integers(1, 5))):
-        at = (cu + (nail > 0) * rng.uniform(-1, 1) * damage.extent, cv + (nail > 0) * rng.uniform(-0.2, 0.8) * damage.extent)
+        at = (
+            cu + (nail > 0) * rng.uniform(-1, 1) * damage.extent,
+            cv + (nail > 0) * rng.uniform(-0.2, 0.8) * damage.extent,
+        )
         r = np.hypot(u - at[0], v - at[1]) / rng.uniform(0.014, 0.024)
         cover = np.maximum(cover, ramp(r, 1.0, 0.8))
         height = np.maximum(height, 0.012 * np.sqrt(np.clip(1 - r**2, 0, 1)))

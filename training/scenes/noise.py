@@ -37,13 +37,15 @@ def fractal(
     high: float = 1e4,
     stretch: tuple[float, float] = (1.0, 1.0),
 ) -> Field:
-    """Noise (n, n) of mean 0 and deviation 1; `low` and `high` bound its cycles per picture, `stretch` is (across, down)."""
+    """Noise (n, n), mean 0, deviation 1; `low` and `high` bound its cycles per picture, `stretch` is (across, down)."""
     white = fft.rfft2(rng.standard_normal((n, n), dtype=np.float32))
     field = fft.irfft2(white * _spectrum(n, slope, low, high, *stretch), s=(n, n))
     return field / (field.std() + 1e-9)
 
 
-def line(rng: np.random.Generator, n: int, slope: float = 1.2, low: float = 1.0, high: float = 1e4) -> NDArray[np.float32]:
+def line(
+    rng: np.random.Generator, n: int, slope: float = 1.2, low: float = 1.0, high: float = 1e4
+) -> NDArray[np.float32]:
     """Noise along one axis, (n,), of mean 0 and deviation 1."""
     f = fft.rfftfreq(n, 1 / n)
     f[0] = 1
@@ -59,7 +61,9 @@ def cells(rng: np.random.Generator, n: int, count: int, wobble: float = 0.0) -> 
     free[rng.integers(n, size=count), rng.integers(n, size=count)] = False
     distance, nearest = ndimage.distance_transform_edt(free, return_indices=True)
     if wobble:
-        bend = np.clip(wobble * n * np.stack([fractal(rng, n, 1.2, 4), fractal(rng, n, 1.2, 4)]), -n, n).astype(np.int32)
+        bend = np.clip(wobble * n * np.stack([fractal(rng, n, 1.2, 4), fractal(rng, n, 1.2, 4)]), -n, n).astype(
+            np.int32
+        )
         row, column = np.clip(np.indices((n, n), np.int32) + bend, 0, n - 1)
         distance, nearest = distance[row, column], nearest[:, row, column]
     return nearest, (distance / n).astype(np.float32)

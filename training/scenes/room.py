@@ -60,7 +60,9 @@ def furnish(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
         inset = half - np.maximum(np.abs(u - at[0]), np.abs(v - at[1]))
         core = 0.65 * ramp(np.abs((v - at[1]) / half * 3.5 % 1 - 0.5), 0.2, 0.1) * ramp(inset, 0.014, 0.02)
     cover = ramp(inset, 0, 0.005) * canvas.clear
-    canvas.shade *= 1 - 0.35 * np.clip(blur(shift(cover, 0.006 * canvas.n, 0.010 * canvas.n), canvas.n / 120) - cover, 0, 1)
+    canvas.shade *= 1 - 0.35 * np.clip(
+        blur(shift(cover, 0.006 * canvas.n, 0.010 * canvas.n), canvas.n / 120) - cover, 0, 1
+    )
     canvas.tint(cover, (np.array([0.88, 0.88, 0.86]) * (1 - core)[..., None]).astype(np.float32))
     canvas.height = canvas.height * (1 - cover) + 0.004 * cover
     canvas.glow *= (1 - cover)[..., None]

@@ -74,21 +74,31 @@ def concrete(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
     tone = _hash(np.floor(canvas.x / width + 0.5), np.floor(canvas.y / tall + 0.5), 3.0)
     canvas.albedo *= (0.95 + 0.1 * tone)[..., None]
     if rng.random() < 0.6:
-        hole = np.hypot(np.abs(canvas.x / width % 1) * width - width * 0.25, np.abs(canvas.y / tall % 1) * tall - tall / 2)
+        hole = np.hypot(
+            np.abs(canvas.x / width % 1) * width - width * 0.25, np.abs(canvas.y / tall % 1) * tall - tall / 2
+        )
         canvas.tint(0.75 * ramp(hole, 0.022, 0.015), (0.16, 0.16, 0.16))
 
 
 def _lay(
-    canvas: Canvas, width: float, tall: float, bond: Field | float, joint: float, spread: float, rng: np.random.Generator
+    canvas: Canvas,
+    size: tuple[float, float],
+    bond: Field | float,
+    joint: float,
+    spread: float,
+    rng: np.random.Generator,
+    wobble: float = 0.03,
 ) -> Field:
     """Set units in rows, each shifted by `bond` units; returns the solid part (n, n), 0 in the joints."""
+    width, tall = size
     row = np.floor(canvas.y / tall)
     slide = row * bond if np.isscalar(bond) else bond
     column = np.floor(canvas.x / width + slide)
     edge_x = (0.5 - np.abs(canvas.x / width + slide - column - 0.5)) * width
     edge_y = (0.5 - np.abs(canvas.y / tall - row - 0.5)) * tall
-    wave = 0.15 * joint * fractal(rng, canvas.n, 0.8, low=8)
-    solid = ramp(np.minimum(edge_x, edge_y) + wave, joint * 0.4, joint * 0.6)
+    wave = wobble * joint * fractal(rng, canvas.n, 0.8, low=8)
+    soft = max(0.1 * joint, 0.8 * float(np.ptp(canvas.x)) / canvas.n)  # never sharper than the pixels
+    solid = ramp(np.minimum(edge_x, edge_y) + wave, joint * 0.5 - soft, joint * 0.5 + soft)
     half = np.full_like(column, width / 2)
     canvas.units = np.stack([(column + 0.5 - slide) * width, (row + 0.5) * tall, half, np.full_like(half, tall / 2)])
     tone = _hash(column, row, float(rng.uniform(0, 9))) - 0.5
@@ -101,7 +111,7 @@ def brick(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
     """Courses of rough bricks, half bond, in pale mortar."""
     n = canvas.n
     mortar = np.array([0.66, 0.63, 0.57]) * rng.uniform(0.75, 1.1)
-    solid = _lay(canvas, 0.24, 0.075, 0.5, rng.uniform(0.009, 0.014), 0.45, rng)
+    solid = _lay(canvas, (0.24, 0.075), 0.5, rng.uniform(0.009, 0.014), 0.45, rng, wobble=0.15)
     canvas.albedo *= (1 + 0.07 * fractal(rng, n, 0.7, low=10))[..., None]
     canvas.tint(1 - solid, tuple(mortar))
     canvas.height += 0.003 * solid + 0.0006 * fractal(rng, n, 0.7, low=14)
@@ -109,18 +119,24 @@ def brick(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
 
 def wooden_floor(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
     """Boards with grain along their length, staggered ends and dark gaps."""
-    n = canvas.n
     width, tall = rng.uniform(0.7, 1.4), rng.uniform(0.085, 0.15)
     if rng.random() < 0.35:
         canvas.x, canvas.y = canvas.y, canvas.x
         canvas.to_picture = canvas.to_picture[:, [1, 0, 2]]
     row = np.floor(canvas.y / tall)
-    solid = _lay(canvas, width, tall, _hash(row, row, 1.7), 0.006, 0.34, rng)
+    solid = _lay(canvas, (width, tall), _hash(row, row, 1.7), 0.006, 0.34, rng)
     board = _hash(np.floor(canvas.units[0] / 0.01), row, 5.0)
-    rings = canvas.y / tall * 7 + 3 * board + 0.8 * np.sin(canvas.x * 5 + 40 * board) + 0.35 * np.sin(canvas.x * 13 + 9 * board)
+    rings = (
+        canvas.y / tall * 7
+        + 3 * board
+        + 0.8 * np.sin(canvas.x * 5 + 40 * board)
+        + 0.35 * np.sin(canvas.x * 13 + 9 * board)
+    )
     streak = _grain(canvas, rng)
     canvas.albedo *= (1 + 0.07 * np.sin(6.28 * rings) + 0.08 * streak)[..., None]
-    knot = np.hypot((canvas.x - canvas.units[0] - width * (board - 0.5) * 0.7) / 0.035, (canvas.y - canvas.units[1]) / 0.016)
+    knot = np.hypot(
+        (canvas.x - canvas.units[0] - width * (board - 0.5) * 0.7) / 0.035, (canvas.y - canvas.units[1]) / 0.016
+    )
     canvas.albedo *= (1 - 0.45 * ramp(knot, 1, 0.5) * (board > 0.75))[..., None]
     canvas.tint(1 - solid, tuple(np.array(scene.rgb) * 0.22))
     canvas.height += 0.0015 * solid
@@ -142,7 +158,7 @@ def tile(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
     side = rng.uniform(0.14, 0.24) if scene.stance == "wall" else rng.uniform(0.24, 0.42)
     tall, bond = (side / 2, 0.5) if scene.stance == "wall" and rng.random() < 0.4 else (side, 0.0)
     canvas.albedo *= (1 + rng.uniform(0.01, 0.06) * fractal(rng, n, 1.3, low=3))[..., None]
-    solid = _lay(canvas, side, tall, bond, 0.009, rng.uniform(0.03, 0.14), rng)
+    solid = _lay(canvas, (side, tall), bond, 0.009, rng.uniform(0.03, 0.14), rng)
     light_grout = np.mean(scene.rgb) < 0.5 or (rng.random() < 0.3 and np.mean(scene.rgb) < 0.7)
     grout = (0.80, 0.78, 0.74) if light_grout else tuple(np.array(scene.rgb) * rng.uniform(0.5, 0.68))
     canvas.tint(1 - solid, grout)
@@ -157,20 +173,20 @@ def carpet(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
     _mottle(canvas, rng, 0.035)
     pitch = rng.uniform(0.016, 0.026) * 1.2
     loops = np.sin(6.28 * canvas.x / pitch + 1.2 * fractal(rng, n, 0.8, low=8)) * np.sin(6.28 * canvas.y / pitch)
-    canvas.albedo *= (1 + 0.13 * loops + 0.11 * fractal(rng, n, 0.2, low=30))[..., None]
-    canvas.height += 0.0012 * fractal(rng, n, 0.2, low=30)
+    canvas.albedo *= (1 + 0.16 * loops + 0.17 * fractal(rng, n, 0.0, low=50))[..., None]
+    canvas.height += 0.0003 * fractal(rng, n, 0.2, low=40)
 
 
 def ceiling_panels(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
     """Mineral fibre panels with pinholes and worms in a metal grid."""
     n = canvas.n
     tall = 0.6 if rng.random() < 0.7 else 1.2
-    solid = _lay(canvas, 0.6, tall, 0.0, 0.028, 0.05, rng)
+    solid = _lay(canvas, (0.6, tall), 0.0, 0.028, 0.05, rng)
     holes = ramp(fractal(rng, n, 0.15, low=26, high=60), 1.2, 1.9)
     worms = ramp(np.abs(fractal(rng, n, 0.4, low=20, high=40)), 0.14, 0.05) * (fractal(rng, n, 0.3, low=20) > 0.9)
     canvas.albedo *= (1 - solid * (rng.uniform(0.1, 0.3) * holes + rng.uniform(0, 0.3) * worms))[..., None]
     canvas.tint(1 - solid, (0.92, 0.92, 0.91))
-    canvas.height += 0.005 * (1 - solid)
+    canvas.height += 0.002 * (1 - solid)
     canvas.shade *= 1 - 0.25 * np.clip(ndimage.gaussian_filter(1 - solid, n / 90) - (1 - solid), 0, 1)
 
 

@@ -25,7 +25,7 @@ def _cupped(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> Field:
     canvas.shade *= 1 - warp * 0.9 * ramp(np.abs(across), 0.86, 0.97)
     canvas.shade *= 1 - warp * 0.30 * ramp(across, -0.1, 0.9)
     canvas.glow += (0.20 * warp * np.exp(-((across + 0.72) ** 2) / 0.02))[..., None]
-    canvas.albedo *= (1 - 0.18 * warp)[..., None]
+    canvas.albedo *= (1 - 0.22 * warp)[..., None]
     return ramp(warp, 0.3, 0.5)
 
 
@@ -64,9 +64,7 @@ def _units_within(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> l
     return list(found.values())
 
 
-def _place(
-    canvas: Canvas, scene: Scene, unit: Field, clean: Field, damage: Damage, rng: np.random.Generator
-) -> Field:
+def _place(canvas: Canvas, scene: Scene, unit: Field, clean: Field, damage: Damage, rng: np.random.Generator) -> Field:
     """Lay one unit back askew and tilted: its own colours looked up in the clean floor; returns its cover (n, n)."""
     n = canvas.n
     cx, cy, hx, hy = (float(value) for value in unit)
@@ -80,7 +78,7 @@ def _place(
     cover = ramp(inset, 0.0, 0.004) * canvas.clear
     lean = rng.uniform(0, 2 * np.pi)
     rise = 0.5 + 0.5 * np.clip((local_x / hx) * np.cos(lean) + (local_y / hy) * np.sin(lean), -1, 1)
-    reach = 0.018 + 0.030 * rng.uniform(0.4, 1)
+    reach = 0.012 + 0.018 * rng.uniform(0.4, 1)
     sx, sy = -np.cos(scene.light.direction) * reach * n, -np.sin(scene.light.direction) * reach * n
     shadow = blur(shift(cover * rise, sx, sy), n / 110) * (1 - cover)
     canvas.shade *= 1 - 0.72 * shadow

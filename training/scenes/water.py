@@ -22,8 +22,8 @@ def stain(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator
     """Pigment left by drying fronts, each with a dark tide line; on walls it runs down."""
     strength = STRENGTH[damage.severity]
     absorption = _PIGMENTS[damage.colour]
-    if np.mean(scene.rgb) < 0.55 or scene.surface == "carpet":
-        absorption, strength = (0.9, 1.05, 1.25), strength * 1.15  # only dark shows on dark
+    if np.mean(scene.rgb) < 0.55:
+        strength = max(1.35 * strength, 0.95)  # dark on dark is seen only where there is much of it
     wall = scene.stance == "wall"
     density, outline = _fronts(canvas, damage, wall, rng)
     if wall and (damage.style == "drip" or rng.random() < 0.3):
@@ -48,7 +48,7 @@ def _fronts(canvas: Canvas, damage: Damage, wall: bool, rng: np.random.Generator
         centre = (damage.centre[0] + drift[0], damage.centre[1] + drift[1])
         field = blob(rng, n, centre, (radius * stretch[0], radius * stretch[1]), 0.07, 1.8) + common
         if wall:
-            u, v = grid(n)
+            v = grid(n)[1]
             tongues = np.clip(line(rng, n, 1.3, 4, 30), -0.5, 2)[None, :]
             field = field + 0.28 * tongues * ramp(v, damage.centre[1] - radius, damage.centre[1] + radius)
         inside = ramp(field, 0, 0.03)
@@ -78,12 +78,12 @@ def _runs(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> Field:
 def puddle(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """Standing water: darkened ground, a smooth mirror of the room, a bright edge and a wet rim."""
     n = canvas.n
-    u, v = grid(n)
     flat = rng.uniform(0.55, 0.8)
     extent = damage.extent * 1.15
     field = blob(rng, n, damage.centre, (extent, extent * flat), 0.24, 2.7)
     if damage.severity != "trace":
-        field = np.maximum(field, blob(rng, n, (damage.centre[0] + rng.uniform(-1, 1) * extent, damage.centre[1] + rng.uniform(-0.5, 0.5) * extent), (extent * 0.5, extent * 0.4), 0.2, 2.7))  # fmt: skip
+        arm = np.array(damage.centre) + rng.uniform(-1, 1, 2) * (extent, 0.5 * extent)
+        field = np.maximum(field, blob(rng, n, tuple(arm), (extent * 0.5, extent * 0.4), 0.2, 2.7))
     water = ramp(field, 0.0, 0.035) * canvas.clear
     wet = ramp(field, -0.12, -0.02) * canvas.clear
     canvas.albedo *= 1 - (0.22 * wet + 0.26 * water)[..., None]

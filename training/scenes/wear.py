@@ -1,5 +1,7 @@
 """Damage to the material itself: cracks, peeling paint, spalling; boards and tiles are in units.py."""
 
+from itertools import pairwise
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -18,15 +20,15 @@ def crack(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator
     sheet = Image.new("L", (n, n))
     draw = ImageDraw.Draw(sheet)
     for path in paths:
-        for (u0, v0, w0), (u1, v1, w1) in zip(path, path[1:], strict=False):
+        for (u0, v0, w0), (u1, v1, w1) in pairwise(path):
             draw.line((u0 * n, v0 * n, u1 * n, v1 * n), fill=255, width=max(2, round((w0 + w1) * n / 2)))
     line = np.asarray(sheet, np.float32) / 255 * canvas.clear
     soft = blur(line, n / 400)
     dx, dy = np.cos(scene.light.direction), np.sin(scene.light.direction)
     lip = np.clip(shift(soft, -1.6 * dx, -1.6 * dy) - soft, 0, 1)
     canvas.tint(np.clip(soft * 0.97, 0, 1), tuple(np.array(scene.rgb) * rng.uniform(0.1, 0.28)))
-    canvas.albedo *= (1 + 0.22 * lip)[..., None]
-    return ramp(soft, 0.05, 0.2)
+    canvas.albedo *= (1 + 0.14 * lip)[..., None]
+    return ramp(soft, 0.04, 0.16)
 
 
 def _branches(damage: Damage, rng: np.random.Generator) -> list[Path]:
@@ -36,6 +38,8 @@ def _branches(damage: Damage, rng: np.random.Generator) -> list[Path]:
     heading = rng.uniform(0, 2 * np.pi)
     start = (damage.centre[0] - np.cos(heading) * reach / 2, damage.centre[1] - np.sin(heading) * reach / 2)
     main = _walk(start, heading, reach, thick, rng)
+    off_u, off_v = (damage.centre[axis] - main[len(main) // 2][axis] for axis in (0, 1))
+    main = [(u + off_u, v + off_v, width) for u, v, width in main]
     count = {"single": 0, "branching": int(rng.integers(2, 6)), "web": int(rng.integers(5, 10))}[damage.style]
     paths = [main]
     for _ in range(count):
@@ -70,7 +74,7 @@ def _steps(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> list[Pat
         corners += [(x, y), (x, y + 2 * hy)]
         x, y = x + side * hx * (1 if rng.random() < 0.8 else -1), y + 2 * hy
     path: Path = []
-    for (x0, y0), (x1, y1) in zip(corners, corners[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(corners):
         for t in np.arange(0, 1, 0.2):
             u, v = canvas.picture(x0 + t * (x1 - x0) + rng.normal(0, 0.003), y0 + t * (y1 - y0) + rng.normal(0, 0.002))
             path.append((float(u), float(v), thick * rng.uniform(0.6, 1.3)))
@@ -92,20 +96,20 @@ def _bubbles(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Genera
     wobble = 0.10 * fractal(rng, n, 2.6, low=5)
     dome, hole = np.zeros((n, n), np.float32), np.zeros((n, n), np.float32)
     for _ in range(count):
-        radius = damage.extent * rng.uniform(0.10, 0.34) + 0.012
+        radius = damage.extent * (0.08 + 0.34 * rng.uniform() ** 2) + 0.012
         at = np.array(damage.centre) + rng.normal(0, 0.48, 2) * damage.extent
         squeeze = rng.uniform(0.75, 1.3)
         r2 = ((u - at[0]) / radius / squeeze) ** 2 + ((v - at[1]) / radius * squeeze) ** 2 + wobble
-        dome = np.maximum(dome, np.sqrt(np.clip(1 - r2, 0, 1)) * radius * 0.62)
+        dome += (np.clip(1 - r2, 0, 1) * radius * 0.3) ** 2
         if rng.random() < 0.16:
             hole = np.maximum(hole, ramp(r2 * (1 + 2.0 * wobble), 0.36, 0.26))
-    dome, hole = dome * canvas.clear, hole * canvas.clear
-    cover = ramp(dome, 0.001, 0.006)
-    _cast(canvas, scene, dome * 9, 0.014, 0.35)
+    dome, hole = blur(np.sqrt(dome), n / 140) * canvas.clear, hole * canvas.clear
+    cover = ramp(dome, 0.0008, 0.0025)
+    _cast(canvas, scene, dome * 14, 0.012, 0.3)
     canvas.height += blur(dome, n / 300) * rng.uniform(0.85, 1.2)
-    canvas.shade *= 1 - 0.22 * np.exp(-((dome - 0.004) ** 2) / 0.00001) * cover
+    canvas.shade *= 1 - 0.10 * np.exp(-dome / 0.006) * cover
     sheen = blur(_facing(dome, scene), n / 200) ** 6
-    canvas.glow += (0.22 * np.clip(sheen, 0, 1) * cover)[..., None]
+    canvas.glow += (0.20 * np.clip(sheen, 0, 1) * cover + 0.06 * cover * ramp(dome, 0, 0.01))[..., None]
     canvas.tint(hole, _ground(scene, rng))
     canvas.shade *= 1 - 0.4 * np.clip(blur(hole, n / 90) - hole, 0, 1)
     return cover
@@ -144,11 +148,14 @@ def _flakes(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generat
     hit = tuple(int(np.clip(t * n, 0, n - 1)) for t in (damage.centre[1], damage.centre[0]))
     home = (nearest[0] == nearest[0][hit]) & (nearest[1] == nearest[1][hit])  # at least one shard is gone
     gone = ((zone[nearest[0], nearest[1]] > 0) | home).astype(np.float32) * canvas.clear
-    gone = ramp(blur(gone, n / 150) + 0.06 * fractal(rng, n, 0.8, low=12), 0.42, 0.58)
+    gone = ramp(blur(gone, n / 100) + 0.05 * fractal(rng, n, 1.6, low=8), 0.42, 0.58)
     curl = n * rng.uniform(0.010, 0.018) * (1.5 if paper else 1.0)
     near = blur(gone, curl)
     rim = ramp(near, 0.06, 0.34) * (1 - gone)
-    bare = np.array(_ground(scene, rng), np.float32) * (1 + 0.07 * fractal(rng, n, 0.9, low=4) + 0.05 * fractal(rng, n, 0.3, low=24))[..., None]
+    bare = (
+        np.array(_ground(scene, rng), np.float32)
+        * (1 + 0.07 * fractal(rng, n, 0.9, low=4) + 0.05 * fractal(rng, n, 0.3, low=24))[..., None]
+    )
     canvas.tint(gone, bare)
     canvas.height *= 1 - gone
     canvas.height += 0.0006 * gone * fractal(rng, n, 0.5, low=16)
@@ -156,8 +163,10 @@ def _flakes(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generat
     dx, dy = -np.cos(scene.light.direction), -np.sin(scene.light.direction)
     under = np.clip(shift(1 - gone, dx * n * 0.018, dy * n * 0.018) * gone, 0, 1)
     canvas.shade *= 1 - 0.5 * blur(under, n / 170) * gone
-    canvas.height += 0.012 * lifted * (1 - gone)
-    canvas.tint(0.45 * np.clip(lifted * ramp(near, 0.2, 0.42), 0, 1), tuple(np.clip(np.array(scene.rgb) * 0.5 + 0.5, 0, 0.97)))
+    canvas.height += 0.009 * lifted * (1 - gone)
+    canvas.tint(
+        0.25 * np.clip(lifted * ramp(near, 0.2, 0.42), 0, 1), tuple(np.clip(np.array(scene.rgb) * 0.5 + 0.5, 0, 0.97))
+    )
     canvas.shade *= 1 - 0.12 * ramp(rim, 0.05, 0.4) * (1 - ramp(rim, 0.5, 0.9))
     return np.maximum(gone, ramp(rim, 0.12, 0.3))
 
@@ -177,7 +186,9 @@ def spalling(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Genera
     canvas.tint(hole, (rim_rgb * (1 + 0.08 * rough[..., None])).astype(np.float32))
     canvas.tint(core, _core(canvas, scene, rough, rng))
     depth = 0.011 * STRENGTH[damage.severity] + 0.006
-    canvas.height = canvas.height * (1 - hole) - depth * (0.5 * blur(hole, 1.0) + 0.5 * blur(core, 1.0)) + 0.0018 * rough * hole
+    canvas.height = (
+        canvas.height * (1 - hole) - depth * (0.5 * blur(hole, 1.0) + 0.5 * blur(core, 1.0)) + 0.0018 * rough * hole
+    )
     dx, dy = -np.cos(scene.light.direction), -np.sin(scene.light.direction)
     under = shift(1 - hole, dx * n * 0.022, dy * n * 0.022) * hole
     canvas.shade *= 1 - 0.5 * blur(under, n / 160) * hole
@@ -186,25 +197,33 @@ def spalling(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Genera
 
 
 def _core(canvas: Canvas, scene: Scene, rough: Field, rng: np.random.Generator) -> Field:
-    """What the break exposes (n, n, 3): gravel and rusty bars in concrete, laths above ceilings, brick behind plaster."""
+    """What the break exposes (n, n, 3): gravel and bars in concrete, laths over ceilings, brick behind plaster."""
     n = canvas.n
     grain = fractal(rng, n, 0.4, low=12)
     if scene.surface.startswith("concrete"):
         nearest, away = cells(rng, n, 420)
         tone = fractal(rng, n, 0.0)[nearest[0], nearest[1]]
-        stone = np.array([0.50, 0.47, 0.42]) * (1 + 0.16 * tone[..., None]) * (0.72 + 0.4 * ramp(away, 0.03, 0.0))[..., None]
+        stone = (
+            np.array([0.50, 0.47, 0.42])
+            * (1 + 0.16 * tone[..., None])
+            * (0.72 + 0.4 * ramp(away, 0.03, 0.0))[..., None]
+        )
         bar = np.abs((canvas.x if rng.random() < 0.5 else canvas.y) / 0.22 % 1 - 0.5)
         iron = ramp(bar, 0.085, 0.06)[..., None] * (scene.stance == "wall")
         rust = np.array([0.40, 0.19, 0.09]) * (1 + 0.2 * grain[..., None]) * (1.25 - 5 * bar[..., None])
         return (stone * (1 - iron) + rust * iron).astype(np.float32)
     if scene.surface == "brick":
-        return (np.clip(np.array(scene.rgb) * 1.25 + 0.06, 0, 0.9) * (1 + 0.16 * rough + 0.08 * grain)[..., None]).astype(np.float32)
+        return (
+            np.clip(np.array(scene.rgb) * 1.25 + 0.06, 0, 0.9) * (1 + 0.16 * rough + 0.08 * grain)[..., None]
+        ).astype(np.float32)
     if scene.stance == "ceiling" and rng.random() < 0.75:
         lath = np.abs(canvas.y / 0.055 % 1 - 0.5)
         wood = np.array([0.50, 0.37, 0.24]) * (1 + 0.10 * grain[..., None])
         return (wood * (0.28 + 0.72 * ramp(lath, 0.42, 0.36))[..., None]).astype(np.float32)
     row = np.floor(canvas.y / 0.085)
     a = (canvas.x / 0.24 + 0.5 * row) % 1
-    solid = ramp(np.minimum((0.5 - np.abs(a - 0.5)) * 0.24, (0.5 - np.abs(canvas.y / 0.085 % 1 - 0.5)) * 0.085), 0.004, 0.008)[..., None]
+    solid = ramp(
+        np.minimum((0.5 - np.abs(a - 0.5)) * 0.24, (0.5 - np.abs(canvas.y / 0.085 % 1 - 0.5)) * 0.085), 0.004, 0.008
+    )[..., None]
     red = np.array([0.56, 0.28, 0.19]) * (1 + 0.12 * rough[..., None] + 0.08 * grain[..., None])
     return (red * solid + np.array([0.58, 0.54, 0.48]) * (1 - solid)).astype(np.float32)

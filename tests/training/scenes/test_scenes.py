@@ -6,16 +6,17 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+
 from wetgen.runtime.classes import DEFAULT
 from wetgen.training.scenes import Scene, caption, draw_scene, render
 from wetgen.training.scenes.captions import MOST_WORDS, NAMES, SURFACES
-from wetgen.training.scenes.scene import SETTINGS
+from wetgen.training.scenes.settings import SETTINGS
 
 ndimage = pytest.importorskip("scipy.ndimage")
 
 SEED = 11
 SIZE = 64
-VISIBLE = 0.1  # of the local brightness: a change an eye sees beside the unchanged surface
+VISIBLE = 0.08  # of the local brightness: a change an eye sees beside the unchanged surface
 # Words that name a damage in a frame of its own, beyond the names in the grammar.
 WORDS = {
     "crack": ("crack", "fracture"),
@@ -32,7 +33,7 @@ WORDS = {
 
 @pytest.fixture(scope="module")
 def drawn() -> list[Scene]:
-    return [draw_scene(SEED, index) for index in range(1500)]
+    return [draw_scene(SEED, index) for index in range(1000)]
 
 
 def test_the_same_seed_and_index_give_the_same_bytes() -> None:
@@ -89,17 +90,19 @@ def test_an_undamaged_scene_has_an_empty_mask(drawn: list[Scene]) -> None:
 def test_the_mask_is_where_the_picture_changed(drawn: list[Scene], kind: str) -> None:
     """Mean IoU of mask and visible change is at least 0.8.
 
-    Not 1: shadows and damp fall outside a damage and are not labelled, a mirror may by chance have the ground's
-    colour, and what lies between two specks of mold or salt is labelled although it did not change.
+    Not 1: shadows and damp fall outside a damage and are not labelled; a mirror or a blister's crest may by chance
+    be as bright as the clean surface; what lies between two specks of mold or salt is labelled although it did not
+    change; and half a pixel along both sides of a crack is a fifth of it. Gaps of a pixel are closed before comparing.
+    The camera's blur, noise and compression are off, for they smear every border.
     """
     scenes = [scene for scene in drawn if [damage.kind for damage in scene.damages] == [kind]][:10]
     assert np.mean([_agreement(scene) for scene in scenes]) >= 0.8
 
 
 def _agreement(scene: Scene) -> float:
-    quiet = replace(scene, light=replace(scene.light, jpeg=0, noise=0.0))
+    quiet = replace(scene, light=replace(scene.light, jpeg=0, noise=0.0, blur=0.0))
     image, mask = render(quiet, 2 * SIZE)
     clean = render(replace(quiet, damages=()), 2 * SIZE)[0].astype(float)
     change = np.abs(image - clean).max(-1) / (20 + clean.max(-1))
-    changed = ndimage.binary_closing(np.pad(change > VISIBLE, 3), iterations=2)[3:-3, 3:-3]
+    changed = ndimage.binary_closing(np.pad(change > VISIBLE, 3), iterations=1)[3:-3, 3:-3]
     return float((changed & (mask > 0)).sum() / max((changed | (mask > 0)).sum(), 1))

@@ -1,0 +1,184 @@
+"""What every graph and every plan should give, computed by torch in float32 with the checkpoint's own networks.
+
+Nothing here goes through the wrappers: what they get wrong must not be wrong here in the same way.
+
+Axes: B pairs, C latent channels, h w latent size, H W image size, T tokens, E text width, Cc conditioning channels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wetgen.runtime.graphs import Array, Graph, Sizes, Tensor
+from wetgen.runtime.noise import starting_noise
+from wetgen.runtime.schedule import Plan, Step
+from wetgen.training.sample import free_conditioning, guided, sample
+
+BATCHES = (1, 3)
+SEED = 0  # of the trajectories: pair i shows prompt i from starting_noise(SEED, i)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph's inputs and what torch makes of them, by name."""
+
+    graph: str
+    batch: int
+    feed: dict[str, Array]
+    expected: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What one prompt of one plan should give; `mask` is None for a generator without masks."""
+
+    plan: str
+    prompt: str
+    image: NDArray[np.uint8]  # (H, W, 3)
+    mask: NDArray[np.uint8] | None  # (H, W)
+
+
+@torch.no_grad()
+def text_cases(encoder: Any, graph: Graph, ids: NDArray[np.int32]) -> list[Case]:
+    """Random token ids, and those of real prompts (N, T), one at a time as the runtime encodes them."""
+    rng = np.random.default_rng(1)
+    random = [rng.integers(0, encoder.config.vocab_size, (b, ids.shape[1])).astype(np.int32) for b in BATCHES]
+    rows = [*random, *(row[None] for row in ids)]
+    return [Case("text", len(row), {"token_ids": row}, {"embedding": embeddings(encoder, row)}) for row in rows]
+
+
+@torch.no_grad()
+def embeddings(encoder: Any, ids: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Token ids (B, T) to embeddings (B, T, E), one prompt at a time."""
+    rows = [encoder(torch.from_numpy(row[None]).long()).last_hidden_state[0].numpy() for row in ids]
+    return np.stack(rows).astype(np.float32)
+
+
+@torch.no_grad()
+def denoise_cases(unet: Any, graph: Graph, sizes: Sizes, steps: Sequence[Step], texts: NDArray[np.float32]) -> list[Case]:
+    """Steps at the ends and in the middle of the tables, from random and from real embeddings (N, T, E).
+
+    Every other case has a full conditioning tensor; guidance differs between the pairs of a batch.
+    """
+    rng = np.random.default_rng(2)
+    rows = sorted({0, len(steps) // 2, len(steps) - 1})
+    cases = []
+    for number, (row, batch) in enumerate((row, batch) for row in rows for batch in BATCHES):
+        feed: dict[str, Array] = {t.name: _random(t, batch, rng) for t in graph.inputs if t.dtype == "float32"}
+        feed["step"] = np.array([row], np.int32)
+        feed["guidance"] = rng.uniform(0.0, 9.0, batch).astype(np.float32)
+        if number % 2:
+            feed["embedding"] = texts[rng.integers(0, len(texts), 2 * batch)]
+        if "conditioning" in feed:
+            feed["conditioning"] = _conditioning(sizes, batch, rng) * np.float32(number % 2)
+        cases.append(Case("denoise", batch, feed, {"latent_after": _denoised(unet, steps[row], feed)}))
+    return cases
+
+
+def _random(tensor: Tensor, batch: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    return rng.standard_normal(tensor.sizes(batch)).astype(np.float32)
+
+
+def _conditioning(sizes: Sizes, batch: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A class layout in stripes and a known latent on one side (B, Cc, h, w); random numbers where Cc is not ours."""
+    channels, height, width = sizes.conditioning_channels, sizes.latent_height, sizes.latent_width
+    if channels != sizes.classes + sizes.latent_channels + 1:
+        return rng.standard_normal((batch, channels, height, width)).astype(np.float32)
+    stripes = (np.arange(height)[:, None] + np.arange(width)) // 3 % sizes.classes  # (h, w)
+    layout = np.broadcast_to(np.eye(sizes.classes)[stripes].transpose(2, 0, 1), (batch, sizes.classes, height, width))
+    known = np.broadcast_to((np.arange(width) < width // 2).astype(np.float32), (batch, 1, height, width))
+    latent = rng.standard_normal((batch, *sizes.latent)) * known
+    return np.concatenate([layout, latent, known], axis=1).astype(np.float32)
+
+
+def _denoised(unet: Any, step: Step, feed: dict[str, Array]) -> Array:
+    """A step in torch, pair by pair: the reference sampler's guidance takes one scale for a batch."""
+    batch = len(feed["latent"])
+    after = []
+    for pair in range(batch):
+        latent = torch.from_numpy(feed["latent"][pair : pair + 1])
+        uncond, cond = (torch.from_numpy(feed["embedding"][row : row + 1]) for row in (pair, batch + pair))
+        extra = torch.from_numpy(feed["conditioning"][pair : pair + 1]) if "conditioning" in feed else None
+        scale = float(feed["guidance"][pair])
+        prediction = guided(unet, latent, step.timestep, uncond, cond, scale, extra)
+        after.append((step.keep * latent + step.push * prediction).numpy()[0])
+    return np.stack(after)
+
+
+@torch.no_grad()
+def latents(
+    unet: Any, sizes: Sizes, plans: Sequence[Plan], texts: NDArray[np.float32], guidance: float
+) -> dict[str, list[NDArray[np.float32]]]:
+    """Per plan, the last latent (C, h, w) of every prompt; `texts` (1 + N, T, E) begins with the empty prompt."""
+    return {plan.name: [_last(unet, sizes, plan, texts, index, guidance) for index in range(len(texts) - 1)] for plan in plans}
+
+
+def _last(
+    unet: Any, sizes: Sizes, plan: Plan, texts: NDArray[np.float32], index: int, guidance: float
+) -> NDArray[np.float32]:
+    noise = torch.from_numpy(starting_noise(SEED, index, sizes.latent)[None])
+    uncond, cond = torch.from_numpy(texts[:1]), torch.from_numpy(texts[index + 1 : index + 2])
+    *_, latent = sample(unet, noise, uncond, cond, plan.steps, guidance, free_conditioning(unet, noise))
+    return np.asarray(latent[0].numpy(), np.float32)
+
+
+@torch.no_grad()
+def decode_cases(vae: Any, graph: Graph, real: Sequence[NDArray[np.float32]]) -> list[Case]:
+    """Random latents and real ones (C, h, w)."""
+    rng = np.random.default_rng(3)
+    feeds = [*(_random(graph.inputs[0], batch, rng) for batch in BATCHES), *(latent[None] for latent in real)]
+    cases = []
+    for latent in feeds:
+        image, mask, confidence = decoded(vae, latent)
+        pair = {} if mask is None or confidence is None else {"mask": mask, "confidence": confidence}
+        cases.append(Case("decode", len(latent), {"latent": latent}, {"image": image, **pair}))
+    return cases
+
+
+@torch.no_grad()
+def decoded(
+    vae: Any, latent: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
+    """Latent (B, C, h, w) to picture (B, H, W, 3), mask and confidence in 255ths (B, H, W); None without masks."""
+    image, logits = vae.decode(torch.from_numpy(latent))
+    bytes_ = np.clip(np.rint((image.numpy().transpose(0, 2, 3, 1) + 1) * 127.5), 0, 255).astype(np.uint8)
+    if logits is None:
+        return bytes_, None, None
+    shares = torch.softmax(logits, 1).numpy()  # (B, K, H, W)
+    return bytes_, shares.argmax(1).astype(np.uint8), np.rint(shares.max(1) * 255).astype(np.uint8)
+
+
+@torch.no_grad()
+def encode_cases(vae: Any, graph: Graph, sizes: Sizes, real: Sequence[Picture]) -> list[Case]:
+    """Random bytes and generated pictures."""
+    rng = np.random.default_rng(4)
+    limits = {"image": 256, "mask": sizes.classes}
+    feeds: list[dict[str, Array]] = [
+        {t.name: rng.integers(0, limits[t.name], t.sizes(b)).astype(np.uint8) for t in graph.inputs} for b in BATCHES
+    ]
+    for picture in real:
+        mask = {} if picture.mask is None else {"mask": picture.mask[None]}
+        feeds.append({"image": picture.image[None], **mask})
+    return [Case("encode", len(feed["image"]), feed, {"latent": _encoded(vae, feed)}) for feed in feeds]
+
+
+def _encoded(vae: Any, feed: dict[str, Array]) -> NDArray[np.float32]:
+    pixels = feed["image"].astype(np.float32).transpose(0, 3, 1, 2) / 127.5 - 1
+    mask = torch.from_numpy(feed["mask"].astype(np.int64)) if "mask" in feed else None
+    return np.asarray(vae.encode(torch.from_numpy(np.ascontiguousarray(pixels)), mask).numpy(), np.float32)
+
+
+def pictures(
+    vae: Any, prompts: Sequence[str], found: dict[str, list[NDArray[np.float32]]]
+) -> list[Picture]:
+    """The pictures of all plans' last latents."""
+    made = []
+    for plan, last in found.items():
+        for prompt, latent in zip(prompts, last, strict=True):
+            image, mask, _ = decoded(vae, latent[None])
+            made.append(Picture(plan, prompt, image[0], None if mask is None else mask[0]))
+    return made

@@ -1,0 +1,201 @@
+"""A bundle is verified before anything of it is loaded; each fault has its own words."""
+
+import json
+import shutil
+
+import pytest
+
+from wetgen.runtime.bundle import JSON_NAME, Bundle, plan_to_json
+from wetgen.runtime.describe import describe_bundle
+from wetgen.runtime.errors import WetgenError
+
+
+@pytest.fixture
+def copy(bundle_folder, tmp_path):
+    return shutil.copytree(bundle_folder, tmp_path / "bundle")
+
+
+def edit(folder, change):
+    info = json.loads((folder / JSON_NAME).read_text())
+    change(info)
+    (folder / JSON_NAME).write_text(json.dumps(info))
+
+
+def refusal(folder) -> WetgenError:
+    with pytest.raises(WetgenError) as caught:
+        Bundle.open(folder)
+    return caught.value
+
+
+def test_what_was_written_is_read(bundle, tiny):
+    assert bundle.sizes == tiny.SIZES
+    assert bundle.classes == tiny.CLASSES
+    assert bundle.words["stain"] == ("stain", "water stain")
+    assert {name: plan_to_json(plan) for name, plan in bundle.plans.items()} == {
+        plan.name: plan_to_json(plan) for plan in tiny.tiny_plans()
+    }
+    assert list(bundle.plan("two").rows) == [4, 5]
+    assert bundle.plan(None).name == "four"
+
+
+def test_a_bundle_of_images_only_has_no_class_table(images_only_folder):
+    assert Bundle.open(images_only_folder).classes is None
+
+
+def test_the_hash_follows_every_byte(bundle, copy):
+    assert Bundle.open(copy).hash == bundle.hash
+    edit(copy, lambda info: info.update(note="changed"))
+    assert Bundle.open(copy).hash != bundle.hash
+
+
+def test_an_unknown_plan_is_refused_with_the_known_ones(bundle):
+    with pytest.raises(WetgenError, match="no plan 'six'") as caught:
+        bundle.plan("six")
+    assert "four, two" in caught.value.why
+
+
+@pytest.mark.parametrize("name", ["text.onnx", "denoise.onnx", "decode.onnx", "encode.onnx", "tokenizer.json"])
+def test_a_changed_byte_is_found(copy, name):
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    assert refusal(copy).what == f"{copy / name} was changed after export."
+
+
+def test_a_file_cut_short_is_found(copy):
+    data = (copy / "decode.onnx").read_bytes()
+    (copy / "decode.onnx").write_bytes(data[:-1])
+    error = refusal(copy)
+    assert error.what == f"{copy / 'decode.onnx'} has {len(data) - 1} bytes."
+    assert error.why == f"it was exported with {len(data)}."
+
+
+def test_a_missing_file_is_found(copy):
+    (copy / "encode.onnx").unlink()
+    assert refusal(copy).what == f"{copy / 'encode.onnx'} is missing."
+
+
+@pytest.mark.parametrize("name", ["denoise.onnx.data", "sub/weights.bin", "notes.txt"])
+def test_an_extra_file_is_found(copy, name):
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).write_bytes(b"weights")
+    assert refusal(copy).what == f"{copy / name} is not part of the bundle."
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "engines/denoise.engine"])
+def test_hidden_files_and_engines_are_left_alone(copy, name):
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).write_bytes(b"x")
+    Bundle.open(copy)
+
+
+def test_a_graph_in_a_subfolder_is_found(copy):
+    (copy / "graphs").mkdir()
+    (copy / "text.onnx").rename(copy / "graphs" / "text.onnx")
+
+    def move(info):
+        info["graphs"]["text"]["file"] = "graphs/text.onnx"
+        info["files"]["graphs/text.onnx"] = info["files"].pop("text.onnx")
+
+    edit(copy, move)
+    assert Bundle.open(copy).graph_files["text"] == copy / "graphs" / "text.onnx"
+
+
+@pytest.mark.parametrize("found", [2, 0, None, "1"])
+def test_another_format_is_refused(copy, found):
+    edit(copy, lambda info: info.update(format=found))
+    error = refusal(copy)
+    assert error.what == f"{copy} is a bundle of format {found}."
+    assert error.why == "this wetgen reads format 1."
+
+
+@pytest.mark.parametrize("name", ["../text.onnx", "/etc/passwd", "a/../../b", "..\\text.onnx", ""])
+@pytest.mark.parametrize("where", ["graphs", "files"])
+def test_a_path_outside_the_folder_is_refused(copy, name, where):
+    def change(info):
+        if where == "graphs":
+            info["graphs"]["text"]["file"] = name
+        else:
+            info["files"][name] = {"bytes": 1, "sha256": ""}
+
+    edit(copy, change)
+    error = refusal(copy)
+    assert error.what == f"{copy / JSON_NAME} names '{name}'."
+    assert error.why == "a bundle may only name files inside its own folder."
+
+
+def test_a_link_out_of_the_folder_is_refused(copy, bundle_folder):
+    (copy / "text.onnx").unlink()
+    (copy / "text.onnx").symlink_to(bundle_folder / "text.onnx")
+    assert "names 'text.onnx'" in refusal(copy).what
+
+
+@pytest.mark.parametrize("name", ["text.onnx", "tokenizer.json"])
+def test_a_file_without_a_hash_is_refused(copy, name):
+    (copy / name).rename(copy / f".{name}")
+
+    def forget(info):
+        del info["files"][name]
+
+    edit(copy, forget)
+    assert refusal(copy).what == f"{copy / JSON_NAME} states no hash for {name}."
+
+
+def test_declarations_that_do_not_fit_the_sizes_are_refused(copy):
+    edit(copy, lambda info: info["sizes"].update(latent_channels=8))
+    assert "does not have the tensors its sizes call for" in refusal(copy).what
+
+
+def test_a_missing_graph_is_refused(copy):
+    edit(copy, lambda info: info["graphs"].pop("encode"))
+    assert refusal(copy).what.startswith("Graph 'encode'")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda info: info["classes"].pop("3"),
+        lambda info: info.update(classes=None),
+        lambda info: info["words"].update(puddle=["puddle"]),
+    ],
+)
+def test_a_class_table_that_fits_neither_networks_nor_words_is_refused(copy, change):
+    edit(copy, change)
+    assert refusal(copy).what == f"The class table of {copy} does not fit the rest of the bundle."
+
+
+def test_a_default_plan_that_is_not_there_is_refused(copy):
+    edit(copy, lambda info: info.update(default_plan="six"))
+    assert "no plan 'six'" in refusal(copy).what
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda info: info.pop("sizes"),
+        lambda info: info["sizes"].update(depth=3),
+        lambda info: info.update(plans=[]),
+        lambda info: info["files"].update({"text.onnx": "abc"}),
+        lambda info: info["files"]["text.onnx"].pop("sha256"),
+        lambda info: info["graphs"].update(text=None),
+        lambda info: info["plans"]["four"]["steps"][0].pop("keep"),
+    ],
+)
+def test_a_description_with_missing_or_extra_keys_is_refused(copy, change):
+    edit(copy, change)
+    assert refusal(copy).what == f"{copy / JSON_NAME} is not a bundle description."
+
+
+def test_a_folder_without_description_and_broken_json_are_refused(copy, tmp_path):
+    assert refusal(tmp_path).what == f"{tmp_path} is not a bundle."
+    (copy / JSON_NAME).write_text("{")
+    assert refusal(copy).what == f"{copy / JSON_NAME} cannot be read."
+    (copy / JSON_NAME).write_text("[]")
+    assert refusal(copy).what == f"{copy} is a bundle of format None."
+
+
+def test_a_bundle_is_described_in_words(bundle, images_only_folder):
+    text = describe_bundle(bundle)
+    for said in (bundle.hash, "32 x 32", "crack, stain, mold", "four: 4 steps, the default", "license: CC0-1.0"):
+        assert said in text
+    assert "pictures without masks" in describe_bundle(Bundle.open(images_only_folder))

@@ -1,0 +1,90 @@
+"""What a run says while it runs."""
+
+import io
+import json
+from itertools import pairwise
+
+from wetgen.runtime.progress import Bar, Count, Events, Lines, choose_progress
+
+CLEAN, FAULTY = {"index": 3, "faults": []}, {"index": 4, "faults": ["asked for mold, none in the mask"]}
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_rate_and_rest_count_only_what_this_run_made():
+    clock = Clock()
+    count = Count(total=10, already=4, clock=clock)
+    assert count.text() == "4/10 pairs"
+    clock.now += 4
+    count.add(CLEAN)
+    count.add(FAULTY)
+    assert count.text() == "6/10 pairs, 0.5 images/s, 0:00:08 left, 1 with faults"
+
+
+def test_hours_are_written_as_hours():
+    clock = Clock()
+    count = Count(total=3601, already=0, clock=clock)
+    clock.now += 1.5
+    count.add(CLEAN)
+    assert count.text() == "1/3601 pairs, 0.667 images/s, 1:30:00 left"
+
+
+def test_lines_come_from_time_to_time_and_at_the_end():
+    clock, stream = Clock(), io.StringIO()
+    lines = Lines(stream, clock)
+    lines.start(40, 1)
+    for _ in range(39):
+        clock.now += 1
+        lines.stored(CLEAN)
+    said = stream.getvalue().splitlines()
+    assert said[0] == "1 of 40 pairs exist; making the rest."
+    assert len(said) == 5 and said[-1].startswith("40/40 pairs") and "\r" not in stream.getvalue()
+
+
+def test_a_rejected_pair_is_said_at_once():
+    stream = io.StringIO()
+    lines = Lines(stream, Clock())
+    lines.start(9, 0)
+    lines.rejected({"index": 4, "faults": ["the picture is one colour"]})
+    assert "Pair 4 was rejected: the picture is one colour." in stream.getvalue()
+
+
+def test_a_bar_is_drawn_over_itself_and_leaves_nothing_of_a_longer_line():
+    clock, stream = Clock(), io.StringIO()
+    bar = Bar(stream, clock)
+    bar.start(4, 0)
+    for _ in range(4):
+        clock.now += 100
+        bar.stored(CLEAN)
+    bar.end({})
+    drawn = stream.getvalue().split("\r")
+    assert drawn[1].startswith("[........................] 0/4 pairs")
+    assert drawn[-1].startswith("[########################] 4/4 pairs") and drawn[-1].endswith("\n")
+    assert all(len(later) >= len(earlier.rstrip()) for earlier, later in pairwise(drawn))
+
+
+def test_events_are_json_lines():
+    stream = io.StringIO()
+    events = Events(stream)
+    events.start(2, 0)
+    events.stored({**CLEAN, "text": "Nässe\u2028"})
+    events.rejected(FAULTY)
+    events.end({"status": "done"})
+    said = [json.loads(line) for line in stream.getvalue().split("\n")[:-1]]
+    assert [event["event"] for event in said] == ["start", "pair", "rejected", "end"]
+    assert said[1]["text"] == "Nässe\u2028" and said[3]["status"] == "done"
+
+
+def test_the_way_of_starting_decides(monkeypatch):
+    assert type(choose_progress(quiet=False, json_events=True)).__name__ == "Events"
+    assert type(choose_progress(quiet=True, json_events=False)).__name__ == "Silent"
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert type(choose_progress(quiet=False, json_events=False)).__name__ == "Lines"

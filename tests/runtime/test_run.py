@@ -1,0 +1,397 @@
+"""`wetgen run`: a dataset folder that is whole whatever happens, and a run that resumes to the same bytes."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from wetgen.runtime.cli import cli
+from wetgen.runtime.dataset import Dataset
+from wetgen.runtime.faults import CONSTANT, NOT_FINITE
+from wetgen.runtime.generator import Generator
+from wetgen.runtime.run import _Storing
+
+PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "Nässe an der Decke")
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory):
+    file = tmp_path_factory.mktemp("prompts") / "prompts.txt"
+    file.write_text("# wet\n\n" + "\n".join(PROMPTS) + "\n", encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def wetgen(bundle_folder, prompts):
+    """Run `wetgen run` in this process, with the tiny bundle and the prompts unless told otherwise."""
+
+    def call(out, *more, **options):
+        given = {"prompts": prompts, "bundle": bundle_folder, "out": out, "threads": 1, **options}
+        words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+        return CliRunner().invoke(cli, ["run", *words, *more])
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def finished(bundle_folder, prompts, tmp_path_factory):
+    """A run of 12 pairs that nothing disturbed."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    words = ["--prompts", prompts, "--bundle", bundle_folder, "--out", out, "--count", 3, "--threads", 1]
+    result = CliRunner().invoke(cli, ["run", *map(str, words)])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def rows(out: Path) -> dict[int, dict]:
+    return {row["index"]: row for row in map(json.loads, (out / "metadata.jsonl").read_text("utf-8").splitlines())}
+
+
+def record(out: Path) -> dict:
+    return json.loads((out / "run.json").read_text())
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.array(picture)
+
+
+def pictures(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("0*.png")}
+
+
+def assert_same_run(out: Path, finished: Path) -> None:
+    """The same pictures byte for byte, the same rows in any order, and nothing left over."""
+    assert pictures(out) == pictures(finished)
+    assert rows(out) == rows(finished)
+    assert Counter(path.name for path in out.iterdir()) == Counter(path.name for path in finished.iterdir())
+    assert not [path for path in out.rglob(".*")]
+
+
+def test_the_output_is_a_dataset_folder(finished, bundle, generator):
+    dataset = Dataset.open(finished)
+    assert dataset.classes == bundle.classes and len(dataset.rows) == 12
+    assert [row.file_name for row in dataset.rows] == [f"images/{index:06d}.png" for index in range(12)]
+    pairs = {pair.index: pair for pair in Generator(bundle, threads=1).generate(PROMPTS, count=3)}
+    for row in dataset.rows:
+        image, mask = dataset.load(row)
+        pair = pairs[row.extra["index"]]
+        np.testing.assert_array_equal(image, pair.image)
+        np.testing.assert_array_equal(mask, pair.mask)
+        assert row.text == pair.prompt and row.scene == f"0-{pair.index}"
+        confidence = pixels(finished / row.extra["confidence_file_name"])
+        np.testing.assert_array_equal(confidence, pair.confidence)
+
+
+def test_a_row_says_all_it_takes_to_make_its_pair_again(finished, bundle):
+    row = rows(finished)[7]
+    assert row["text"] == PROMPTS[3] and row["bundle_sha256"] == bundle.hash
+    assert row["synthetic"] is True and row["license"] == "generated; trained on: CC0-1.0"
+    assert sum(row["class_areas"].values()) == pytest.approx(1, abs=1e-3) and 0 < row["confidence"] < 1
+    generator = Generator(bundle, batch=record(finished)["batch"], threads=1)
+    options = {key: row[key] for key in ("seed", "plan", "guidance", "negative")}
+    (pair,) = generator.generate([row["text"]], count=row["index"] + 1, indexes=[row["index"]], **options)
+    np.testing.assert_array_equal(pair.image, pixels(finished / row["file_name"]))
+
+
+def test_run_json_says_what_was_asked_and_done(finished, bundle):
+    said = record(finished)
+    assert said["status"] == "done" and said["batch"] == 4 and said["count"] == 3 and said["device"] == "cpu"
+    assert said["settings"] == {
+        "bundle_sha256": bundle.hash,
+        "prompts": 4,
+        "prompts_sha256": said["settings"]["prompts_sha256"],
+        "seed": 0,
+        "plan": "four",
+        "guidance": 3.0,
+        "negative": "",
+    }
+    assert said["counts"] == {"asked": 12, "written": 12, "with_faults": 0, "rejected": 0}
+    assert said["versions"]["onnxruntime"] and said["images_per_second"] > 0
+
+
+def test_the_contact_sheet_is_a_picture(finished):
+    assert pixels(finished / "contact-sheet.png").shape[1] > 800
+
+
+def test_results_go_to_stdout_and_talk_to_stderr(wetgen, tmp_path):
+    result = wetgen(tmp_path / "out")
+    assert result.stdout == f"{tmp_path / 'out'}: 4 of 4 pairs.\n"
+    assert "4/4 pairs" in result.stderr
+    assert wetgen(tmp_path / "quiet", "--quiet").stderr == ""
+
+
+def test_events_are_the_only_output(wetgen, tmp_path):
+    result = wetgen(tmp_path / "out", "--json")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [event["event"] for event in events] == ["start", *["pair"] * 4, "end"]
+    assert events[0] == {"event": "start", "total": 4, "already": 0}
+    assert events[1]["file_name"] == "images/000000.png" and events[-1]["status"] == "done"
+    assert result.stderr == ""
+
+
+def test_a_single_pair_is_not_padded_to_the_default_batch(wetgen, tmp_path):
+    (tmp_path / "one.txt").write_text("mold\n")
+    wetgen(tmp_path / "out", prompts=tmp_path / "one.txt")
+    assert record(tmp_path / "out")["batch"] == 1
+
+
+def test_a_bundle_of_images_only_makes_a_folder_without_masks(wetgen, images_only_folder, tmp_path):
+    assert wetgen(tmp_path / "out", bundle=images_only_folder).exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "contact-sheet.png",
+        "images",
+        "metadata.jsonl",
+        "run.json",
+    ]
+    assert "mask_file_name" not in rows(tmp_path / "out")[0]
+
+
+# Resuming
+
+
+def test_resuming_makes_exactly_what_is_missing(wetgen, finished, tmp_path):
+    out = tmp_path / "out"
+    wetgen(out, count=2)
+    (out / "images" / "000003.png").unlink()
+    (out / "masks" / "000005.png").unlink()
+    result = wetgen(out, "--resume", "--json", count=3)
+    made = [event["index"] for event in map(json.loads, result.stdout.splitlines()) if event["event"] == "pair"]
+    assert made == [3, 5, 8, 9, 10, 11]
+    assert_same_run(out, finished)
+
+
+def test_resuming_a_finished_run_makes_nothing(wetgen, tmp_path):
+    out = tmp_path / "out"
+    wetgen(out)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("0*.png")}
+    result = wetgen(out, "--resume")
+    assert result.exit_code == 0 and "4 of 4 pairs" in result.stdout
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("0*.png")} == before
+
+
+def test_resuming_keeps_the_batch_that_the_run_began_with(wetgen, tmp_path):
+    wetgen(tmp_path / "out", batch=3)
+    wetgen(tmp_path / "out", "--resume", count=2)
+    assert record(tmp_path / "out")["batch"] == 3
+
+
+def test_resume_on_a_new_folder_begins_a_run(wetgen, finished, tmp_path):
+    assert wetgen(tmp_path / "out", "--resume", count=3).exit_code == 0
+    assert_same_run(tmp_path / "out", finished)
+
+
+@pytest.mark.parametrize(
+    "option, said",
+    [
+        ({"seed": 1}, "seed was 0 and is 1"),
+        ({"plan": "two"}, "plan was 'four' and is 'two'"),
+        ({"guidance": 0}, "guidance was 3.0 and is 0.0"),
+        ({"negative": "dry"}, "negative was '' and is 'dry'"),
+        ({"prompts": None}, "prompts_sha256 was"),
+        ({"bundle": None}, "bundle_sha256 was"),
+    ],
+)
+def test_another_run_does_not_resume(wetgen, finished, tiny, tmp_path, option, said):
+    if "prompts" in option:
+        option = {"prompts": tmp_path / "p.txt"}
+        option["prompts"].write_text("\n".join(reversed(PROMPTS)), "utf-8")
+    if "bundle" in option:
+        option = {"bundle": tiny.write_bundle(tmp_path / "other", seed=1)}
+    before = (finished / "run.json").read_bytes()
+    result = wetgen(finished, "--resume", **option)
+    assert result.exit_code == 1 and "holds another run" in result.stderr and said in result.stderr
+    assert (finished / "run.json").read_bytes() == before
+
+
+def test_the_defaults_written_out_are_the_same_run(wetgen, tmp_path):
+    wetgen(tmp_path / "out")
+    assert wetgen(tmp_path / "out", "--resume", plan="four", guidance=3).exit_code == 0
+
+
+def test_without_resume_nothing_is_ever_overwritten(wetgen, finished, tmp_path):
+    before = pictures(finished)
+    result = wetgen(finished)
+    assert result.exit_code == 1 and "holds a run already" in result.stderr and "--resume" in result.stderr
+    assert pictures(finished) == before
+    (tmp_path / "notes.txt").write_text("mine")
+    for more in ((), ("--resume",)):
+        result = wetgen(tmp_path, *more)
+        assert result.exit_code == 1 and "is not empty" in result.stderr and "notes.txt" in result.stderr
+
+
+def test_out_may_not_be_a_file(wetgen, tmp_path):
+    (tmp_path / "out").write_text("")
+    result = wetgen(tmp_path / "out")
+    assert result.exit_code == 1 and "could not be read" in result.stderr
+
+
+def test_a_damaged_run_json_is_said(wetgen, tmp_path):
+    wetgen(tmp_path / "out")
+    (tmp_path / "out" / "run.json").write_text('{"format": 1}')
+    result = wetgen(tmp_path / "out", "--resume")
+    assert result.exit_code == 1 and "does not describe a run" in result.stderr
+
+
+def test_a_refused_run_leaves_no_folder(wetgen, tmp_path):
+    for option in ({"guidance": "nan"}, {"plan": "six"}, {"negative": "crack " * 40}, {"device": "tensorrt"}):
+        assert wetgen(tmp_path / "out", **option).exit_code == 1
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_prompt_that_is_too_long_is_named_by_its_line(wetgen, tmp_path):
+    (tmp_path / "p.txt").write_text("# a comment\nmold\n\n" + "crack " * 40 + "\n")
+    result = wetgen(tmp_path / "out", prompts=tmp_path / "p.txt")
+    assert result.exit_code == 1 and f"{tmp_path / 'p.txt'}, line 4: A prompt is too long" in result.stderr
+    assert wetgen(tmp_path / "out", "--truncate", prompts=tmp_path / "p.txt").exit_code == 0
+
+
+# Interruption
+
+
+def start(bundle_folder, prompts, out, count):
+    command = [sys.executable, "-W", "error", "-m", "wetgen.runtime.cli", "run", "--json", "--threads", "1"]
+    command += ["--prompts", prompts, "--bundle", bundle_folder, "--out", out, "--count", count]
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    for _ in range(6):  # the start and five pairs
+        assert process.stdout.readline()
+    return process
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_resumes_to_the_same_bytes(wetgen, bundle_folder, prompts, finished, tmp_path, sent):
+    out = tmp_path / "out"
+    process = start(bundle_folder, prompts, out, 100)
+    process.send_signal(sent)
+    _, talk = process.communicate(timeout=30)
+    done = len(Dataset.open(out).rows) if sent == signal.SIGINT else (out / "metadata.jsonl").read_bytes().count(b"\n")
+    assert 5 <= done < 400
+    if sent == signal.SIGINT:
+        assert process.returncode == 130 and "--resume" in talk and "Traceback" not in talk
+        assert record(out)["status"] == "interrupted" and record(out)["counts"]["written"] == done
+    else:
+        assert record(out)["status"] == "running"
+    more = max(3, -(-done // len(PROMPTS)))
+    assert wetgen(out, "--resume", count=more).exit_code == 0
+    whole = tmp_path / "whole"
+    wetgen(whole, count=more)
+    assert_same_run(out, whole)
+    assert {name: pictures(out)[name] for name in pictures(finished)} == pictures(finished)
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_is_finished(wetgen, finished, tmp_path, monkeypatch):
+    replace_file, calls = os.replace, []
+
+    def full(source, target):
+        calls.append(target)
+        if len(calls) > 20:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_file(source, target)
+
+    out = tmp_path / "out"
+    monkeypatch.setattr("wetgen.runtime.files.os.replace", full)
+    result = wetgen(out, count=3)
+    assert result.exit_code == 1 and "the disk is full" in result.stderr and "Traceback" not in result.stderr
+    monkeypatch.undo()
+    kept = Dataset.open(out)
+    assert 0 < len(kept.rows) < 12
+    for row in kept.rows:
+        kept.load(row)
+    assert wetgen(out, "--resume", count=3).exit_code == 0
+    assert_same_run(out, finished)
+
+
+def test_a_bug_is_no_message_and_still_keeps_what_is_finished(wetgen, tmp_path, monkeypatch):
+    make = Generator._pair
+
+    def fails_at_two(self, index, *rest):
+        if index == 2:
+            raise ZeroDivisionError
+        return make(self, index, *rest)
+
+    monkeypatch.setattr(Generator, "_pair", fails_at_two)
+    assert isinstance(wetgen(tmp_path / "out").exception, ZeroDivisionError)
+    assert sorted(rows(tmp_path / "out")) == [0, 1] and record(tmp_path / "out")["status"] == "failed"
+
+
+# Faults
+
+
+def spoil(monkeypatch, faults: dict[int, tuple[str, ...]]):
+    make = Generator._pair
+
+    def spoiled(self, index, *rest):
+        pair = make(self, index, *rest)
+        return replace(pair, faults=faults.get(index, pair.faults))
+
+    monkeypatch.setattr(Generator, "_pair", spoiled)
+
+
+def test_broken_pairs_are_listed_and_never_written(wetgen, tmp_path, monkeypatch):
+    out, missed = tmp_path / "out", "asked for mold, none in the mask"
+    spoil(monkeypatch, {0: (missed,), 1: (NOT_FINITE,), 2: (CONSTANT,)})
+    result = wetgen(out)
+    assert result.exit_code == 0
+    assert sorted(rows(out)) == [0, 3] and rows(out)[0]["faults"] == [missed]
+    assert sorted(pictures(out)) == [
+        f"{kind}/{i:06d}.png" for kind in ("confidence", "images", "masks") for i in (0, 3)
+    ]
+    listed = list(map(json.loads, (out / "rejected.jsonl").read_text("utf-8").splitlines()))
+    assert [(row["index"], row["faults"], row["text"]) for row in listed] == [
+        (1, [NOT_FINITE], PROMPTS[1]),
+        (2, [CONSTANT], PROMPTS[2]),
+    ]
+    assert record(out)["counts"] == {"asked": 4, "written": 2, "with_faults": 1, "rejected": 2}
+    assert "2 of 4 pairs" in result.stdout and "1 of them" in result.stdout and "2 were broken" in result.stdout
+    assert "Pair 1 was rejected: the latent is not finite." in result.stderr
+
+
+def test_rejected_pairs_are_not_made_again_unless_their_line_was_cut_off(wetgen, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    spoil(monkeypatch, {1: (NOT_FINITE,), 2: (CONSTANT,)})
+    wetgen(out)
+    monkeypatch.undo()
+    assert wetgen(out, "--resume").exit_code == 0 and sorted(rows(out)) == [0, 3]
+    data = (out / "rejected.jsonl").read_bytes()
+    (out / "rejected.jsonl").write_bytes(data[:-9])
+    wetgen(out, "--resume")
+    assert sorted(rows(out)) == [0, 2, 3] and record(out)["counts"]["rejected"] == 1
+
+
+def test_a_run_without_one_usable_pair_fails(wetgen, tmp_path, monkeypatch):
+    spoil(monkeypatch, dict.fromkeys(range(4), (NOT_FINITE,)))
+    result = wetgen(tmp_path / "out")
+    assert result.exit_code == 1 and "None of the 4 pairs could be used" in result.stderr
+
+
+def test_sampling_waits_for_a_slow_disk(monkeypatch):
+    """No more than a fixed number of pairs wait in memory."""
+    monkeypatch.setattr("wetgen.runtime.run._WAITING", 3)
+    waiting, most = [], []
+
+    class Slow:
+        def store(self, pair):
+            most.append(len(waiting))
+            waiting.remove(pair)
+            return True, {}
+
+    class Silent:
+        def stored(self, row): ...
+
+    with _Storing(Slow(), Silent()) as storing:
+        for number in range(50):
+            waiting.append(number)
+            storing.put(number)
+    assert not waiting and max(most) <= 5

@@ -1,0 +1,55 @@
+"""The contact sheet."""
+
+import numpy as np
+import pytest
+
+from wetgen.runtime.classes import DEFAULT, ClassTable, colour
+from wetgen.runtime.sheet import Tile, contact_sheet, overlay
+
+
+def tiles(count, height=32, width=32, label="a prompt"):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (height, width, 3), np.uint8)
+    return [
+        Tile(image, np.full((height, width), number % 10, np.uint8), f"{number}: {label}") for number in range(count)
+    ]
+
+
+def test_the_overlay_colours_damage_and_leaves_the_background():
+    image = np.full((2, 2, 3), 100, np.uint8)
+    mask = np.array([[0, 1], [2, 0]], np.uint8)
+    over = overlay(image, mask)
+    assert (over[mask == 0] == 100).all()
+    for id in (1, 2):
+        np.testing.assert_allclose(over[mask == id][0], 0.45 * 100 + 0.55 * np.array(colour(id)), atol=0.51)
+
+
+def has_colour(sheet, id):
+    return bool((sheet == np.array(colour(id), np.uint8)).all(axis=-1).any())
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 24])
+@pytest.mark.parametrize("size", [(32, 32), (640, 480), (16, 300)])
+def test_any_number_and_size_of_pairs_fits(count, size):
+    sheet = contact_sheet(tiles(count, *size), DEFAULT)
+    assert sheet.dtype == np.uint8 and sheet.ndim == 3
+    assert all(has_colour(sheet, id) for id in range(1, 10))  # the legend is whole
+
+
+def test_long_labels_and_other_scripts_do_not_break_the_layout():
+    plain = contact_sheet(tiles(2), DEFAULT).shape
+    for label in ("a very long prompt " * 30, "x" * 500, "", "Schimmel 黴 🧱 \u2028"):
+        assert contact_sheet(tiles(2, label=label), DEFAULT).shape == plain
+
+
+def test_images_without_masks_stand_alone():
+    rng = np.random.default_rng(0)
+    alone = [Tile(rng.integers(0, 256, (32, 32, 3), np.uint8), None, "0: x")]
+    sheet = contact_sheet(alone, None)
+    assert sheet.shape[1] == 192 + 20 and not has_colour(sheet, 1)
+
+
+def test_a_table_of_many_classes_wraps_its_legend():
+    many = ClassTable(("background", *(f"a class with a long name {number}" for number in range(60))))
+    sheet = contact_sheet(tiles(1), many)
+    assert sheet.shape[0] > sheet.shape[1]
