@@ -18,7 +18,7 @@ from wetgen.runtime.dataset import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, os_errors, sweep
 from wetgen.runtime.generator import Pair
-from wetgen.runtime.metadata import IMAGES, MASKS
+from wetgen.runtime.metadata import IMAGES
 from wetgen.runtime.pictures import encode_png, read_image, read_mask
 from wetgen.runtime.record import FILE_NAME, Settings, check_same, new_record, now, read_record, write_record
 from wetgen.runtime.rejected import Rejected
@@ -58,14 +58,17 @@ class RunFolder:
         if pair.broken:
             self._rejected.add(row)
             return False, row
-        name = pair_name(pair.index)
+        return True, {"file_name": self._write(pair, row), **row}
+
+    def _write(self, pair: Pair, row: Row) -> str:
+        """Write the files and the row of a pair; gives the image's name."""
+        file = f"{pair_name(pair.index)}.png"
         if pair.confidence is not None:
-            row["confidence_file_name"] = f"{CONFIDENCE}/{name}.png"
-            atomic_write(self.out / CONFIDENCE / f"{name}.png", encode_png(pair.confidence))
-        self._writer.add(name, pair.image, pair.mask, row)
+            row["confidence_file_name"] = f"{CONFIDENCE}/{file}"
+            atomic_write(self.out / CONFIDENCE / file, encode_png(pair.confidence))
+        self._writer.add(pair_name(pair.index), pair.image, pair.mask, row)
         self._stored_now += 1
-        names = {"file_name": f"{IMAGES}/{name}.png"} | ({} if pair.mask is None else {"mask_file_name": f"{MASKS}/{name}.png"})
-        return True, {**names, **row}
+        return f"{IMAGES}/{file}"
 
     def close(self, status: str, total: int, seconds: float) -> None:
         """Write the contact sheet and the final run.json."""

@@ -17,6 +17,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import CLIPTextModel
+from transformers.utils.logging import disable_progress_bar
 
 from wetgen.runtime.classes import FILE_NAME as CLASSES_NAME
 from wetgen.runtime.classes import ClassTable
@@ -183,6 +184,7 @@ def save(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     save_vae(part / "vae", vae)
+    disable_progress_bar()
     text_encoder.save_pretrained(part / "text_encoder")
     unet.save_pretrained(part / "unet")
     scheduler_of(schedule).save_pretrained(part / "scheduler")

@@ -27,7 +27,8 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
 def cli() -> None:
     """Train the joint VAE and the denoiser; CONFIG is a TOML file, or one of tiny, cpu-128, gpu-256, gpu-512.
 
-    The same command trains on the CPU and on one GPU; `accelerate launch --multi_gpu -m wetgen.training.cli ...` on many.
+    The same command trains on the CPU and on one GPU. On many, put `accelerate launch --multi_gpu -m
+    wetgen.training.cli` in place of `wetgen-train`.
     """
 
 
@@ -86,7 +87,9 @@ def _train(stages: tuple[str, ...], path: Path, data: Path, out: Path, resume: b
         if "vae" in stages:
             run.train_vae(started)
         if "denoiser" in stages:
-            click.echo(run.train_denoiser(started))
+            checkpoint = run.train_denoiser(started)
+            if started.accelerator.is_main_process:
+                click.echo(checkpoint)
     finally:
         started.journal.close()
 

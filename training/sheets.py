@@ -4,15 +4,14 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from wetgen.runtime.classes import colour
+from wetgen.runtime.sheet import overlay
 
 
 def pair_sheet(image: Tensor, mask: Tensor, columns: int) -> Image.Image:
     """image (N, 3, H, W) in [-1, 1] and mask ids (N, H, W) to a grid of `columns` pairs a row."""
     pictures = ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     ids = mask.cpu().numpy()
-    palette = np.array([colour(id) for id in range(256)], np.uint8)
-    marked = np.where((ids > 0)[..., None], (pictures * 0.45 + palette[ids] * 0.55).astype(np.uint8), pictures)
+    marked = np.stack([overlay(*pair) for pair in zip(pictures, ids, strict=True)])
     cells = np.concatenate([pictures, marked], 1)  # (N, 2H, W, 3)
     columns = min(columns, len(cells))
     blank = np.zeros((-len(cells) % columns, *cells.shape[1:]), np.uint8)

@@ -83,7 +83,8 @@ class VaeStage(Stage):
     def _teach_critic(self, real: Tensor, fake: Tensor) -> Tensor:
         self.optimisers["critic"].zero_grad()
         with self.accelerator.autocast():
-            loss = losses.discriminator_hinge(self.critic(real).float(), self.critic(fake).float())
+            on_real, on_fake = self.critic(torch.cat([real, fake])).float().chunk(2)
+        loss = losses.discriminator_hinge(on_real, on_fake)
         self.accelerator.backward(loss)
         self.optimisers["critic"].step()
         return loss

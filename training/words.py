@@ -2,14 +2,18 @@
 
 from wetgen.runtime.classes import ClassTable
 
+# A phrase wins over a word inside it: "chipped peeling" is peeling, a "rust coloured" mark is a stain.
 _SPOKEN = {
-    "crack": ("crack", "cracks", "cracked", "cracking", "fissure"),
-    "stain": ("stain", "stains", "leak", "leaks", "seepage", "damp", "tide line", "tide mark", "water mark"),
-    "mold": ("mold", "mould", "mildew", "biological growth", "algae", "fungal"),
-    "peeling": ("peeling", "flaking", "blistering", "bubbling", "blisters", "bubbles"),
-    "puddle": ("puddle", "puddles", "standing water", "pooled water"),
-    "lifted": ("lifted", "cupped", "buckled", "warped", "raised"),
-    "spalling": ("spalling", "spalled", "fallen plaster", "broken plaster", "broken away", "chipped"),
+    "crack": ("crack", "cracks", "cracked", "cracking", "fissure", "fissures", "fracture", "fractures"),
+    "stain": ("stain", "stains", "stained by water", "damp patch", "damp mark", "tide line", "tide mark", "water mark",
+              "rust coloured", "rust colored"),
+    "mold": ("mold", "mould", "mildew", "moldy", "mouldy", "biological growth", "fungal growth", "algae"),
+    "peeling": ("peeling", "peel", "peels", "chipped peeling", "flaking", "blistering", "blisters", "bubbling", "bubbles",
+                "bubble", "coating has fallen off"),
+    "puddle": ("puddle", "puddles", "standing water", "pool of water", "pooled water", "pooling water"),
+    "lifted": ("lifted", "loose", "cupped", "buckled", "warped", "raised"),
+    "spalling": ("spalling", "spalled", "fallen plaster", "broken plaster", "broken away", "broken concrete", "chipped",
+                 "crumbling"),
     "efflorescence": ("efflorescence", "lime", "salt", "salts", "leaching", "chalky"),
     "corrosion": ("corrosion", "corroded", "rust", "rusty"),
 }
