@@ -47,8 +47,13 @@ class Run:
 
     @property
     def key(self) -> str:
-        """What trained weights depend on: the configuration and the data, not how often it is reported."""
-        settings = {k: v for k, v in self.config.to_json().items() if k not in ("state_minutes", "sheet_minutes")}
+        """What a resumed run must share with the one that was stopped: data and settings, but not how often it
+        reports nor how long it trains, so that a run can be given more time."""
+        settings = self.config.to_json()
+        for name in ("state_minutes", "sheet_minutes"):
+            del settings[name]
+        for stage in ("vae", "denoiser"):
+            del settings[stage]["budget"]
         return _digest(json.dumps(settings, sort_keys=True) + _data_digest(self.photos))
 
 
