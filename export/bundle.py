@@ -113,7 +113,7 @@ class _Export:
         self._vae(last)
 
     def _text(self) -> NDArray[np.float32]:
-        """Write tokenizer and text graph; returns the embeddings of the empty prompt and of the gate's, (1 + N, T, E)."""
+        """Write tokenizer and text graph; returns the embeddings of "" and of the gate's prompts, (1 + N, T, E)."""
         sizes = self.checkpoint.sizes
         file = self.part / TOKENIZER_NAME
         padded(self.checkpoint.tokenizer, self.checkpoint.folder, sizes.tokens).save(str(file))

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import torch
 from torch import nn
 
+import onnx
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import Graph, Tensor
 
@@ -54,7 +54,7 @@ def _trace(module: nn.Module, graph: Graph) -> ir.Model:
     example = tuple(_example(tensor) for tensor in graph.inputs)
     shapes = tuple({0: axis[t.shape[0]]} if isinstance(t.shape[0], str) else None for t in graph.inputs)
     with _quiet(), torch.no_grad():
-        program = torch.export.export(module, example, dynamic_shapes=(shapes if len(shapes) > 1 else shapes), strict=False)
+        program = torch.export.export(module, example, dynamic_shapes=shapes, strict=False)
         exported = torch.onnx.export(
             program,
             (),
@@ -80,8 +80,8 @@ def _quiet() -> Iterator[None]:
     registration.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(torch|onnxscript|copyreg|diffusers)\b")
-            warnings.filterwarnings("ignore", category=FutureWarning, module=r"(torch|onnxscript|copyreg|diffusers)\b")
+            for category in (DeprecationWarning, FutureWarning):
+                warnings.filterwarnings("ignore", category=category, module=r"(torch|onnxscript|copyreg|diffusers)\b")
             yield
     finally:
         registration.setLevel(level)
@@ -91,8 +91,8 @@ def _name_axes(model: ir.Model, graph: Graph) -> None:
     """Give the batch axes their declared names; the exporter calls them s3 and 2*s3, or something else tomorrow."""
     for values, tensors in ((model.graph.inputs, graph.inputs), (model.graph.outputs, graph.outputs)):
         for value, tensor in zip(values, tensors, strict=True):
-            if _axes(value) != list(tensor.shape):
-                value.shape = ir.Shape([_named(found, axis) for found, axis in zip(_axes(value), tensor.shape, strict=True)])
+            axes = zip(_axes(value), tensor.shape, strict=True)
+            value.shape = ir.Shape([_named(found, declared) for found, declared in axes])
 
 
 def _axes(value: ir.Value) -> _Axes:

@@ -59,7 +59,9 @@ def embeddings(encoder: Any, ids: NDArray[np.int32]) -> NDArray[np.float32]:
 
 
 @torch.no_grad()
-def denoise_cases(unet: Any, graph: Graph, sizes: Sizes, steps: Sequence[Step], texts: NDArray[np.float32]) -> list[Case]:
+def denoise_cases(
+    unet: Any, graph: Graph, sizes: Sizes, steps: Sequence[Step], texts: NDArray[np.float32]
+) -> list[Case]:
     """Steps at the ends and in the middle of the tables, from random and from real embeddings (N, T, E).
 
     Every other case has a full conditioning tensor; guidance differs between the pairs of a batch.
@@ -114,7 +116,8 @@ def latents(
     unet: Any, sizes: Sizes, plans: Sequence[Plan], texts: NDArray[np.float32], guidance: float
 ) -> dict[str, list[NDArray[np.float32]]]:
     """Per plan, the last latent (C, h, w) of every prompt; `texts` (1 + N, T, E) begins with the empty prompt."""
-    return {plan.name: [_last(unet, sizes, plan, texts, index, guidance) for index in range(len(texts) - 1)] for plan in plans}
+    prompts = range(len(texts) - 1)
+    return {plan.name: [_last(unet, sizes, plan, texts, index, guidance) for index in prompts] for plan in plans}
 
 
 def _last(
@@ -172,9 +175,7 @@ def _encoded(vae: Any, feed: dict[str, Array]) -> NDArray[np.float32]:
     return np.asarray(vae.encode(torch.from_numpy(np.ascontiguousarray(pixels)), mask).numpy(), np.float32)
 
 
-def pictures(
-    vae: Any, prompts: Sequence[str], found: dict[str, list[NDArray[np.float32]]]
-) -> list[Picture]:
+def pictures(vae: Any, prompts: Sequence[str], found: dict[str, list[NDArray[np.float32]]]) -> list[Picture]:
     """The pictures of all plans' last latents."""
     made = []
     for plan, last in found.items():

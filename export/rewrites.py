@@ -17,7 +17,7 @@ from torch.nn import functional as F
 def lightened(network: nn.Module) -> nn.Module:
     """A copy in evaluation mode with cheaper upsampling and gated feed-forwards; weights are shared, not copied."""
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
-    copied = cast(nn.Module, copy.deepcopy(network, shared)).eval()
+    copied = copy.deepcopy(network, shared).eval()
     for parent in list(copied.modules()):
         for name, child in list(parent.named_children()):
             cheaper = _cheaper(child)
@@ -30,7 +30,7 @@ def _cheaper(module: nn.Module) -> nn.Module | None:
     if type(module) is Upsample2D and _is_nearest_then_3x3(module):
         return UpsampleOnce(cast(nn.Conv2d, module.conv))
     if type(module) is GEGLU:
-        return SplitGeglu(module.proj)
+        return SplitGeglu(cast(nn.Linear, module.proj))
     return None
 
 
@@ -49,8 +49,8 @@ class UpsampleOnce(nn.Module):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        # A tap a of the 3 reaches output row r from input row floor((r + a - 1) / 2): kernel rows (3 - a) and (2 - a)
-        # of a transposed convolution with padding 1. Which is to say, a full correlation with a 2x2 block of ones.
+        # Doubling is a transposed convolution with a 2x2 block of ones, and one convolution after another is one with
+        # their kernels convolved: the 3x3 kernel (mirrored, as transposed convolutions are) with the block.
         weight = conv.weight.transpose(0, 1).flip(2, 3)  # (C, C', 3, 3)
         padded = F.pad(weight, (1, 1, 1, 1))
         summed = padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
@@ -62,7 +62,7 @@ class UpsampleOnce(nn.Module):
 
 
 class SplitGeglu(nn.Module):
-    """GEGLU with one projection for the values and one for the gate, so that nothing is projected and then copied apart."""
+    """GEGLU with one projection for the values and one for the gate, so that nothing is copied apart afterwards."""
 
     def __init__(self, projection: nn.Linear) -> None:
         super().__init__()

@@ -31,13 +31,13 @@ Figures = dict[str, Any]
 
 
 def check_graphs(cases: Sequence[Case], graph: Graph, path: Path, weights: Weights) -> Figures:
-    """Run a graph's cases through its file; returns the largest errors, raises WetgenError when one is too large."""
+    """Run a graph's cases through its file; returns the largest errors, raises Rejected when one is too large."""
     figures: Figures = {}
     for batch, group in groupby(sorted(cases, key=lambda case: case.batch), key=lambda case: case.batch):
         engine = open_engine(graph, path, device="cpu", batch=batch)
         for case in group:
             for name, error in _errors(case, engine.run(case.feed)):
-                figures[name] = max(figures.get(name, 0.0), error)
+                figures[name] = float(np.maximum(figures.get(name, 0.0), error))  # unlike max, it keeps a NaN
     figures = {name: _rounded(error) for name, error in figures.items()}
     limits = _limits(weights)
     wrong = [name for name in figures if not figures[name] <= limits[name]]  # NaN compares false, so it is wrong
@@ -63,16 +63,17 @@ def _limits(weights: Weights) -> dict[str, float]:
 
 def _errors(case: Case, found: dict[str, Array]) -> Iterator[tuple[str, float]]:
     for name, expected in case.expected.items():
+        difference = np.abs(found[name].astype(np.float64) - expected.astype(np.float64))
         if name == "mask":
-            yield "mask_disagreement", float(np.mean(found[name] != expected))
+            yield "mask_disagreement", float(np.mean(difference != 0))
         elif expected.dtype == np.uint8:
-            yield f"{name}_bytes", float(np.abs(found[name].astype(int) - expected.astype(int)).max())
+            yield f"{name}_bytes", float(difference.max())
         else:
-            yield "relative_error", float(np.abs(found[name] - expected).max() / np.abs(expected).max())
+            yield "relative_error", float(difference.max() / np.abs(expected.astype(np.float64)).max())
 
 
 def check_pictures(bundle: Bundle, expected: Sequence[Picture], guidance: float, weights: Weights) -> Figures:
-    """Make every expected picture with the runtime; returns the figures by plan, raises WetgenError when too far off."""
+    """Make every expected picture with the runtime; returns figures by plan, raises Rejected when one is too far off."""
     generator = Generator(bundle, device="cpu", batch=1)
     figures = {
         plan: _plan_figures(generator, plan, list(group), guidance)

@@ -45,7 +45,7 @@ class Encode(nn.Module):
 class EncodePair(Encode):
     """Photograph (B, H, W, 3) and mask of class ids (B, H, W), both uint8, to latent (B, C, h, w)."""
 
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         return self._encode(image, mask.long())
 
 
@@ -103,7 +103,8 @@ class Denoise(nn.Module):
         uncond, cond = both[:batch], both[batch:]
         prediction = uncond + guidance.reshape(-1, 1, 1, 1) * (cond - uncond)  # (B, C, h, w)
         keep, push = (table.index_select(0, step).reshape(1, 1, 1, 1) for table in (self.keep, self.push))
-        return keep * latent + push * prediction
+        after: Tensor = keep * latent + push * prediction
+        return after
 
 
 class DenoiseConditioned(Denoise):
@@ -198,8 +199,11 @@ def _time_table(unet: Any, blocks: Sequence[Any], timesteps: Sequence[int]) -> T
     return torch.cat(columns, dim=1)
 
 
+_OTHER_INPUTS = ("class_embed_type", "num_class_embeds", "addition_embed_type", "encoder_hid_dim", "time_cond_proj_dim")
+
+
 def _check_plain(config: Any) -> None:
-    for name in ("class_embed_type", "num_class_embeds", "addition_embed_type", "encoder_hid_dim", "time_cond_proj_dim"):
+    for name in _OTHER_INPUTS:
         if config.get(name) is not None:
             raise WetgenError(
                 f"This denoiser cannot be exported: its config sets {name} = {config[name]}.",

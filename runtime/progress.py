@@ -75,10 +75,10 @@ class Lines:
 
     def __init__(self, stream: TextIO, clock: Clock = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
-        self._spoke = -_LINE_EVERY
 
     def start(self, total: int, already: int) -> None:
         self._count = Count(total, already, self._clock)
+        self._spoke = self._clock()
         if already:
             self._say(f"{already} of {total} pairs exist; making the rest.")
 

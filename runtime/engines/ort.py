@@ -4,7 +4,9 @@ ONNX Runtime itself only warns and runs on the CPU when a provider is absent or 
 checked before a session is opened, for a message that says what to install, and after.
 """
 
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,8 +112,8 @@ def _session_options(ort: Any, batch: int, threads: int | None) -> "onnxruntime.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = usable_cores() if threads is None else threads
     options.log_severity_level = _QUIET
-    # Measured (13 M parameter UNet, batch 4, 2 threads on 2 busy cores): threads that spin while they wait make a step
-    # three times as slow, 600 ms for 200, because they take the cores from whoever they wait for.
+    # Measured (11 M parameter UNet, batch 4, 2 threads on 2 cores with other work): threads that spin while they wait
+    # make a step take 330 ms for 175, because they keep the cores from whoever they wait for.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # With the batch known, ONNX Runtime plans memory once and folds every shape computation away.
     for name, size in (("B", batch), ("2B", 2 * batch), ("2*B", 2 * batch)):
@@ -126,7 +128,9 @@ def _open(
     if device == "cuda":
         provider = (provider, _CUDA_OPTIONS)
         if hasattr(ort, "preload_dlls"):
-            ort.preload_dlls()  # finds the CUDA and cuDNN that pip installed, where the system has none
+            # Finds the CUDA and cuDNN that pip installed, where the system has none; what it prints is talk.
+            with redirect_stdout(sys.stderr):
+                ort.preload_dlls()
     try:
         return ort.InferenceSession(model, options, providers=[provider])
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own

@@ -23,6 +23,12 @@ PLANS = ("ddim:3", "ddim:2")
 BUDGET = Budget(steps=1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """On networks this small threads cost more than they bring, many times more on a busy machine."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def pair_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained joint checkpoint: 32 x 32 pictures, 8 x 8 latents, conditioning, v-prediction."""
@@ -60,7 +66,7 @@ def _shake(module: torch.nn.Module) -> None:
 
 @pytest.fixture(scope="session")
 def picture_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in Stable Diffusion's layout: eps-prediction, PNDM's settings, CLIP's tokenizer files, no class table."""
+    """A folder in Stable Diffusion's layout: eps-prediction, PNDM's settings, CLIP's tokenizer, no class table."""
     torch.manual_seed(1)
     folder = tmp_path_factory.mktemp("sd") / "tiny-sd"
     levels = ("CrossAttnDownBlock2D", "DownBlock2D"), ("UpBlock2D", "CrossAttnUpBlock2D")

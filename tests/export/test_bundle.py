@@ -51,8 +51,8 @@ def test_a_stable_diffusion_folder_is_exported_with_float16_weights(picture_chec
     folder = tmp_path / "sd"
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("wet\nwe wet\n")
-    arguments = [str(picture_checkpoint), str(folder), "--plan", "ddim:2", "--weights", "float16", "--prompts", str(prompts)]
-    done = CliRunner().invoke(cli, arguments)
+    options = ["--plan", "ddim:2", "--weights", "float16", "--prompts", str(prompts)]
+    done = CliRunner().invoke(cli, [str(picture_checkpoint), str(folder), *options])
     assert done.exit_code == 0, done.output
     opened = Bundle.open(folder)
     assert opened.classes is None and opened.sizes.conditioning_channels == 0
@@ -73,6 +73,14 @@ def test_a_pair_does_not_depend_on_the_batch(pair_bundle: Bundle):
     together = list(Generator(pair_bundle, batch=3).generate(prompts))
     for one, other in zip(alone, together, strict=True):
         assert verify.psnr(one.image, other.image) > 60  # sums are ordered differently; a mix-up would give 10
+
+
+def test_an_output_that_is_not_a_number_is_rejected(pair_bundle: Bundle, networks: Checkpoint):
+    graph = pair_bundle.graphs["encode"]
+    (case, *_) = bundles.reference.encode_cases(networks.vae, graph, networks.sizes, [])
+    case.expected["latent"][0, 0, 0, 0] = np.nan
+    with pytest.raises(verify.Rejected, match="relative_error is nan"):
+        verify.check_graphs([case], graph, pair_bundle.graph_files["encode"], "float32")
 
 
 def _changed(path: Path, change: Callable[[np.ndarray], np.ndarray], big: int = 4) -> None:

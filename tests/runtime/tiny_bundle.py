@@ -49,10 +49,10 @@ def write_bundle(folder: Path, sizes: Sizes = SIZES, *, seed: int = 0) -> Path:
         "default_plan": plans[0].name,
         "default_guidance": 3.0,
         "graphs": declarations(sizes, files, "float32", "cpu"),
-        "made_by": {"wetgen": "0.1.0"},
-        "trained_on": [{"name": "random numbers", "license": "CC0-1.0"}],
-        "parity": {},
-        "quality": {},
+        "made_by": "wetgen 0.1.0",
+        "versions": {"numpy": np.__version__},
+        "trained_on": [{"source": "random numbers", "license": "CC0-1.0", "pairs": 0}],
+        "measured": {},
     }
     write_info(folder, info, [TOKENIZER_NAME, *files.values()])
     return folder
