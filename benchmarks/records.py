@@ -62,7 +62,9 @@ def commit() -> str:
     """The checkout's commit, with + when files were changed since; "unknown" outside a checkout."""
     here = Path(__file__).parent
     try:
-        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=here, check=True, capture_output=True, text=True)
+        head = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=here, check=True, capture_output=True, text=True
+        )
         state = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "*.py"], cwd=here, check=False)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -50,7 +50,9 @@ def main(
     chosen = generator.bundle.plan(plan)
     rows = compare(Checkpoint.load(checkpoint), generator, chosen.name, runs)
     for row in rows:
-        click.echo(f"{row.comparison:14} {row.name:28} {row.median_ms:9.1f} ms  x{row.times_as_fast:.2f}  {row.least_psnr_db:.1f} dB")
+        click.echo(
+            f"{row.comparison:14} {row.name:28} {row.median_ms:9.1f} ms  x{row.times_as_fast:.2f}  {row.least_psnr_db:.1f} dB"
+        )
     records.append(records.RESULTS / "sampling-cpu.jsonl" if out is None else out, rows)
 
 
@@ -107,7 +109,8 @@ def step_works(
     engine = open_engine(bundle.graphs["denoise"], path, device="cpu", batch=batch, threads=generator.threads)
     rng = np.random.default_rng(0)
     feed = {
-        tensor.name: rng.standard_normal(tensor.sizes(batch)).astype(tensor.dtype) for tensor in bundle.graphs["denoise"].inputs
+        tensor.name: rng.standard_normal(tensor.sizes(batch)).astype(tensor.dtype)
+        for tensor in bundle.graphs["denoise"].inputs
     }
     feed["step"] = np.array([steps // 2], np.int32)
     latent, embedding = torch.from_numpy(feed["latent"]), torch.from_numpy(feed["embedding"])

@@ -73,7 +73,7 @@ def _errors(case: Case, found: dict[str, Array]) -> Iterator[tuple[str, float]]:
 
 
 def check_pictures(bundle: Bundle, expected: Sequence[Picture], guidance: float, weights: Weights) -> Figures:
-    """Make every expected picture with the runtime; returns figures by plan, raises Rejected when one is too far off."""
+    """Make every expected picture with the runtime; returns figures by plan. Raises Rejected for one too far off."""
     generator = Generator(bundle, device="cpu", batch=1)
     figures = {
         plan: _plan_figures(generator, plan, list(group), guidance)

@@ -26,6 +26,10 @@ class Cli(click.Group):
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None
 
+
+class Extensible(Cli):
+    """A group that also holds the commands which upper floors add by entry point."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*super().list_commands(ctx), *sorted(_added())]
 
@@ -66,7 +70,7 @@ def _stand_in(entry: EntryPoint, error: Exception) -> click.Command:
     )
 
 
-@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Extensible, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="wetgen", prog_name="wetgen")
 def cli() -> None:
     """Image-mask pairs of wet damage in buildings, generated from prompts."""
@@ -76,7 +80,13 @@ def cli() -> None:
 @click.option(
     "--prompts", "prompts_file", metavar="FILE", required=True, help="One prompt a line; - reads standard input."
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Dataset folder to write; new or empty.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("wetgen-out"),
+    show_default=True,
+    help="Dataset folder to write; new or empty.",
+)
 @click.option("--bundle", type=click.Path(path_type=Path), help="Exported bundle.  [default: the one that ships]")
 @click.option("--count", type=int, default=1, show_default=True, help="Pairs per prompt.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed makes other pairs.")

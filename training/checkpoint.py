@@ -94,7 +94,9 @@ class Checkpoint:
     @cached_property
     def sizes(self) -> Sizes:
         """Every size the graphs share, from the configs alone: no weights are loaded."""
-        vae, unet, text = (json.loads((self.folder / p / "config.json").read_text(encoding="utf-8")) for p in PARTS_OF_SIZES)
+        vae, unet, text = (
+            json.loads((self.folder / p / "config.json").read_text(encoding="utf-8")) for p in PARTS_OF_SIZES
+        )
         classes = len(self.classes) if self.classes else 0
         unshuffle = round((vae["in_channels"] / (3 + classes)) ** 0.5)
         stride = unshuffle * 2 ** (len(vae["block_out_channels"]) - 1)

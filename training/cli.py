@@ -13,8 +13,12 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     """CONFIG --data --out --resume --dry-run, shared by every stage."""
     for option in (
         click.argument("config", type=click.Path(path_type=Path)),
-        click.option("--data", required=True, type=click.Path(path_type=Path), help="Dataset folder, or a folder of them."),
-        click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder; gets checkpoint/."),
+        click.option(
+            "--data", required=True, type=click.Path(path_type=Path), help="Dataset folder, or a folder of them."
+        ),
+        click.option(
+            "--out", required=True, type=click.Path(path_type=Path), help="The run's folder; gets checkpoint/."
+        ),
         click.option("--resume", is_flag=True, help="Go on with the run in --out from its last saved state."),
         click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop."),
     ):

@@ -176,7 +176,9 @@ def load(path: Path) -> TrainConfig:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         names = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
-        raise WetgenError(f"There is no config {path}.", why="no such file.", fix=f"give a file, or one of {names}.") from error
+        raise WetgenError(
+            f"There is no config {path}.", why="no such file.", fix=f"give a file, or one of {names}."
+        ) from error
     except (OSError, ValueError) as error:
         raise WetgenError(f"{path} cannot be read.", why=f"{error}.", fix="write it as UTF-8 TOML.") from error
     return from_data(data, str(path))

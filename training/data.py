@@ -103,7 +103,9 @@ def _resize(
     return picture, np.where(cover.sum(0) >= COVERED, chosen, 0).astype(np.uint8)
 
 
-def _share(where: NDArray[np.bool_], box: tuple[float, float, float, float], size: tuple[int, int]) -> NDArray[np.float32]:
+def _share(
+    where: NDArray[np.bool_], box: tuple[float, float, float, float], size: tuple[int, int]
+) -> NDArray[np.float32]:
     plane = Image.fromarray(where.astype(np.float32))
     return np.asarray(plane.resize(size, Image.Resampling.BOX, box))
 

@@ -17,7 +17,9 @@ def conditioning_channels(classes: int, latent_channels: int) -> int:
     return classes + latent_channels + 1
 
 
-def build(config: DenoiserConfig, latent_channels: int, classes: int, text_width: int, size: int) -> UNet2DConditionModel:
+def build(
+    config: DenoiserConfig, latent_channels: int, classes: int, text_width: int, size: int
+) -> UNet2DConditionModel:
     """An untrained denoiser for latents of `size` x `size`."""
     levels = len(config.widths)
     return UNet2DConditionModel(

@@ -21,7 +21,12 @@ class Journal:
         """Record numbers of a step."""
         if self.folder is None or self.board is None:
             return
-        row = {"time": round(time.time(), 1), "stage": stage, "step": step, **{k: round(v, 6) for k, v in values.items()}}
+        row = {
+            "time": round(time.time(), 1),
+            "stage": stage,
+            "step": step,
+            **{k: round(v, 6) for k, v in values.items()},
+        }
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         for name, value in values.items():

@@ -170,5 +170,5 @@ def _not_finite(stage: str, step: int, scalars: dict[str, Tensor], path: Path) -
     return WetgenError(
         f"{stage} diverged at step {step}.",
         why=f"its scalars there: {values}.",
-        fix=f"lower the learning rate, or train in float32 (mixed_precision = \"no\"); the last good state is {path}.",
+        fix=f'lower the learning rate, or train in float32 (mixed_precision = "no"); the last good state is {path}.',
     )

@@ -40,7 +40,9 @@ def denoiser(folder: Path, classes: int) -> UNet2DConditionModel:
     """The folder's UNet with the channels of our conditioning tensor added."""
     old = UNet2DConditionModel.from_pretrained(folder / "unet")
     latent = old.config.out_channels
-    new = UNet2DConditionModel.from_config({**old.config, "in_channels": latent + conditioning_channels(classes, latent)})
+    new = UNet2DConditionModel.from_config(
+        {**old.config, "in_channels": latent + conditioning_channels(classes, latent)}
+    )
     take_over(new, old)
     return new
 

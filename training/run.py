@@ -76,7 +76,9 @@ def start(config: TrainConfig, data: Path, out: Path, *, resume: bool) -> Run:
     journal = Journal(out if accelerator.is_main_process else None)
     counts = Counter(photos.table.names[id] for photo in photos.training for id in photo.classes)
     kinds = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    journal.line(f"{len(photos.training)} pairs to train on ({kinds}), {len(photos.validation)} of other scenes to validate")
+    journal.line(
+        f"{len(photos.training)} pairs to train on ({kinds}), {len(photos.validation)} of other scenes to validate"
+    )
     return Run(config, out, photos, accelerator, journal)
 
 
@@ -111,9 +113,7 @@ def train_denoiser(run: Run) -> Path:
     held = _latents(run, net, "validation")
     model, tokenizer = _denoiser(run, latents.latent.shape)
     schedule = _schedule(config)
-    stage = DenoiserStage(
-        model.to(device), tokenizer, net, latents, held, photos, schedule, config, run.accelerator
-    )
+    stage = DenoiserStage(model.to(device), tokenizer, net, latents, held, photos, schedule, config, run.accelerator)
     train(stage, config, run.accelerator, run.journal, run.state("denoiser"), run.key)
     folder = run.folder / "checkpoint"
     if run.accelerator.is_main_process:

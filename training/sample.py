@@ -13,7 +13,13 @@ from wetgen.runtime.schedule import Step
 
 
 def guided(
-    unet: UNet2DConditionModel, x: Tensor, timestep: int, uncond: Tensor, cond: Tensor, scale: float, extra: Tensor | None
+    unet: UNet2DConditionModel,
+    x: Tensor,
+    timestep: int,
+    uncond: Tensor,
+    cond: Tensor,
+    scale: float,
+    extra: Tensor | None,
 ) -> Tensor:
     """Classifier-free guidance (Ho and Salimans 2022): one batched call, then uncond + scale * (cond - uncond)."""
     given = x if extra is None else torch.cat([x, extra], 1)  # (B, C + Cc, h, w)

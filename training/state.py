@@ -40,7 +40,11 @@ def save(
     note = {**asdict(progress), "average_step": average.optimization_step}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, part, {"key": key, "note": json.dumps(note)})
+    save_file(
+        {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
+        part,
+        {"key": key, "note": json.dumps(note)},
+    )
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)

@@ -66,7 +66,9 @@ class DenoiserStage(Stage):
         self.held_ids = token_ids(tokenizer, [photo.text for photo in photos.validation])
         self.empty = token_ids(tokenizer, [""])
         self.table = torch.from_numpy(schedule.table()).float()
-        self.loss_weight = min_snr_weight(self.table.double(), config.denoiser.min_snr_gamma, schedule.prediction).float()
+        self.loss_weight = min_snr_weight(
+            self.table.double(), config.denoiser.min_snr_gamma, schedule.prediction
+        ).float()
         self.denoiser = denoiser
         self.net, optimiser = accelerator.prepare(
             denoiser, torch.optim.AdamW(trainable(denoiser), self.learning_rate, weight_decay=1e-2)

@@ -101,7 +101,11 @@ class VaeStage(Stage):
         said, true = logits.argmax(1) > 0, mask > 0
         overlap, union = (said & true).sum(), (said | true).sum()
         right = (logits.argmax(1) == mask).float().mean()
-        return {"l1": float((shown - image).abs().mean()), "damage_iou": float(overlap / union), "mask_right": float(right)}
+        return {
+            "l1": float((shown - image).abs().mean()),
+            "damage_iou": float(overlap / union),
+            "mask_right": float(right),
+        }
 
     @torch.no_grad()
     def sheet(self) -> Image.Image:
@@ -140,7 +144,9 @@ def set_latent_scale(vae: JointVAE, photos: Photos, config: TrainConfig, device:
     chosen = rng.choice(len(photos.training), min(PATCH_VIEWS, len(photos.training)), replace=False)
     means = []
     for start in range(0, len(chosen), 32):
-        image, mask = to_tensors([view(photos.training[n], config.data, rng) for n in chosen[start : start + 32]], device)
+        image, mask = to_tensors(
+            [view(photos.training[n], config.data, rng) for n in chosen[start : start + 32]], device
+        )
         means.append(vae.moments(vae.joint(image, mask))[0])
     latents = torch.cat(means)
     vae.net.register_to_config(shift_factor=float(latents.mean()), scaling_factor=float(1 / latents.std()))

@@ -103,7 +103,9 @@ class JointVAE(nn.Module):
 
     def decode(self, latent: Tensor) -> tuple[Tensor, Tensor | None]:
         """A denoiser's latent to image (B, 3, H, W) in about [-1, 1] and class logits (B, K, H, W)."""
-        return self.split(self.reconstruct(latent / self.net.config.scaling_factor + (self.net.config.shift_factor or 0.0)))
+        return self.split(
+            self.reconstruct(latent / self.net.config.scaling_factor + (self.net.config.shift_factor or 0.0))
+        )
 
 
 def build(config: VaeConfig, classes: int) -> JointVAE:

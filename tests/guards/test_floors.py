@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ("runtime", "training", "export", "benchmarks")
-RUNTIME_MAY = {"PIL", "click", "numpy", "onnxruntime", "tensorrt", "tokenizers", "wetgen"} | set(sys.stdlib_module_names)
+RUNTIME_MAY = {"PIL", "click", "numpy", "onnxruntime", "tensorrt", "tokenizers", "wetgen"} | set(
+    sys.stdlib_module_names
+)
 
 
 def imports_of(path: Path) -> set[str]:

@@ -29,7 +29,9 @@ def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             mask[where] = 1 if line else 2
             image[where] = (40, 40, 40) if line else (140, 100, 50)
             text = "a dark crack in a grey wall" if line else "a brown stain on a grey wall"
-        writer.add(f"{n:03d}", image, mask, {"text": text, "scene": f"house-{n // 2}", "license": "CC0", "source": "tests"})
+        writer.add(
+            f"{n:03d}", image, mask, {"text": text, "scene": f"house-{n // 2}", "license": "CC0", "source": "tests"}
+        )
     return folder
 
 

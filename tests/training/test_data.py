@@ -55,7 +55,10 @@ def test_pictures_whose_caption_has_a_side_are_not_flipped(tiny: TrainConfig) ->
     mask = np.zeros((64, 64), np.uint8)
     mask[:, 4:14] = 1
     whole = replace(tiny.data, smallest_crop=1.0)
-    sides = {bool(view(photo(mask, "a crack on the left"), whole, np.random.default_rng(s))[1][:, :16].any()) for s in range(20)}
+    sides = {
+        bool(view(photo(mask, "a crack on the left"), whole, np.random.default_rng(s))[1][:, :16].any())
+        for s in range(20)
+    }
     assert sides == {True}
     sides = {bool(view(photo(mask), whole, np.random.default_rng(s))[1][:, :16].any()) for s in range(20)}
     assert sides == {True, False}

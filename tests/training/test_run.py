@@ -22,7 +22,9 @@ from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.cli import cli
 from wetgen.training.config import TrainConfig
 
-LONGER = (Path(run.__file__).parent / "configs" / "tiny.toml").read_text().replace("budget.steps = 6", "budget.steps = 25")
+LONGER = (
+    (Path(run.__file__).parent / "configs" / "tiny.toml").read_text().replace("budget.steps = 6", "budget.steps = 25")
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,20 @@ def test_the_latents_of_a_checkpoint_have_unit_variance(finished: Path) -> None:
 
 def command(config: Path, data: Path, out: Path, *more: str) -> list[str]:
     code = "from wetgen.training.cli import cli; cli()"
-    return [sys.executable, "-W", "ignore", "-c", code, "all", str(config), "--data", str(data), "--out", str(out), *more]
+    return [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        code,
+        "all",
+        str(config),
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        *more,
+    ]
 
 
 def test_a_run_killed_outright_and_resumed_reaches_the_weights_of_an_uninterrupted_one(
@@ -100,7 +115,9 @@ def test_a_run_killed_outright_and_resumed_reaches_the_weights_of_an_uninterrupt
         torch.testing.assert_close(resumed[name], value, rtol=0, atol=0, msg=name)
 
 
-def test_a_second_run_into_the_same_folder_must_say_resume(finished: Path, pairs_folder: Path, tiny: TrainConfig) -> None:
+def test_a_second_run_into_the_same_folder_must_say_resume(
+    finished: Path, pairs_folder: Path, tiny: TrainConfig
+) -> None:
     with pytest.raises(WetgenError, match="holds a run already"):
         run.start(tiny, pairs_folder, finished, resume=False)
 
@@ -112,7 +129,9 @@ def test_resuming_with_another_config_is_refused(finished: Path, pairs_folder: P
 
 def test_a_diverging_run_stops_with_its_step(pairs_folder: Path, tiny: TrainConfig, tmp_path: Path) -> None:
     hot = replace(tiny, vae=replace(tiny.vae, learning_rate=1e30))
-    with pytest.raises(WetgenError, match=r"vae diverged at step 2\b"):  # step 1 sees the weights before the first update
+    with pytest.raises(
+        WetgenError, match=r"vae diverged at step 2\b"
+    ):  # step 1 sees the weights before the first update
         train_all(hot, pairs_folder, tmp_path / "hot")
 
 
@@ -123,7 +142,9 @@ def test_the_denoiser_alone_needs_a_vae(pairs_folder: Path, tiny: TrainConfig, t
     started.journal.close()
 
 
-def test_a_run_may_start_from_a_checkpoint(finished: Path, pairs_folder: Path, tiny: TrainConfig, tmp_path: Path) -> None:
+def test_a_run_may_start_from_a_checkpoint(
+    finished: Path, pairs_folder: Path, tiny: TrainConfig, tmp_path: Path
+) -> None:
     again = replace(tiny, init=str(finished / "checkpoint"), seed=5)
     checkpoint = Checkpoint.load(train_all(again, pairs_folder, tmp_path / "again"))
     assert checkpoint.sizes == Checkpoint.load(finished / "checkpoint").sizes

@@ -30,7 +30,9 @@ def test_a_fresh_vae_with_the_skip_reconstructs_and_its_network_says_nothing(tin
     net.skip.fit(patches_of(net.joint(image, mask), net.stride), 1.0)
     shown, logits = net.decode(net.encode(image, mask))
     assert logits is not None
-    assert float((shown - image).abs().mean().detach()) < 0.1, "the principal components of smooth patches hold nearly all"
+    assert float((shown - image).abs().mean().detach()) < 0.1, (
+        "the principal components of smooth patches hold nearly all"
+    )
     assert float((logits.argmax(1) == mask).float().mean()) > 0.95
     joint = net.joint(image, mask)
     torch.testing.assert_close(net.moments(joint)[0], net.skip.into(joint), rtol=0, atol=0)
