@@ -212,7 +212,7 @@ def _value(kind: Any, value: Any, source: str, name: str) -> Any:
         value = float(value)
     expected = {int: int, float: float, str: str, bool: bool}.get(kind, tuple if "tuple" in str(kind) else object)
     choices = getattr(kind, "__args__", ()) if "Literal" in str(kind) else ()
-    if type(value) is not expected and expected is not object or (choices and value not in choices):
+    if (type(value) is not expected and expected is not object) or (choices and value not in choices):
         wanted = " or ".join(map(str, choices)) or getattr(expected, "__name__", str(expected))
         raise WetgenError(f"{source}: '{name}' is {value!r}.", why=f"it must be {wanted}.", fix="change that line.")
     return value

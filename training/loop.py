@@ -51,7 +51,10 @@ class Stage(ABC):
 
 
 def train(stage: Stage, config: TrainConfig, accelerator: Accelerator, journal: Journal, path: Path, key: str) -> None:
-    """Train a stage to the end of its budget, from its state at `path` if there is one; leaves the averaged weights in."""
+    """Train a stage to the end of its budget, from its state at `path` if there is one.
+
+    Leaves the averaged weights in the stage's network.
+    """
     average = EMAModel(state.trainable(stage.averaged), decay=config.ema)
     average.to(accelerator.device)
     raw = {name: accelerator.unwrap_model(network) for name, network in stage.networks.items()}
@@ -128,9 +131,8 @@ def _report(stage: Stage, journal: Journal, progress: state.Progress, watch: _Wa
     share = _share(stage.budget, progress)
     left = progress.seconds * (1 - share) / max(share, 1e-9) / 60
     shown = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
-    journal.line(
-        f"{stage.name} step {progress.step} ({share:.0%})  {shown}  {per_second:.1f} samples/s  about {left:.0f} min left"
-    )
+    pace = f"{per_second:.1f} samples/s  about {left:.0f} min left"
+    journal.line(f"{stage.name} step {progress.step} ({share:.0%})  {shown}  {pace}")
 
 
 def _look(stage: Stage, journal: Journal, progress: state.Progress, average: EMAModel) -> None:

@@ -1,6 +1,5 @@
 """What the networks are trained to make small."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
