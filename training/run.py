@@ -45,15 +45,19 @@ class Run:
     def vae_folder(self) -> Path:
         return self.folder / "vae"
 
-    @property
-    def key(self) -> str:
-        """What a resumed run must share with the one that was stopped: data and settings, but not how often it
-        reports nor how long it trains, so that a run can be given more time."""
+    def key(self, stage: str) -> str:
+        """What a resumed stage must share with the one that was stopped: data, and the settings it depends on.
+
+        How often it reports and how long it trains are not among them, so a run can be given more time.
+        """
         settings = self.config.to_json()
-        for name in ("state_minutes", "sheet_minutes"):
+        for name in ("state_minutes", "sheet_minutes", "guidance"):
             del settings[name]
-        for stage in ("vae", "denoiser"):
-            del settings[stage]["budget"]
+        for later in ("denoiser", "text", "schedule"):
+            if stage == "vae":
+                del settings[later]
+        for name in ("vae", "denoiser"):
+            settings.get(name, {}).pop("budget", None)
         return _digest(json.dumps(settings, sort_keys=True) + _data_digest(self.photos))
 
 
@@ -91,7 +95,7 @@ def train_vae(run: Run) -> None:
         net = vae.build(config.vae, classes)
         fit_skip(net, run.photos, config)
     stage = VaeStage(net.to(run.accelerator.device), run.photos, config, run.accelerator)
-    train(stage, config, run.accelerator, run.journal, run.state("vae"), run.key)
+    train(stage, config, run.accelerator, run.journal, run.state("vae"), run.key("vae"))
     set_latent_scale(net, run.photos, config, run.accelerator.device)
     if run.accelerator.is_main_process:
         checkpoint.save_vae(run.vae_folder, net)
@@ -114,7 +118,7 @@ def train_denoiser(run: Run) -> Path:
     model, tokenizer = _denoiser(run, latents.latent.shape)
     schedule = _schedule(config)
     stage = DenoiserStage(model.to(device), tokenizer, net, latents, held, photos, schedule, config, run.accelerator)
-    train(stage, config, run.accelerator, run.journal, run.state("denoiser"), run.key)
+    train(stage, config, run.accelerator, run.journal, run.state("denoiser"), run.key("denoiser"))
     folder = run.folder / "checkpoint"
     if run.accelerator.is_main_process:
         checkpoint.save(
@@ -141,7 +145,7 @@ def _latents(run: Run, net: vae.JointVAE, split: str) -> Latents:
         with run.accelerator.autocast():
             return encode_views(net, photos, run.config.data, run.config.seed, device)
 
-    key = _digest(checkpoint.vae_digest(run.vae_folder) + run.key)
+    key = _digest(checkpoint.vae_digest(run.vae_folder) + run.key("vae"))
     with run.accelerator.main_process_first():
         return cached(run.folder / f"latents-{split}.safetensors", key, encode)
 

@@ -217,3 +217,14 @@ def test_dry_run_prints_the_resolved_config(tmp_path: Path) -> None:
 def test_wrong_data_is_one_message_and_exit_code_1(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["vae", "tiny", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "o")])
     assert result.exit_code == 1 and "why:" in result.stderr and "fix:" in result.stderr
+
+
+def test_a_finished_vae_serves_another_denoiser(pairs_folder: Path, tiny: TrainConfig, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train_all(tiny, pairs_folder, out)
+    (out / "state" / "denoiser.safetensors").unlink()
+    before = weights(out / "vae")
+    other = replace(tiny, denoiser=replace(tiny.denoiser, learning_rate=1e-3, give_layout=0.0))
+    train_all(other, pairs_folder, out, resume=True)
+    after = weights(out / "vae")
+    assert all(torch.equal(after[name], value) for name, value in before.items())
