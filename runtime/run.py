@@ -16,7 +16,7 @@ from wetgen.runtime.generator import Generator, Pair
 from wetgen.runtime.progress import Progress
 from wetgen.runtime.record import Settings, prompts_sha256
 from wetgen.runtime.rejected import FILE_NAME as REJECTED_NAME
-from wetgen.runtime.run_folder import Row, RunFolder, check_folder
+from wetgen.runtime.run_folder import SHEET_NAME, Row, RunFolder, check_folder
 
 DEFAULT_BATCH = 4
 _WAITING = 64  # pairs that may wait for the disk before sampling does
@@ -132,7 +132,7 @@ class _Storing:
 def summary(out: Path, record: Mapping[str, Any]) -> str:
     """A finished run in a line or two, for people."""
     counts = record["counts"]
-    lines = [f"{out}: {counts['written']} of {counts['asked']} pairs."]
+    lines = [f"{out}: {counts['written']} of {counts['asked']} pairs. To look at: {out / SHEET_NAME}"]
     if counts["with_faults"]:
         lines.append(
             f'{counts["with_faults"]} of them lack a class they were asked for: see "faults" in metadata.jsonl.'

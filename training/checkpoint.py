@@ -71,6 +71,7 @@ class Checkpoint:
 
     @cached_property
     def text_encoder(self) -> CLIPTextModel:
+        disable_progress_bar()
         encoder: CLIPTextModel = CLIPTextModel.from_pretrained(self.folder / "text_encoder", dtype=torch.float32)
         return encoder.eval().requires_grad_(False)
 
