@@ -159,7 +159,7 @@ def _rate(step: int, share: float, warmup: int) -> float:
 def _set_rate(optimisers: dict[str, Optimizer], rate: float) -> None:
     for optimiser in optimisers.values():
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("factor", 1.0)
 
 
 def _generator(seed: int, stage: str, step: int, process: int) -> torch.Generator:

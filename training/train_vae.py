@@ -17,8 +17,9 @@ from wetgen.training.sheets import pair_sheet
 from wetgen.training.state import trainable
 from wetgen.training.vae import MASK_SCALE, JointVAE
 
-PATCH_VIEWS = 512  # views whose patches the linear skip is fitted to
+FITTED_VIEWS = 512  # the linear skip and the latents' scale are fitted to so many views
 VALIDATION_PAIRS = 64
+CRITIC_FACTOR = 4.0  # the critic learns this much faster than what it judges (Heusel et al. 2017)
 
 
 class VaeStage(Stage):
@@ -37,7 +38,7 @@ class VaeStage(Stage):
             vae,
             critic,
             torch.optim.AdamW(trainable(vae), self.learning_rate, weight_decay=1e-2),
-            torch.optim.AdamW(trainable(critic), self.learning_rate, betas=(0.5, 0.9), weight_decay=1e-2),
+            torch.optim.AdamW([{"params": trainable(critic), "factor": CRITIC_FACTOR}], betas=(0.5, 0.9)),
         )
         self.networks = {"vae": self.net, "critic": self.critic}
         self.optimisers = {"vae": optimiser, "critic": critic_optimiser}
@@ -125,23 +126,25 @@ def _as_onehot(logits: Tensor) -> Tensor:
 
 @torch.no_grad()
 def fit_skip(vae: JointVAE, photos: Photos, config: TrainConfig) -> None:
-    """Start the linear skip from the training patches, and set the latents' shift and scale to 0 and 1."""
+    """Start the linear skip from the training photographs; the way out is fitted to latents as noisy as in training."""
     if vae.skip is None:
         return
     rng = np.random.default_rng(config.seed)
     weights = sampling_weights(photos.training, config.data.balance)
-    chosen = rng.choice(len(weights), PATCH_VIEWS, p=weights)
+    chosen = rng.choice(len(weights), FITTED_VIEWS, p=weights)
     image, mask = to_tensors([view(photos.training[n], config.data, rng) for n in chosen], torch.device("cpu"))
-    s = vae.stride
-    patches = F.unfold(vae.joint(image, mask), s, stride=s).permute(0, 2, 1).reshape(-1, 3 + vae.classes, s, s)
-    vae.skip.fit(patches, config.vae.whitening)
+    joint = vae.joint(image, mask)
+    vae.skip.fit_into(joint, config.vae.whitening)
+    latent = vae.skip.into(joint)
+    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(config.seed))
+    vae.skip.fit_out(latent + config.vae.least_posterior_std * noise, joint)
 
 
 @torch.no_grad()
 def set_latent_scale(vae: JointVAE, photos: Photos, config: TrainConfig, device: torch.device) -> None:
     """Record the shift and scale that give the training latents mean 0 and variance 1."""
     rng = np.random.default_rng(config.seed)
-    chosen = rng.choice(len(photos.training), min(PATCH_VIEWS, len(photos.training)), replace=False)
+    chosen = rng.choice(len(photos.training), min(FITTED_VIEWS, len(photos.training)), replace=False)
     means = []
     for start in range(0, len(chosen), 32):
         image, mask = to_tensors(

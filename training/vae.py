@@ -19,34 +19,62 @@ MASK_SCALE = 2.0  # a one-hot mask channel spans this much, about the span of a 
 
 
 class LinearSkip(nn.Module):
-    """A strided convolution in and a transposed one out: patches of stride x stride pixels to C numbers and back."""
+    """A strided convolution in, patches of stride x stride pixels to C numbers, and an overlapping transposed one out.
+
+    Each patch is drawn from the 3 x 3 latents around it: from its own alone, patches would meet in visible edges.
+    """
 
     def __init__(self, channels: int, latent_channels: int, stride: int) -> None:
         super().__init__()
+        self.stride = stride
         self.into = nn.Conv2d(channels, latent_channels, stride, stride)
-        self.out = nn.ConvTranspose2d(latent_channels, channels, stride, stride)
+        self.out = nn.ConvTranspose2d(latent_channels, channels, 3 * stride, stride, padding=stride)
 
     @torch.no_grad()
-    def fit(self, patches: Tensor, whitening: float) -> None:
-        """Start as the principal components of `patches` (N, D, s, s), float32.
+    def fit_into(self, joint: Tensor, whitening: float) -> None:
+        """Start the way in as the principal components of the patches of `joint` (N, D, H, W), float32.
 
         A component of variance s^2 is divided by s^whitening; all are then scaled to unit variance on average, so that
         with whitening < 1 small components stay small and cost the denoiser little.
         """
-        flat = patches.flatten(1).double()
+        flat = _patches(joint, self.stride)
         mean = flat.mean(0)
         variances, vectors = torch.linalg.eigh((flat - mean).T @ (flat - mean) / len(flat))
         count = self.into.out_channels
         variances, vectors = variances.flip(0)[:count].clamp(min=1e-8), vectors.flip(1)[:, :count]
         scale = variances ** (-whitening / 2)
         scale = scale / (variances * scale**2).mean().sqrt()
-        basis = vectors * scale  # (D s s, C): analysis
-        back = vectors / scale  # synthesis
+        basis = vectors * scale  # (D s s, C)
         self.into.weight.copy_(basis.T.reshape(self.into.weight.shape))
         self.into.bias.copy_(-(mean @ basis))
-        self.out.weight.copy_(back.T.reshape(self.out.weight.shape))
-        # A transposed convolution has one bias a channel, a patch mean one a pixel; the mean over pixels is close.
-        self.out.bias.copy_(mean.reshape(patches.shape[1:]).mean((1, 2)))
+
+    @torch.no_grad()
+    def fit_out(self, latent: Tensor, wanted: Tensor) -> None:
+        """Make the way out the least-squares one from `latent` (N, C, h, w) to `wanted` (N, D, H, W), both float32.
+
+        Latents with the noise of training give the Wiener filter: components that drown in it are drawn less.
+        """
+        s, channels = self.stride, wanted.shape[1]
+        bias = wanted.mean((0, 2, 3))
+        around = _neighbours(latent)
+        patches = _patches(wanted - bias.view(1, -1, 1, 1), s)
+        gram = around.T @ around
+        ridge = 1e-4 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+        weight = torch.linalg.solve(gram + ridge, around.T @ patches)  # (C 3 3, D s s)
+        # Latent (i, j) of a neighbourhood lies above the patch in block (2 - i, 2 - j) of its own kernel.
+        blocks = weight.reshape(-1, 3, 3, channels, s, s).flip(1, 2)
+        self.out.weight.copy_(blocks.permute(0, 3, 1, 4, 2, 5).reshape(self.out.weight.shape))
+        self.out.bias.copy_(bias)
+
+
+def _patches(joint: Tensor, stride: int) -> Tensor:
+    """(N, D, H, W) to float64 rows of its patches, (N h w, D s s)."""
+    return F.unfold(joint.double(), stride, stride=stride).transpose(1, 2).flatten(0, 1)
+
+
+def _neighbours(latent: Tensor) -> Tensor:
+    """(N, C, h, w) to float64 rows of the 3 x 3 latents around each, zeros beyond the border, (N h w, C 3 3)."""
+    return F.unfold(latent.double(), 3, padding=1).transpose(1, 2).flatten(0, 1)
 
 
 class JointVAE(nn.Module):
@@ -77,10 +105,14 @@ class JointVAE(nn.Module):
 
     def reconstruct(self, latent: Tensor) -> Tensor:
         """The unscaled latent (B, C, h, w) to joint channels (B, D, H, W)."""
+        joint = self.refine(latent)
+        return joint if self.skip is None else joint + self.skip.out(latent)
+
+    def refine(self, latent: Tensor) -> Tensor:
+        """The network's own part of the joint channels: all of them, or what it adds to the skip's."""
         net = self.net
         hidden = latent if net.post_quant_conv is None else net.post_quant_conv(latent)
-        joint = F.pixel_shuffle(net.decoder(hidden), self.unshuffle)
-        return joint if self.skip is None else joint + self.skip.out(latent)
+        return F.pixel_shuffle(net.decoder(hidden), self.unshuffle)
 
     def split(self, joint: Tensor) -> tuple[Tensor, Tensor | None]:
         """Joint channels to image (B, 3, H, W) and class logits (B, K, H, W), or None without classes."""
