@@ -35,9 +35,9 @@ from wetgen.runtime.files import os_errors
 from wetgen.runtime.graphs import graphs_of
 from wetgen.runtime.schedule import Plan
 from wetgen.runtime.tokenizer import PromptTokenizer
+from wetgen.training.card import CARD_NAME
 from wetgen.training.checkpoint import Checkpoint
 
-CARD_NAME = "MODEL_CARD.md"
 MOST_PROMPTS = 4  # of the checkpoint's own prompts that the gate draws, per plan
 FALLBACK_PROMPTS = ("a wet wall", "a dark stain on a white ceiling")  # for a checkpoint that brings none
 FALLBACK_GUIDANCE = 7.5  # Stable Diffusion's; a wetgen checkpoint states its own

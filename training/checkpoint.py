@@ -23,6 +23,7 @@ from wetgen.runtime.classes import FILE_NAME as CLASSES_NAME
 from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import Sizes
+from wetgen.training.card import CARD_NAME
 from wetgen.training.diffusion import NoiseSchedule
 from wetgen.training.vae import JointVAE, LinearSkip
 
@@ -181,6 +182,7 @@ def save(
     schedule: NoiseSchedule,
     classes: ClassTable,
     info: dict[str, Any],
+    card: str = "",
 ) -> None:
     """Write a whole checkpoint beside `folder` and put it in its place: a reader never sees half of one."""
     part = folder.with_name(folder.name + ".part")
@@ -195,6 +197,8 @@ def save(
     tokenizer.save(str(part / "tokenizer" / "tokenizer.json"))
     (part / CLASSES_NAME).write_text(json.dumps(classes.to_json(), indent=1) + "\n", encoding="utf-8")
     (part / INFO_NAME).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+    if card:
+        (part / CARD_NAME).write_text(card, encoding="utf-8")
     (part / "model_index.json").write_text(json.dumps(_model_index(), indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)

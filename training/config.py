@@ -73,7 +73,8 @@ class VaeConfig:
     kl_weight: float = 1e-4
     least_posterior_std: float = 0.12
     """The decoder always sees latents with at least this much noise (in units of the latents' spread)."""
-    adversarial_weight: float = 0.08
+    adversarial_weight: float = 0.25
+    """How hard the critic pulls, against all other losses together."""
     adversarial_start: float = 0.4
     """Share of the budget after which the discriminator joins."""
     discriminator_width: int = 48

@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 from safetensors import safe_open
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.training import checkpoint, denoiser, pretrained, text_encoder, vae
+from wetgen.training import card, checkpoint, denoiser, pretrained, text_encoder, vae
 from wetgen.training.config import TrainConfig
 from wetgen.training.data import Photos, load_photos
 from wetgen.training.diffusion import NoiseSchedule
@@ -129,7 +129,8 @@ def train_denoiser(run: Run) -> Path:
             unet=model.unet,
             schedule=schedule,
             classes=table,
-            info=_info(run),
+            info=(info := _info(run)),
+            card=card.render(info, table, card.last_figures(run.folder / "metrics.jsonl")),
         )
         run.journal.line(f"checkpoint: {folder}")
     run.accelerator.wait_for_everyone()

@@ -72,7 +72,7 @@ class VaeStage(Stage):
         if fake is not None:
             with self.accelerator.autocast():
                 parts["fool"] = -self.critic(fake).float().mean()
-            loss = loss + settings.adversarial_weight * parts["fool"]
+            loss = loss + settings.adversarial_weight * _balance(loss, parts["fool"], rebuilt) * parts["fool"]
         self.optimisers["vae"].zero_grad()
         self.accelerator.backward(loss)
         parts["gradient"] = self.accelerator.clip_grad_norm_(trainable(self.vae), self.config.gradient_clip)
@@ -115,6 +115,13 @@ class VaeStage(Stage):
         assert logits is not None
         rows = [(image, mask), (shown, logits.argmax(1))]
         return pair_sheet(torch.cat([r[0] for r in rows]), torch.cat([r[1] for r in rows]), columns=len(image))
+
+
+def _balance(loss: Tensor, fool: Tensor, rebuilt: Tensor) -> Tensor:
+    """The factor that makes the critic pull at the pictures as hard as the other losses do (Esser et al. 2021, eq. 7)."""
+    (ours,) = torch.autograd.grad(loss, rebuilt, retain_graph=True)
+    (critics,) = torch.autograd.grad(fool, rebuilt, retain_graph=True)
+    return (ours.norm() / (critics.norm() + 1e-8)).detach()
 
 
 def _as_onehot(logits: Tensor) -> Tensor:

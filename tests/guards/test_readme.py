@@ -45,6 +45,10 @@ def test_every_command_runs_in_its_order(folder: Path) -> None:
     for command in listed:
         if not command.startswith("pip "):
             run(command, folder)
+    measure = "-m wetgen.benchmarks.sampling runs/first/checkpoint my-bundle --runs 3 --threads 1 --out rows.jsonl"
+    assert "python -m wetgen.benchmarks.sampling CHECKPOINT BUNDLE" in README
+    run(f"python {measure}", folder)
+    assert len((folder / "rows.jsonl").read_text().strip().split("\n")) == 4
     assert (folder / "pairs" / "contact-sheet.png").is_file()
     assert len(list((folder / "my-pairs" / "images").glob("*.png"))) > 0
 

@@ -57,6 +57,8 @@ def test_a_run_leaves_a_checkpoint_that_loads_and_says_where_it_comes_from(finis
     assert sum(source["pairs"] for source in checkpoint.info["trained_on"]) > 10
     assert checkpoint.info["words"]["crack"] and checkpoint.info["prompts"]
     assert not list((finished / "checkpoint").rglob("*.bin")), "never pickle"
+    card = (finished / "checkpoint" / "MODEL_CARD.md").read_text()
+    assert "| tests | CC0 |" in card and "damage_iou" in card and "background, crack, stain" in card
 
 
 def test_a_run_keeps_sheets_scalars_and_its_resolved_config(finished: Path, tiny: TrainConfig) -> None:
