@@ -118,7 +118,7 @@ class VaeStage(Stage):
 
 
 def _balance(loss: Tensor, fool: Tensor, rebuilt: Tensor) -> Tensor:
-    """The factor that makes the critic pull at the pictures as hard as the other losses do (Esser et al. 2021, eq. 7)."""
+    """The factor that makes the critic pull as hard as the other losses (Esser et al. 2021, eq. 7)."""
     (ours,) = torch.autograd.grad(loss, rebuilt, retain_graph=True)
     (critics,) = torch.autograd.grad(fool, rebuilt, retain_graph=True)
     return (ours.norm() / (critics.norm() + 1e-8)).detach()
