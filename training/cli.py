@@ -69,7 +69,7 @@ def scenes(count: int, size: int, seed: int, processes: int, out: Path) -> None:
         from wetgen.training.scenes.write import write_scenes
     except ImportError as error:
         raise missing(str(error.name), extra="scenes", needed_to="render scenes") from error
-    write_scenes(out, count, size, seed, processes)
+    write_scenes(out, count, size, seed, processes, say=lambda line: click.echo(line, err=True))
     click.echo(out)
 
 

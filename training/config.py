@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.schedule import Curve, Prediction
@@ -131,7 +131,7 @@ class TrainConfig:
     text: TextConfig = field(default_factory=TextConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     seed: int = 0
-    mixed_precision: str = "bf16"
+    mixed_precision: Literal["no", "bf16"] = "bf16"
     """"bf16" autocasts the networks, "no" trains in float32."""
     ema: float = 0.999
     """Decay of the weights' moving average, which is what the checkpoint holds."""

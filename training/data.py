@@ -5,6 +5,8 @@ A view is a pure function of (run seed, photograph, view number), so a resumed o
 
 import hashlib
 import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ COVERED = 0.3  # a view's pixel is damaged when this share of it is: thin cracks
 KEPT = 0.3  # a crop must show this share of each class of its photograph, or its caption would speak of nothing
 TRIES = 8  # crops drawn before the whole photograph is taken instead
 
+_POOL = ThreadPoolExecutor(thread_name_prefix="view")
 _SIDED = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 
@@ -118,6 +121,13 @@ def view(photo: Photo, config: DataConfig, rng: np.random.Generator) -> tuple[ND
     gain, shift = rng.uniform(0.9, 1.1), rng.uniform(-10, 10)
     lit = np.clip(image.astype(np.float32) * gain + shift, 0, 255).astype(np.uint8)
     return lit, np.ascontiguousarray(mask)
+
+
+def random_views(
+    photos: Sequence[Photo], config: DataConfig, seeds: Sequence[object]
+) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """A view of each photograph from its own seed, drawn in parallel: resizing leaves Python's lock."""
+    return list(_POOL.map(lambda photo, seed: view(photo, config, np.random.default_rng(seed)), photos, seeds))
 
 
 def plain_view(photo: Photo, config: DataConfig) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

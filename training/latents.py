@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wetgen.training.config import DataConfig
-from wetgen.training.data import Photo, view
+from wetgen.training.data import Photo, random_views
 from wetgen.training.vae import JointVAE
 
 
@@ -35,7 +35,7 @@ def encode_views(
     """The latents of `config.views` views of each photograph; view v of photograph n is drawn from (seed, n, v)."""
     latents, layouts = [], []
     for n, photo in enumerate(photos):
-        pairs = [view(photo, config, np.random.default_rng((seed, n, v))) for v in range(config.views)]
+        pairs = random_views([photo] * config.views, config, [(seed, n, v) for v in range(config.views)])
         image, mask = to_tensors(pairs, device)
         latents.append(vae.encode(image, mask).half().cpu())
         layouts.append(to_layout(mask, vae.classes, vae.stride).cpu())

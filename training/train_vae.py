@@ -1,5 +1,7 @@
 """The VAE stage: reconstruction, mask cross-entropy, KL, and a patch discriminator that joins part-way."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -9,7 +11,7 @@ from torch.nn import functional as F
 
 from wetgen.training import losses
 from wetgen.training.config import TrainConfig
-from wetgen.training.data import Photos, plain_view, sampling_weights, view
+from wetgen.training.data import Photos, plain_view, random_views, sampling_weights
 from wetgen.training.discriminator import PatchDiscriminator
 from wetgen.training.latents import to_tensors
 from wetgen.training.loop import Stage
@@ -28,10 +30,9 @@ class VaeStage(Stage):
     name = "vae"
 
     def __init__(self, vae: JointVAE, photos: Photos, config: TrainConfig, accelerator: Accelerator) -> None:
-        self.config, self.photos, self.accelerator = config, photos, accelerator
+        self.config, self.accelerator, self.draw = config, accelerator, Draw(photos, config)
         self.budget, self.learning_rate = config.vae.budget, config.vae.learning_rate
         self.samples_per_step = config.vae.batch * accelerator.num_processes
-        self.weights = sampling_weights(photos.training, config.data.balance)
         self.vae = vae
         critic = PatchDiscriminator(3 + vae.classes, config.vae.discriminator_width)
         self.net, self.critic, optimiser, critic_optimiser = accelerator.prepare(
@@ -49,9 +50,7 @@ class VaeStage(Stage):
     def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Fresh views of photographs drawn with class balance."""
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        chosen = rng.choice(len(self.weights), self.config.vae.batch, p=self.weights)
-        pairs = [view(self.photos.training[n], self.config.data, rng) for n in chosen]
-        return to_tensors(pairs, self.accelerator.device)
+        return to_tensors(self.draw(rng, self.config.vae.batch), self.accelerator.device)
 
     def step(self, generator: torch.Generator, share: float) -> dict[str, Tensor]:
         settings = self.config.vae
@@ -131,15 +130,26 @@ def _as_onehot(logits: Tensor) -> Tensor:
     return MASK_SCALE * (hard + soft - soft.detach()) - MASK_SCALE / 2
 
 
+class Draw:
+    """Draws views of the training photographs with class balance."""
+
+    def __init__(self, photos: Photos, config: TrainConfig) -> None:
+        self.photos, self.config = photos.training, config.data
+        self.weights = sampling_weights(photos.training, config.data.balance)
+
+    def __call__(self, rng: np.random.Generator, count: int) -> list[Any]:
+        """`count` views, (image, mask) each."""
+        chosen = [self.photos[n] for n in rng.choice(len(self.weights), count, p=self.weights)]
+        return random_views(chosen, self.config, rng.integers(2**63, size=count).tolist())
+
+
 @torch.no_grad()
 def fit_skip(vae: JointVAE, photos: Photos, config: TrainConfig) -> None:
     """Start the linear skip from the training photographs; the way out is fitted to latents as noisy as in training."""
     if vae.skip is None:
         return
     rng = np.random.default_rng(config.seed)
-    weights = sampling_weights(photos.training, config.data.balance)
-    chosen = rng.choice(len(weights), FITTED_VIEWS, p=weights)
-    image, mask = to_tensors([view(photos.training[n], config.data, rng) for n in chosen], torch.device("cpu"))
+    image, mask = to_tensors(Draw(photos, config)(rng, FITTED_VIEWS), torch.device("cpu"))
     joint = vae.joint(image, mask)
     vae.skip.fit_into(joint, config.vae.whitening)
     latent = vae.skip.into(joint)
@@ -151,12 +161,10 @@ def fit_skip(vae: JointVAE, photos: Photos, config: TrainConfig) -> None:
 def set_latent_scale(vae: JointVAE, photos: Photos, config: TrainConfig, device: torch.device) -> None:
     """Record the shift and scale that give the training latents mean 0 and variance 1."""
     rng = np.random.default_rng(config.seed)
-    chosen = rng.choice(len(photos.training), min(FITTED_VIEWS, len(photos.training)), replace=False)
+    pairs = Draw(photos, config)(rng, FITTED_VIEWS)
     means = []
-    for start in range(0, len(chosen), 32):
-        image, mask = to_tensors(
-            [view(photos.training[n], config.data, rng) for n in chosen[start : start + 32]], device
-        )
+    for start in range(0, len(pairs), 32):
+        image, mask = to_tensors(pairs[start : start + 32], device)
         means.append(vae.moments(vae.joint(image, mask))[0])
     latents = torch.cat(means)
     vae.net.register_to_config(shift_factor=float(latents.mean()), scaling_factor=float(1 / latents.std()))

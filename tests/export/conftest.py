@@ -23,12 +23,6 @@ PLANS = ("ddim:3", "ddim:2")
 BUDGET = Budget(steps=1)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """On networks this small threads cost more than they bring, many times more on a busy machine."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def pair_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained joint checkpoint: 32 x 32 pictures, 8 x 8 latents, conditioning, v-prediction."""
