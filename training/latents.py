@@ -16,6 +16,9 @@ from wetgen.training.data import Photo, random_views
 from wetgen.training.vae import JointVAE
 
 
+BATCH = 32  # views encoded at a time
+
+
 @dataclass(frozen=True)
 class Latents:
     """latent (N, V, C, h, w) float16; layout (N, V, K, h, w) uint8, the share of each class in 255ths."""
@@ -30,16 +33,20 @@ class Latents:
 
 @torch.no_grad()
 def encode_views(
-    vae: JointVAE, photos: tuple[Photo, ...], config: DataConfig, seed: int, device: torch.device
+    vae: JointVAE, photos: tuple[Photo, ...], config: DataConfig, seed: int, device: torch.device, bf16: bool
 ) -> Latents:
     """The latents of `config.views` views of each photograph; view v of photograph n is drawn from (seed, n, v)."""
     latents, layouts = [], []
-    for n, photo in enumerate(photos):
-        pairs = random_views([photo] * config.views, config, [(seed, n, v) for v in range(config.views)])
-        image, mask = to_tensors(pairs, device)
-        latents.append(vae.encode(image, mask).half().cpu())
+    seeds = [(seed, n, v) for n in range(len(photos)) for v in range(config.views)]
+    for start in range(0, len(seeds), BATCH):
+        part = seeds[start : start + BATCH]
+        image, mask = to_tensors(random_views([photos[n] for _, n, _ in part], config, part), device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            latent = vae.encode(image, mask)
+        latents.append(latent.half().cpu())
         layouts.append(to_layout(mask, vae.classes, vae.stride).cpu())
-    return Latents(torch.stack(latents).contiguous(), torch.stack(layouts).contiguous())
+    shape = (len(photos), config.views)
+    return Latents(torch.cat(latents).unflatten(0, shape), torch.cat(layouts).unflatten(0, shape))
 
 
 def to_tensors(pairs: list[tuple[np.ndarray, np.ndarray]], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -63,6 +70,8 @@ def cached(path: Path, key: str, make: Callable[[], Latents]) -> Latents:
                 return Latents(**load_file(path))
     latents = make()
     part = path.with_suffix(".part")
-    save_file({"latent": latents.latent, "layout": latents.layout}, part, metadata={"key": key})
+    save_file(
+        {"latent": latents.latent.contiguous(), "layout": latents.layout.contiguous()}, part, metadata={"key": key}
+    )
     part.replace(path)
     return latents

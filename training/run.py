@@ -143,8 +143,7 @@ def _latents(run: Run, net: vae.JointVAE, split: str) -> Latents:
 
     def encode() -> Latents:
         run.journal.line(f"encoding {run.config.data.views} views of {len(photos)} {split} pairs")
-        with run.accelerator.autocast():
-            return encode_views(net, photos, run.config.data, run.config.seed, device)
+        return encode_views(net, photos, run.config.data, run.config.seed, device, run.config.mixed_precision == "bf16")
 
     key = _digest(checkpoint.vae_digest(run.vae_folder) + run.key("vae"))
     with run.accelerator.main_process_first():

@@ -221,12 +221,14 @@ def test_wrong_data_is_one_message_and_exit_code_1(tmp_path: Path) -> None:
     assert result.exit_code == 1 and "why:" in result.stderr and "fix:" in result.stderr
 
 
-def test_a_finished_vae_serves_another_denoiser(pairs_folder: Path, tiny: TrainConfig, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    train_all(tiny, pairs_folder, out)
+def test_a_finished_vae_serves_another_denoiser_in_bfloat16_too(
+    pairs_folder: Path, tiny: TrainConfig, tmp_path: Path
+) -> None:
+    out, half = tmp_path / "run", replace(tiny, mixed_precision="bf16")
+    train_all(half, pairs_folder, out)
     (out / "state" / "denoiser.safetensors").unlink()
     before = weights(out / "vae")
-    other = replace(tiny, denoiser=replace(tiny.denoiser, learning_rate=1e-3, give_layout=0.0))
+    other = replace(half, denoiser=replace(tiny.denoiser, learning_rate=1e-3, give_layout=0.0))
     train_all(other, pairs_folder, out, resume=True)
     after = weights(out / "vae")
     assert all(torch.equal(after[name], value) for name, value in before.items())
