@@ -15,7 +15,6 @@ from wetgen.training.config import DataConfig
 from wetgen.training.data import Photo, random_views
 from wetgen.training.vae import JointVAE
 
-
 BATCH = 32  # views encoded at a time
 
 
