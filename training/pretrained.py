@@ -36,13 +36,12 @@ def text_encoder(folder: Path) -> Any:
     return found.text_encoder.train().requires_grad_(True), found.tokenizer
 
 
-def denoiser(folder: Path, classes: int) -> UNet2DConditionModel:
-    """The folder's UNet with the channels of our conditioning tensor added."""
+def denoiser(folder: Path, classes: int, size: int) -> UNet2DConditionModel:
+    """The folder's UNet with the channels of our conditioning tensor added, for latents of `size` x `size`."""
     old = UNet2DConditionModel.from_pretrained(folder / "unet")
     latent = old.config.out_channels
-    new = UNet2DConditionModel.from_config(
-        {**old.config, "in_channels": latent + conditioning_channels(classes, latent)}
-    )
+    channels = latent + conditioning_channels(classes, latent)
+    new = UNet2DConditionModel.from_config({**old.config, "in_channels": channels, "sample_size": size})
     take_over(new, old)
     return new
 

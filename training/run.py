@@ -155,7 +155,7 @@ def _denoiser(run: Run, shape: torch.Size) -> tuple[Denoiser, Any]:
     config, classes = run.config, len(run.photos.table)
     if config.init:
         encoder, tokenizer = pretrained.text_encoder(Path(config.init))
-        return Denoiser(encoder, pretrained.denoiser(Path(config.init), classes)), tokenizer
+        return Denoiser(encoder, pretrained.denoiser(Path(config.init), classes, shape[-1])), tokenizer
     tokenizer = text_encoder.train_tokenizer([photo.text for photo in run.photos.training], config.text)
     set_seed(config.seed)
     encoder = text_encoder.build(config.text, tokenizer)

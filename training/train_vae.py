@@ -91,7 +91,8 @@ class VaeStage(Stage):
 
     def _latent_shape(self, image: Tensor) -> tuple[int, int, int, int]:
         stride = self.vae.stride
-        return (len(image), self.config.vae.latent_channels, image.shape[2] // stride, image.shape[3] // stride)
+        channels = self.vae.net.config.latent_channels
+        return (len(image), channels, image.shape[2] // stride, image.shape[3] // stride)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:

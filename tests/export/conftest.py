@@ -1,13 +1,10 @@
-"""Two tiny checkpoints with random weights, one of pairs and one in Stable Diffusion's layout, exported once each."""
+"""A tiny checkpoint of pairs with random weights, exported once."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from wetgen.export.bundle import Request, export_bundle
 from wetgen.runtime.bundle import Bundle
@@ -56,61 +53,6 @@ def _shake(module: torch.nn.Module) -> None:
     for parameter in module.parameters():
         if not parameter.detach().any():
             torch.nn.init.normal_(parameter, std=0.1)
-
-
-@pytest.fixture(scope="session")
-def picture_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in Stable Diffusion's layout: eps-prediction, PNDM's settings, CLIP's tokenizer, no class table."""
-    torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("sd") / "tiny-sd"
-    levels = ("CrossAttnDownBlock2D", "DownBlock2D"), ("UpBlock2D", "CrossAttnUpBlock2D")
-    UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        down_block_types=levels[0],
-        up_block_types=levels[1],
-        cross_attention_dim=16,
-        attention_head_dim=2,
-        norm_num_groups=8,
-    ).save_pretrained(folder / "unet")
-    AutoencoderKL(
-        block_out_channels=(16, 32),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        norm_num_groups=8,
-    ).save_pretrained(folder / "vae")
-    schedule = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
-    PNDMScheduler(**schedule, skip_prk_steps=True, set_alpha_to_one=False).save_pretrained(folder / "scheduler")
-    words = _clip_tokenizer(folder / "tokenizer")
-    CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=words,
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_position_embeddings=12,
-            bos_token_id=words - 2,
-            eos_token_id=words - 1,
-        )
-    ).save_pretrained(folder / "text_encoder")
-    index = {"_class_name": "StableDiffusionPipeline", "safety_checker": [None, None]}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
-
-
-def _clip_tokenizer(folder: Path) -> int:
-    """vocab.json and merges.txt as CLIP has them: letters, letters that end a word, merges, start and end."""
-    folder.mkdir(parents=True)
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "we", "wet</w>", "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({token: place for place, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\nw e\nwe t</w>\n")
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "CLIPTokenizer", "model_max_length": 12, "pad_token": "<|endoftext|>"})
-    )
-    return len(tokens)
 
 
 @pytest.fixture(scope="session")

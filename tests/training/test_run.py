@@ -152,6 +152,18 @@ def test_a_run_may_start_from_a_checkpoint(
     assert checkpoint.sizes == Checkpoint.load(finished / "checkpoint").sizes
 
 
+def test_a_run_may_start_from_a_stable_diffusion_folder(
+    picture_checkpoint: Path, pairs_folder: Path, tiny: TrainConfig, tmp_path: Path
+) -> None:
+    schedule = replace(tiny.schedule, prediction="eps", zero_terminal_snr=False)
+    config = replace(tiny, init=str(picture_checkpoint), schedule=schedule)
+    checkpoint = Checkpoint.load(train_all(config, pairs_folder, tmp_path / "run"))
+    assert checkpoint.sizes.height == 32 and checkpoint.sizes.latent == (4, 16, 16)
+    assert checkpoint.unet.config.in_channels == 4 + 3 + 4 + 1 and checkpoint.sizes.tokens == 12
+    image, logits = checkpoint.vae.decode(torch.zeros(1, 4, 16, 16))
+    assert image.shape == (1, 3, 32, 32) and logits is not None and logits.shape == (1, 3, 32, 32)
+
+
 def small_picture_vae() -> AutoencoderKL:
     return AutoencoderKL(
         block_out_channels=(8, 16),
@@ -190,7 +202,7 @@ def test_a_pretrained_unet_ignores_the_added_conditioning_at_first(tmp_path: Pat
         attention_head_dim=2,
     ).eval()
     old.save_pretrained(tmp_path / "unet")
-    new = pretrained.denoiser(tmp_path, classes=3).eval()
+    new = pretrained.denoiser(tmp_path, classes=3, size=16).eval()
     x, text = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 8)
     with torch.no_grad():
         wide = new(torch.cat([x, torch.randn(1, 3 + 4 + 1, 8, 8)], 1), 10, text).sample
