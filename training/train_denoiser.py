@@ -71,7 +71,10 @@ class DenoiserStage(Stage):
         ).float()
         self.denoiser = denoiser
         self.net, optimiser = accelerator.prepare(
-            denoiser, torch.optim.AdamW(trainable(denoiser), self.learning_rate, betas=(0.9, 0.99), weight_decay=1e-2)
+            denoiser,
+            torch.optim.AdamW(
+                trainable(denoiser), self.learning_rate, betas=(0.9, 0.99), weight_decay=1e-2, fused=True
+            ),
         )
         self.networks, self.optimisers, self.averaged = {"denoiser": self.net}, {"denoiser": optimiser}, denoiser
 

@@ -38,8 +38,8 @@ class VaeStage(Stage):
         self.net, self.critic, optimiser, critic_optimiser = accelerator.prepare(
             vae,
             critic,
-            torch.optim.AdamW(trainable(vae), self.learning_rate, weight_decay=1e-2),
-            torch.optim.AdamW([{"params": trainable(critic), "factor": CRITIC_FACTOR}], betas=(0.5, 0.9)),
+            torch.optim.AdamW(trainable(vae), self.learning_rate, weight_decay=1e-2, fused=True),
+            torch.optim.AdamW([{"params": trainable(critic), "factor": CRITIC_FACTOR}], betas=(0.5, 0.9), fused=True),
         )
         self.networks = {"vae": self.net, "critic": self.critic}
         self.optimisers = {"vae": optimiser, "critic": critic_optimiser}
