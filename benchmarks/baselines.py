@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.checkpoint import Checkpoint, scheduler_of
 from wetgen.training.sample import free_conditioning
-from wetgen.training.sheets import as_uint8
+from wetgen.training.sheets import as_bytes
 from wetgen.training.text_encoder import embed, token_ids
 
 
@@ -30,7 +30,7 @@ class DiffusersSampler:
         latent = self.denoise(torch.from_numpy(noise), both)
         image, logits = parts.vae.decode(latent)
         assert logits is not None
-        return as_uint8(image).permute(0, 2, 3, 1).numpy(), logits.argmax(1).to(torch.uint8).numpy()
+        return as_bytes(image), logits.argmax(1).to(torch.uint8).numpy()
 
     @torch.inference_mode()
     def denoise(self, latent: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 
 
+SETTLE = 0.05  # seconds before a call: threads of the other candidate that still spin must not take this one's cores
+
+
 def take_turns(works: Mapping[str, Callable[[], object]], *, runs: int, warmup: int = 2) -> dict[str, list[float]]:
     """Milliseconds of every call, (runs,) for each candidate; A B A B ..., so that drift hits all alike.
 
@@ -13,6 +16,7 @@ def take_turns(works: Mapping[str, Callable[[], object]], *, runs: int, warmup: 
     times: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(-warmup, runs):
         for name, work in works.items():
+            time.sleep(SETTLE)
             began = time.perf_counter()
             work()
             if turn >= 0:

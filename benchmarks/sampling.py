@@ -24,7 +24,7 @@ from wetgen.runtime.generator import Generator
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.sample import free_conditioning, sample
-from wetgen.training.sheets import as_uint8
+from wetgen.training.sheets import as_bytes
 from wetgen.training.text_encoder import embed, token_ids
 
 Pictures = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -141,7 +141,7 @@ def reference(checkpoint: Checkpoint, prompts: list[str], plan: str, generator: 
     *_, latent = sample(checkpoint.unet, noise, uncond, cond, bundle.plans[plan].steps, bundle.default_guidance, extra)
     image, logits = checkpoint.vae.decode(latent)
     assert logits is not None
-    return as_uint8(image).permute(0, 2, 3, 1).numpy(), logits.argmax(1).to(torch.uint8).numpy()
+    return as_bytes(image), logits.argmax(1).to(torch.uint8).numpy()
 
 
 def error(got: Pictures, truth: Pictures) -> tuple[float, float]:
