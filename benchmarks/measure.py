@@ -4,7 +4,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-
 SETTLE = 0.05  # seconds before a call: threads of the other candidate that still spin must not take this one's cores
 
 

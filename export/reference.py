@@ -19,6 +19,7 @@ from wetgen.runtime.schedule import Plan, Step
 from wetgen.training.sample import free_conditioning, guided, sample
 
 BATCHES = (1, 3)
+LARGEST_AREA = 32 * 32  # of a latent that is checked in batches; attention's memory grows with the square of the area
 SEED = 0  # of the trajectories: pair i shows prompt i from starting_noise(SEED, i)
 
 
@@ -40,6 +41,11 @@ class Picture:
     prompt: str
     image: NDArray[np.uint8]  # (H, W, 3)
     mask: NDArray[np.uint8] | None  # (H, W)
+
+
+def batches(height: int, width: int) -> tuple[int, ...]:
+    """The batches that graphs of latents of this size are checked at: 1 alone where 3 takes many gigabytes."""
+    return BATCHES if height * width <= LARGEST_AREA else BATCHES[:1]
 
 
 @torch.no_grad()
@@ -69,7 +75,7 @@ def denoise_cases(
     rng = np.random.default_rng(2)
     rows = sorted({0, len(steps) // 2, len(steps) - 1})
     cases = []
-    for number, (row, batch) in enumerate((row, batch) for row in rows for batch in BATCHES):
+    for number, (row, batch) in enumerate((row, batch) for row in rows for batch in batches(*sizes.latent[1:])):
         feed: dict[str, Array] = {t.name: _random(t, batch, rng) for t in graph.inputs if t.dtype == "float32"}
         feed["step"] = np.array([row], np.int32)
         feed["guidance"] = rng.uniform(0.0, 9.0, batch).astype(np.float32)
@@ -133,7 +139,10 @@ def _last(
 def decode_cases(vae: Any, graph: Graph, real: Sequence[NDArray[np.float32]]) -> list[Case]:
     """Random latents and real ones (C, h, w)."""
     rng = np.random.default_rng(3)
-    feeds = [*(_random(graph.inputs[0], batch, rng) for batch in BATCHES), *(latent[None] for latent in real)]
+    feeds = [
+        *(_random(graph.inputs[0], batch, rng) for batch in batches(*map(int, graph.inputs[0].shape[2:]))),
+        *(latent[None] for latent in real),
+    ]
     cases = []
     for latent in feeds:
         image, mask, confidence = decoded(vae, latent)
@@ -161,7 +170,8 @@ def encode_cases(vae: Any, graph: Graph, sizes: Sizes, real: Sequence[Picture]) 
     rng = np.random.default_rng(4)
     limits = {"image": 256, "mask": sizes.classes}
     feeds: list[dict[str, Array]] = [
-        {t.name: rng.integers(0, limits[t.name], t.sizes(b)).astype(np.uint8) for t in graph.inputs} for b in BATCHES
+        {t.name: rng.integers(0, limits[t.name], t.sizes(batch)).astype(np.uint8) for t in graph.inputs}
+        for batch in batches(*sizes.latent[1:])
     ]
     for picture in real:
         mask = {} if picture.mask is None else {"mask": picture.mask[None]}
