@@ -36,7 +36,7 @@ from wetgen.runtime.graphs import graphs_of
 from wetgen.runtime.schedule import Plan
 from wetgen.runtime.tokenizer import PromptTokenizer
 from wetgen.training.card import CARD_NAME
-from wetgen.training.checkpoint import Checkpoint
+from wetgen.training.checkpoint import Checkpoint, return_memory
 
 MOST_PROMPTS = 4  # of the checkpoint's own prompts that the gate draws, per plan
 FALLBACK_PROMPTS = ("a wet wall", "a dark stain on a white ceiling")  # for a checkpoint that brings none
@@ -162,6 +162,7 @@ class _Export:
     def _check(self, name: str, cases: Sequence[reference.Case]) -> None:
         graph, path = graphs_of(self.checkpoint.sizes)[name], self.files[name][0]
         self.figures[name] = verify.check_graphs(cases, graph, path, self.request.weights)
+        return_memory()
 
     def describe(self) -> dict[str, Any]:
         """bundle.json, all but "files" and "measured"."""

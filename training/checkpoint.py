@@ -4,10 +4,12 @@ Layout: model_index.json, vae/, text_encoder/, tokenizer/, unet/, scheduler/, cl
 without wetgen.json is read as a plain Stable-Diffusion-shaped one: pictures only, no masks.
 """
 
+import ctypes
 import gc
 import hashlib
 import json
 import shutil
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,7 +55,7 @@ class Checkpoint:
     def release(self, part: str) -> None:
         """Forget a loaded network, to bound memory; asking for it again loads it again."""
         self.__dict__.pop(part, None)
-        gc.collect()
+        return_memory()
 
     @cached_property
     def info(self) -> dict[str, Any]:
@@ -115,6 +117,13 @@ class Checkpoint:
             classes=classes,
             conditioning_channels=unet["in_channels"] - latent,
         )
+
+
+def return_memory() -> None:
+    """Give freed memory back to the system: glibc keeps gigabytes of it, in pieces, after large networks."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 PARTS_OF_SIZES = ("vae", "unet", "text_encoder")

@@ -73,6 +73,8 @@ class VaeConfig:
     kl_weight: float = 1e-4
     least_posterior_std: float = 0.12
     """The decoder always sees latents with at least this much noise (in units of the latents' spread)."""
+    drawn_std: float = 0.3
+    """Noise in the latents that the finished VAE's linear part is fitted to: about what a denoiser leaves."""
     adversarial_weight: float = 0.25
     """How hard the critic pulls, against all other losses together."""
     adversarial_start: float = 0.4

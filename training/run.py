@@ -22,7 +22,7 @@ from wetgen.training.latents import Latents, cached, encode_views
 from wetgen.training.loop import train
 from wetgen.training.state import Progress
 from wetgen.training.train_denoiser import Denoiser, DenoiserStage, distinct_prompts
-from wetgen.training.train_vae import VaeStage, fit_skip, set_latent_scale
+from wetgen.training.train_vae import VaeStage, fit_skip, fit_way_out, set_latent_scale
 from wetgen.training.words import words_of
 
 EXAMPLE_PROMPTS = 12  # captions of validation scenes that travel with the checkpoint
@@ -96,6 +96,7 @@ def train_vae(run: Run) -> None:
         fit_skip(net, run.photos, config)
     stage = VaeStage(net.to(run.accelerator.device), run.photos, config, run.accelerator)
     train(stage, config, run.accelerator, run.journal, run.state("vae"), run.key("vae"))
+    fit_way_out(net, run.photos, config, config.vae.drawn_std)
     set_latent_scale(net, run.photos, config, run.accelerator.device)
     if run.accelerator.is_main_process:
         checkpoint.save_vae(run.vae_folder, net)

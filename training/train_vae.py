@@ -21,6 +21,8 @@ from wetgen.training.vae import MASK_SCALE, JointVAE
 
 FITTED_VIEWS = 512  # the linear skip and the latents' scale are fitted to so many views
 VALIDATION_PAIRS = 64
+CHUNK = 32  # views at a time where no gradient is needed
+CPU = torch.device("cpu")
 CRITIC_FACTOR = 4.0  # the critic learns this much faster than what it judges (Heusel et al. 2017)
 
 
@@ -146,16 +148,29 @@ class Draw:
 
 @torch.no_grad()
 def fit_skip(vae: JointVAE, photos: Photos, config: TrainConfig) -> None:
-    """Start the linear skip from the training photographs; the way out is fitted to latents as noisy as in training."""
+    """Start the linear skip from the training photographs."""
+    if vae.skip is not None:
+        image, mask = to_tensors(Draw(photos, config)(np.random.default_rng(config.seed), FITTED_VIEWS), CPU)
+        vae.skip.fit_into(vae.joint(image, mask), config.vae.whitening)
+        fit_way_out(vae, photos, config, config.vae.least_posterior_std)
+
+
+@torch.no_grad()
+def fit_way_out(vae: JointVAE, photos: Photos, config: TrainConfig, noise_std: float) -> None:
+    """Make the skip's way out draw best, beside the network's part, from latents with noise of `noise_std`."""
     if vae.skip is None:
         return
-    rng = np.random.default_rng(config.seed)
-    image, mask = to_tensors(Draw(photos, config)(rng, FITTED_VIEWS), torch.device("cpu"))
-    joint = vae.joint(image, mask)
-    vae.skip.fit_into(joint, config.vae.whitening)
-    latent = vae.skip.into(joint)
-    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(config.seed))
-    vae.skip.fit_out(latent + config.vae.least_posterior_std * noise, joint)
+    generator = torch.Generator().manual_seed(config.seed)
+    pairs = Draw(photos, config)(np.random.default_rng(config.seed + 1), FITTED_VIEWS)
+    latents, wanted = [], []
+    for start in range(0, len(pairs), CHUNK):
+        image, mask = to_tensors(pairs[start : start + CHUNK], next(vae.parameters()).device)
+        joint = vae.joint(image, mask)
+        mean, _ = vae.moments(joint)
+        latent = mean + noise_std * torch.randn(mean.shape, generator=generator).to(mean.device)
+        latents.append(latent.cpu())
+        wanted.append((joint - vae.refine(latent)).cpu())
+    vae.skip.fit_out(torch.cat(latents), torch.cat(wanted))
 
 
 @torch.no_grad()
@@ -164,8 +179,8 @@ def set_latent_scale(vae: JointVAE, photos: Photos, config: TrainConfig, device:
     rng = np.random.default_rng(config.seed)
     pairs = Draw(photos, config)(rng, FITTED_VIEWS)
     means = []
-    for start in range(0, len(pairs), 32):
-        image, mask = to_tensors(pairs[start : start + 32], device)
+    for start in range(0, len(pairs), CHUNK):
+        image, mask = to_tensors(pairs[start : start + CHUNK], device)
         means.append(vae.moments(vae.joint(image, mask))[0])
     latents = torch.cat(means)
     vae.net.register_to_config(shift_factor=float(latents.mean()), scaling_factor=float(1 / latents.std()))
