@@ -125,8 +125,9 @@ def test_the_contact_sheet_is_a_picture(finished):
 
 
 def test_results_go_to_stdout_and_talk_to_stderr(wetgen, tmp_path):
-    result = wetgen(tmp_path / "out")
-    assert result.stdout == f"{tmp_path / 'out'}: 4 of 4 pairs.\n"
+    out = tmp_path / "out"
+    result = wetgen(out)
+    assert result.stdout == f"{out}: 4 of 4 pairs. To look at: {out / 'contact-sheet.png'}\n"
     assert "4/4 pairs" in result.stderr
     assert wetgen(tmp_path / "quiet", "--quiet").stderr == ""
 

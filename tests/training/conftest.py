@@ -4,12 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accelerate.state import AcceleratorState
 
 from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.dataset import DatasetWriter
 from wetgen.training.config import TrainConfig, load
 
 TABLE = ClassTable(("background", "crack", "stain"))
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator() -> None:
+    """accelerate allows one precision a process; the tests train in both."""
+    AcceleratorState._reset_state(True)
 
 
 @pytest.fixture(scope="session")
