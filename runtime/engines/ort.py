@@ -119,6 +119,8 @@ def _session_options(ort: Any, batch: int, threads: int | None) -> "onnxruntime.
     # without where they are not.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if _cores_are_idle() else "0")
     options.add_session_config_entry("session.force_spinning_stop", "1")  # between calls the other graphs need them
+    # Weights beside the arena, which grows by doubling and would keep room for as much again.
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     # With the batch known, ONNX Runtime plans memory once and folds every shape computation away.
     for name, size in (("B", batch), ("2B", 2 * batch), ("2*B", 2 * batch)):
         options.add_free_dimension_override_by_name(name, size)
