@@ -44,6 +44,7 @@ def export(module: nn.Module, graph: Graph, path: Path, weights: Weights = "floa
     if weights == "float16":
         _halve(model, keep=frozenset(name for name, _ in module.named_buffers()))
     files = _save(model, path)
+    _let_go(model)
     check_file(path, graph)
     return files
 
@@ -157,6 +158,13 @@ def _save(model: ir.Model, path: Path) -> list[Path]:
     data = path.with_name(f"{path.name}.data")
     ir.save(model, path, external_data=data.name)
     return [path, data]
+
+
+def _let_go(model: ir.Model) -> None:
+    """Drop the weights: the exporter's rewrite rules remember the last graph they saw, for as long as the process."""
+    for weight in model.graph.initializers.values():
+        weight.const_value = None
+    model.graph.initializers.clear()
 
 
 def check_file(path: Path, graph: Graph) -> None:

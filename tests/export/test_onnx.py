@@ -1,5 +1,7 @@
 """The check of a finished file, on files small enough to write by hand."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import onnx
@@ -75,3 +77,23 @@ def test_large_graphs_keep_their_weights_beside_them(tmp_path: Path, monkeypatch
     files = export(Wide().eval(), DOUBLE, tmp_path / "g.onnx")
     assert [path.name for path in files] == ["g.onnx", "g.onnx.data"]
     assert files[0].stat().st_size < 2000 < files[1].stat().st_size
+
+
+class Scaled(nn.Module):
+    """y = x W."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2, bias=False).requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)
+
+
+def test_nothing_keeps_the_weights_alive_after_export(tmp_path: Path):
+    module = Scaled()
+    weight = weakref.ref(module.layer.weight)
+    export(module, DOUBLE, tmp_path / "g.onnx")
+    del module
+    gc.collect()
+    assert weight() is None, "networks of gigabytes would stay in memory"
