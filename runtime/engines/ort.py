@@ -37,6 +37,7 @@ _IDENTITY = (
 )
 
 _IDLE = 0.2  # share of the cores' time in use: more than a desktop at rest, less than a second program at work
+_LARGE = 10**9  # bytes of weights
 _QUIET = 3  # errors only: warnings about nodes placed on the CPU or unused initialisers help nobody at run time
 
 
@@ -47,7 +48,10 @@ class OrtEngine:
         ort = import_onnxruntime()
         check_provider(ort, device)
         self.graph, self.batch = graph, batch
-        self._session = _open(ort, str(path), path.name, device, _session_options(ort, batch, threads))
+        options = _session_options(ort, batch, threads)
+        # The arena grows by doubling: beside gigabytes of weights that is gigabytes of memory nobody asked for.
+        options.enable_cpu_mem_arena = _weight_bytes(path) < _LARGE
+        self._session = _open(ort, str(path), path.name, device, options)
         _check_opened(self._session, path.name, device)
         _check_tensors(self._session, graph, path)
         self._outputs = [tensor.name for tensor in graph.outputs]
@@ -59,6 +63,11 @@ class OrtEngine:
         """
         self.graph.check(feed, self.batch)
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(feed)), strict=True))
+
+
+def _weight_bytes(path: Path) -> int:
+    """The size of a graph's file and of the file its weights stand in, if they have one of their own."""
+    return sum(file.stat().st_size for file in (path, path.with_name(f"{path.name}.data")) if file.exists())
 
 
 def import_onnxruntime() -> Any:
