@@ -38,6 +38,7 @@ class Photo:
     scene: str
     source: str
     license: str
+    split: str = ""  # the part its row states, if it does
 
     @property
     def classes(self) -> list[int]:
@@ -55,7 +56,10 @@ class Photos:
 
 
 def load_photos(folder: Path, config: DataConfig, seed: int) -> Photos:
-    """Read one dataset folder, or a folder of them, at the resolution training needs."""
+    """Read one dataset folder, or a folder of them, at the resolution training needs.
+
+    A row's `split` is followed where it is given ("test" is never read); the other rows are split by scene.
+    """
     datasets = [d for d in Dataset.open_many(folder) if not config.only or d.folder.name in config.only]
     missing = set(config.only) - {d.folder.name for d in datasets}
     if missing or not datasets:
@@ -64,9 +68,10 @@ def load_photos(folder: Path, config: DataConfig, seed: int) -> Photos:
             why="data.only names the folders to take.",
             fix="correct data.only, or give the folder above them with --data.",
         )
-    photos = [_read(dataset, row, round(config.size * STORED_SCALE)) for dataset in datasets for row in dataset.rows]
-    held = [p for p in photos if _is_validation(p.scene, config.validation, seed)]
-    kept = [p for p in photos if not _is_validation(p.scene, config.validation, seed)]
+    rows = [(dataset, row) for dataset in datasets for row in dataset.rows if row.extra.get("split") != "test"]
+    photos = [_read(dataset, row, round(config.size * STORED_SCALE)) for dataset, row in rows]
+    held = [p for p in photos if _is_validation(p, config.validation, seed)]
+    kept = [p for p in photos if not _is_validation(p, config.validation, seed)]
     if not kept or not held:
         raise WetgenError(
             f"{folder} cannot be split into training and validation.",
@@ -82,18 +87,21 @@ def _read(dataset: Dataset, row: Row, shortest: int) -> Photo:
     scale = shortest / min(mask.shape)
     if scale < 1:
         size = (round(mask.shape[1] * scale), round(mask.shape[0] * scale))
-        image, mask = _resize(image, mask, (0, 0, mask.shape[1], mask.shape[0]), size)
+        image, mask = resize_pair(image, mask, (0, 0, mask.shape[1], mask.shape[0]), size)
     source = str(row.extra.get("source", dataset.folder.name))
-    return Photo(image, mask, row.text, row.scene, source, str(row.extra.get("license", "not stated")))
+    license = str(row.extra.get("license", "not stated"))
+    return Photo(image, mask, row.text, row.scene, source, license, str(row.extra.get("split", "")))
 
 
-def _is_validation(scene: str, share: float, seed: int) -> bool:
-    """Decided by the scene's name alone: adding photographs never moves the others across the split."""
-    digest = hashlib.sha256(f"{seed}/{scene}".encode()).digest()
+def _is_validation(photo: Photo, share: float, seed: int) -> bool:
+    """What the row says, else by the scene's name alone: adding photographs never moves others across the split."""
+    if photo.split:
+        return photo.split == "validation"
+    digest = hashlib.sha256(f"{seed}/{photo.scene}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
-def _resize(
+def resize_pair(
     image: NDArray[np.uint8], mask: NDArray[np.uint8], box: tuple[float, float, float, float], size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Cut `box` (left, top, right, bottom) and bring it to `size` (width, height)."""
@@ -115,7 +123,7 @@ def _share(
 
 def view(photo: Photo, config: DataConfig, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A random square crop, flipped half the time, a little lighter or darker: image (S, S, 3), mask (S, S)."""
-    image, mask = _resize(photo.image, photo.mask, _crop(photo, config, rng), (config.size, config.size))
+    image, mask = resize_pair(photo.image, photo.mask, _crop(photo, config, rng), (config.size, config.size))
     if rng.random() < 0.5 and not _SIDED.search(photo.text):
         image, mask = image[:, ::-1], mask[:, ::-1]
     gain, shift = rng.uniform(0.9, 1.1), rng.uniform(-10, 10)
@@ -135,7 +143,7 @@ def plain_view(photo: Photo, config: DataConfig) -> tuple[NDArray[np.uint8], NDA
     height, width = photo.mask.shape
     side = min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
-    return _resize(photo.image, photo.mask, (left, top, left + side, top + side), (config.size, config.size))
+    return resize_pair(photo.image, photo.mask, (left, top, left + side, top + side), (config.size, config.size))
 
 
 def _crop(photo: Photo, config: DataConfig, rng: np.random.Generator) -> tuple[float, float, float, float]:
