@@ -24,9 +24,7 @@ def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return grey / length if length > 1 else np.zeros_like(grey)
 
 
-def near_duplicates(
-    first: NDArray[np.float32], second: NDArray[np.float32]
-) -> list[tuple[int, int, float]]:
+def near_duplicates(first: NDArray[np.float32], second: NDArray[np.float32]) -> list[tuple[int, int, float]]:
     """(i, j, correlation) of the pairs of thumbnails (N, S, S) and (M, S, S) that show the same, best first for each i.
 
     A mirrored picture counts as the same.

@@ -25,6 +25,7 @@ from wetgen.runtime.metadata import METADATA, Row
 
 PARTS = ("train", "validation", "test")
 DUPLICATES_NAME = "near-duplicates.jsonl"
+PROMPTS_NAME = "train-prompts.txt"
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,12 @@ class Shares:
     fold: int = 0
 
     def __post_init__(self) -> None:
-        fair = 0 < self.validation < 1 and 0 < self.test < 1 and self.test + self.validation < 1
+        fair = self.validation > 0 and self.test >= 0 and self.test + self.validation < 1
         if not fair or self.folds == 1 or not 0 <= self.fold < max(1, self.folds):
             raise WetgenError(
                 "These shares split nothing.",
-                why=f"test {self.test:g}, validation {self.validation:g}, fold {self.fold} of {self.folds}; each part "
-                "needs some, folds are at least 2 and counted from 0.",
+                why=f"test {self.test:g}, validation {self.validation:g}, fold {self.fold} of {self.folds}; train and "
+                "validation each need some, folds are at least 2 and counted from 0.",
                 fix="for example --test 0.3 --validation 0.1, or --folds 3 --fold 0.",
             )
 
@@ -82,7 +83,7 @@ def assign(items: Sequence[Item], shares: Shares, seed: int) -> list[str]:
         for i, part in zip(kept, inner, strict=True):
             parts[i] = PARTS[part]
         return parts
-    wanted = [1 - shares.validation - shares.test, shares.validation, shares.test]
+    wanted = [1 - shares.validation - shares.test, shares.validation, *([shares.test] if shares.test else [])]
     return [PARTS[part] for part in _spread(items, wanted, seed)]
 
 
@@ -174,7 +175,10 @@ def _counted(parts: Sequence[str]) -> str:
 
 
 def _write(dataset: Dataset, rows: Sequence[tuple[Row, str]], out: Path) -> None:
-    """The folder with these rows; metadata.jsonl, which makes it a dataset folder, comes last."""
+    """The folder with these rows, and the captions of its train part as prompts for a generator.
+
+    metadata.jsonl, which makes it a dataset folder, comes last.
+    """
     lines = []
     for row, part in rows:
         for name in (row.file_name, row.mask_file_name):
@@ -188,6 +192,8 @@ def _write(dataset: Dataset, rows: Sequence[tuple[Row, str]], out: Path) -> None
             "split": part,
         }
         lines.append(json.dumps(keys, ensure_ascii=False))
+    prompts = "".join(f"{' '.join(row.text.split())}\n" for row, part in rows if part == "train")
+    atomic_write(out / PROMPTS_NAME, prompts.encode())
     table = json.dumps(dataset.classes.to_json(), indent=1) + "\n"
     atomic_write(out / class_table.FILE_NAME, table.encode())
     atomic_write(out / METADATA, ("\n".join(lines) + "\n").encode())
