@@ -58,18 +58,31 @@ def both(config: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> No
 
 
 @cli.command()
-@click.option("--count", required=True, type=click.IntRange(min=1), help="How many scenes the folder shall hold.")
+@click.option("--count", type=click.IntRange(min=1), help="How many scenes the folder shall hold.")
 @click.option("--size", default=256, show_default=True, type=click.IntRange(32, 2048), help="Pixels a side.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Another seed, other scenes.")
 @click.option("--processes", default=1, show_default=True, type=click.IntRange(min=1), help="Scenes drawn in parallel.")
+@click.option("--textures", type=click.Path(path_type=Path), help="Folder of surface photographs with an INDEX.jsonl.")
+@click.option("--again", type=click.Path(path_type=Path), help="Render the scenes of this folder once more, at --size.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Dataset folder; what it holds is kept.")
-def scenes(count: int, size: int, seed: int, processes: int, out: Path) -> None:
+def scenes(
+    count: int | None, size: int, seed: int, processes: int, textures: Path | None, again: Path | None, out: Path
+) -> None:
     """Render pairs of wet damage, their masks exact by construction, into a dataset folder."""
+    if (count is None) == (again is None):
+        raise click.UsageError("give either --count or --again.")
     try:
-        from wetgen.training.scenes.write import write_scenes
+        from wetgen.training.scenes.write import write_again, write_scenes
     except ImportError as error:
         raise missing(str(error.name), extra="scenes", needed_to="render scenes") from error
-    write_scenes(out, count, size, seed, processes, say=lambda line: click.echo(line, err=True))
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if again is not None:
+        write_again(again, out, size, processes, say, textures)
+    elif count is not None:
+        write_scenes(out, count, size, seed, processes, say, textures)
     click.echo(out)
 
 

@@ -3,7 +3,7 @@
 from wetgen.runtime.asked import asked_classes
 from wetgen.runtime.classes import DEFAULT, ClassTable
 from wetgen.training.scenes.captions import caption
-from wetgen.training.scenes.scene import draw_scene
+from wetgen.training.scenes.draw import draw_scene
 from wetgen.training.words import words_of
 
 

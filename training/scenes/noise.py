@@ -1,12 +1,16 @@
-"""Random fields, each one FFT or one distance transform: no loop over pixels or octaves."""
+"""Random fields that look the same at every size: drawn as spectra in cycles per picture, then sampled at n pixels."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-Field = NDArray[np.float32]  # (n, n)
+Field = NDArray[np.floating[Any]]  # (n, n), float32 wherever speed matters
+
+_SMOOTH, _FINE = 40, 160  # cycles per picture up to which shapes and textures have detail
+_SHEETS, _STEPS = 4, 64  # textures come from few sheets, moved by whole steps of 1 / _STEPS picture
 
 
 @lru_cache(maxsize=4)
@@ -17,16 +21,30 @@ def grid(n: int) -> tuple[Field, Field]:
     return u, v
 
 
-@lru_cache(maxsize=512)
-def _spectrum(n: int, slope: float, low: float, high: float, across: float, down: float) -> Field:
-    """Amplitude per frequency, (n, n // 2 + 1): f ** -slope between `low` and `high` cycles per picture."""
-    fy = fft.fftfreq(n, 1 / n)[:, None] * down
-    fx = fft.rfftfreq(n, 1 / n)[None, :] * across
+@lru_cache(maxsize=256)
+def _amplitude(cut: int, slope: float, low: float, high: float, across: float, down: float) -> Field:
+    """Amplitude (2 cut, cut + 1) of frequencies fy = -cut .. cut - 1, fx = 0 .. cut: f ** -slope in a band."""
+    fy = np.arange(-cut, cut)[:, None] * down
+    fx = np.arange(cut + 1)[None, :] * across
     f = np.hypot(fx, fy)
-    f[0, 0] = 1
+    f[cut, 0] = 1
     amplitude = f**-slope / (1 + (low / f) ** 4) / (1 + (f / high) ** 4)
-    amplitude[0, 0] = 0
+    amplitude[cut, 0] = 0
     return amplitude.astype(np.float32)
+
+
+def _sample(rng: np.random.Generator, n: int, amplitude: Field) -> Field:
+    """A field (n, n) of deviation 1 with this spectrum; a small n leaves high frequencies out, nothing else changes."""
+    cut = amplitude.shape[1] - 1
+    drawn = rng.standard_normal((2 * cut, cut + 1, 2), dtype=np.float32).view(np.complex64)[..., 0] * amplitude
+    power = np.square(np.abs(drawn)).sum(0, dtype=np.float64)
+    drawn /= np.sqrt(2 * power[1:].sum() + 0.5 * power[0] + 1e-12)
+    kept = min(cut, n // 2 - 1)
+    spectrum = np.zeros((n, n // 2 + 1), np.complex64)
+    upper = drawn[cut : cut + kept + 1, : kept + 1]
+    spectrum[: len(upper), : kept + 1] = upper
+    spectrum[n - kept :, : kept + 1] = drawn[cut - kept : cut, : kept + 1]
+    return np.asarray(fft.irfft2(spectrum, s=(n, n), norm="forward"), np.float32)
 
 
 def fractal(
@@ -37,55 +55,89 @@ def fractal(
     high: float = 1e4,
     stretch: tuple[float, float] = (1.0, 1.0),
 ) -> Field:
-    """Noise (n, n), mean 0, deviation 1; `low` and `high` bound its cycles per picture, `stretch` is (across, down)."""
-    white = fft.rfft2(rng.standard_normal((n, n), dtype=np.float32))
-    field = fft.irfft2(white * _spectrum(n, slope, low, high, *stretch), s=(n, n))
-    return field / (field.std() + 1e-9)
+    """Smooth noise for shapes (n, n), mean 0, deviation 1; `low` and `high` bound its cycles per picture.
+
+    `stretch` is (across, down): 4 makes it vary four times as slowly there.
+    """
+    return _sample(rng, n, _amplitude(_SMOOTH, round(slope, 2), round(low, 1), high, *stretch))
 
 
-def line(
-    rng: np.random.Generator, n: int, slope: float = 1.2, low: float = 1.0, high: float = 1e4
-) -> NDArray[np.float32]:
+@lru_cache(maxsize=64)
+def _sheet(n: int, which: int, slope: float, low: float, high: float, across: float, down: float) -> Field:
+    rng = np.random.Generator(np.random.Philox(key=[which, 8191]))
+    return _sample(rng, n, _amplitude(_FINE, slope, low, high, across, down))
+
+
+def texture(
+    rng: np.random.Generator,
+    n: int,
+    slope: float = 0.5,
+    low: float = 10.0,
+    high: float = 1e4,
+    stretch: tuple[float, float] = (1.0, 1.0),
+) -> Field:
+    """Fine noise (n, n), mean 0, deviation 1: a stored sheet, moved and mirrored by chance: cheap."""
+    which, dv, du, mirror = (int(value) for value in rng.integers((_SHEETS, _STEPS, _STEPS, 4)))
+    sheet = _sheet(n, which, slope, low, high, *stretch)
+    sheet = sheet[:: -1 if mirror & 1 else 1, :: -1 if mirror & 2 else 1]
+    return np.roll(sheet, (dv * n // _STEPS, du * n // _STEPS), (0, 1))
+
+
+def line(rng: np.random.Generator, n: int, slope: float = 1.2, low: float = 1.0, high: float = 1e4) -> Field:
     """Noise along one axis, (n,), of mean 0 and deviation 1."""
-    f = fft.rfftfreq(n, 1 / n)
-    f[0] = 1
-    amplitude = f**-slope / (1 + (low / f) ** 4) / (1 + (f / high) ** 4)
-    amplitude[0] = 0
-    values = fft.irfft(fft.rfft(rng.standard_normal(n)) * amplitude, n)
-    return (values / (values.std() + 1e-9)).astype(np.float32)
+    f = np.arange(1, _FINE + 1)
+    drawn = rng.standard_normal((_FINE, 2)).view(np.complex128)[:, 0]
+    drawn *= f**-slope / (1 + (low / f) ** 4) / (1 + (f / high) ** 4)
+    drawn /= np.sqrt(2 * np.square(np.abs(drawn)).sum() + 1e-12)
+    kept = min(_FINE, n // 2 - 1)
+    spectrum = np.zeros(n // 2 + 1, np.complex128)
+    spectrum[1 : kept + 1] = drawn[:kept]
+    return np.asarray(fft.irfft(spectrum, n, norm="forward"), np.float32)
 
 
-def cells(rng: np.random.Generator, n: int, count: int, wobble: float = 0.0) -> tuple[NDArray[np.int32], Field]:
-    """Nearest of `count` random points: its pixel index (2, n, n) and the distance to it in pictures (n, n)."""
+def nearest(points: NDArray[np.float64], n: int) -> tuple[NDArray[np.int64], Field]:
+    """For points (P, 2) as (u, v): the number of the nearest to each pixel (n, n), and its distance in pictures."""
     free = np.ones((n, n), bool)
-    free[rng.integers(n, size=count), rng.integers(n, size=count)] = False
-    distance, nearest = ndimage.distance_transform_edt(free, return_indices=True)
-    if wobble:
-        bend = np.clip(wobble * n * np.stack([fractal(rng, n, 1.2, 4), fractal(rng, n, 1.2, 4)]), -n, n).astype(
-            np.int32
-        )
-        row, column = np.clip(np.indices((n, n), np.int32) + bend, 0, n - 1)
-        distance, nearest = distance[row, column], nearest[:, row, column]
-    return nearest, (distance / n).astype(np.float32)
+    owner = np.zeros((n, n), np.int64)
+    columns, rows = np.clip((points * n).astype(int), 0, n - 1).T
+    free[rows, columns] = False
+    owner[rows, columns] = np.arange(len(points))
+    distance, index = ndimage.distance_transform_edt(free, return_indices=True)
+    return owner[index[0], index[1]], (distance / n).astype(np.float32)
 
 
-def ramp(field: Field, start: float, stop: float) -> Field:
+def ramp(field: Field, start: Field | float, stop: Field | float) -> Field:
     """0 below `start`, 1 above `stop`, smooth between (start may be the greater)."""
     t = np.clip((field - start) / (stop - start), 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def blur(field: Field, pixels: float) -> Field:
-    """Gaussian blur of the first two axes."""
-    return ndimage.gaussian_filter(field, (pixels, pixels) + (0,) * (field.ndim - 2), truncate=3.0, mode="nearest")
+def blur(field: Field, width: float) -> Field:
+    """Gaussian blur of the first two axes; `width` is its deviation in pictures."""
+    pixels = width * len(field)
+    if pixels < 0.3:
+        return field
+    sigma = (pixels, pixels) + (0,) * (field.ndim - 2)
+    return ndimage.gaussian_filter(field, sigma, truncate=2.5, mode="nearest")
 
 
-def shift(field: Field, dx: float, dy: float) -> Field:
-    """The field moved by whole pixels, its border repeated."""
+def shift(field: Field, du: float, dv: float) -> Field:
+    """The field moved by (du, dv) pictures, to the nearest pixel, its border repeated."""
     n = len(field)
-    rows = np.clip(np.arange(n) - round(dy), 0, n - 1)
-    columns = np.clip(np.arange(n) - round(dx), 0, n - 1)
-    return field[rows[:, None], columns]
+    rows = np.clip(np.arange(n) - round(dv * n), 0, n - 1)
+    columns = np.clip(np.arange(n) - round(du * n), 0, n - 1)
+    return field[rows][:, columns]
+
+
+def slopes(height: Field) -> tuple[Field, Field]:
+    """The rise of a height in pictures, across and down, by central differences."""
+    n = len(height)
+    across, down = np.empty_like(height), np.empty_like(height)
+    across[:, 1:-1] = (height[:, 2:] - height[:, :-2]) * (n / 2)
+    down[1:-1] = (height[2:] - height[:-2]) * (n / 2)
+    across[:, 0], across[:, -1] = across[:, 1], across[:, -2]
+    down[0], down[-1] = down[1], down[-2]
+    return across, down
 
 
 def blob(
@@ -98,6 +150,6 @@ def blob(
 ) -> Field:
     """A ragged ellipse: about 1 at its centre, 0 on its outline, negative outside."""
     u, v = grid(n)
-    r = np.hypot((u - centre[0]) / radii[0], (v - centre[1]) / radii[1])
-    scale = 0.5 / max(radii)
-    return 1 - r + rough * fractal(rng, n, slope, low=min(scale, 6.0))
+    du, dv = (u - centre[0]) / radii[0], (v - centre[1]) / radii[1]
+    low = min(0.5 / max(radii), 6.0)
+    return 1 - np.sqrt(du * du + dv * dv) + rough * fractal(rng, n, slope, low=low)

@@ -1,89 +1,67 @@
-"""What surrounds the surface: the corner, the skirting, the next wall or ceiling; and things that are no damage."""
+"""What surrounds the surface: the corner, the skirting, the cornice, the next wall, floor or ceiling."""
 
 import numpy as np
 
 from wetgen.training.scenes.canvas import Canvas
-from wetgen.training.scenes.noise import Field, blur, fractal, grid, line, ramp, shift
+from wetgen.training.scenes.noise import Field, fractal, grid, ramp
 from wetgen.training.scenes.scene import Scene
+
+_TONES = {"wall": (0.80, 0.78, 0.74), "floor": (0.48, 0.37, 0.27), "ceiling": (0.88, 0.88, 0.86)}
+_BOARDS = ((0.86, 0.85, 0.82), (0.86, 0.85, 0.82), (0.40, 0.28, 0.19), (0.55, 0.55, 0.54))
 
 
 def surround(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
-    """Paint what lies beyond the line of the scene's place and take it from `canvas.clear`."""
+    """Paint what lies beyond the line of the scene's place."""
     u, v = grid(canvas.n)
     at, slant = scene.line
-    if scene.place == "corner":
-        side = ramp(u - at - 0.4 * slant * (v - 0.5), -0.004, 0.004)
-        canvas.shade *= 1 - rng.uniform(0.12, 0.3) * (side if rng.random() < 0.5 else 1 - side)
-        canvas.shade *= 1 - 0.25 * np.exp(-np.abs(u - at - 0.4 * slant * (v - 0.5)) / 0.025)
+    if scene.place == "corner" and scene.stance == "ceiling":
+        _ceiling_corner(canvas, u - at, v - 0.78 + rng.uniform(0.25, 0.6) * np.abs(u - at), rng)
+    elif scene.place == "corner":
+        across = u - at - 0.4 * slant * (v - 0.5)
+        side = ramp(across, -0.003, 0.003)
+        canvas.shade *= 1 - rng.uniform(0.10, 0.3) * (side if rng.random() < 0.5 else 1 - side)
+        canvas.shade *= 1 - 0.22 * np.exp(-np.abs(across) / 0.03)
     elif scene.place in ("floor line", "wall edge", "ceiling line"):
         above = scene.place == "ceiling line" or (scene.place == "wall edge" and scene.stance == "floor")
         beyond = (v - at - slant * (u - 0.5)) * (-1 if above else 1)
-        _next_surface(canvas, scene, beyond, rng)
+        other = {"floor line": "floor", "ceiling line": "ceiling", "wall edge": "wall"}[scene.place]
+        _next_surface(canvas, beyond, other, "floor" in (other, scene.stance), rng)
 
 
-def _next_surface(canvas: Canvas, scene: Scene, beyond: Field, rng: np.random.Generator) -> None:
-    """Skirting where a wall and a floor meet, then the other surface where `beyond` (n, n) is positive."""
-    n = canvas.n
-    colours = {"wall": (0.80, 0.78, 0.74), "floor": (0.50, 0.38, 0.27), "ceiling": (0.90, 0.90, 0.88)}
-    other = {"floor line": "floor", "ceiling line": "ceiling", "wall edge": "wall"}[scene.place]
-    tone = np.clip(np.array(colours[other]) * rng.uniform(0.75, 1.05) + rng.normal(0, 0.03, 3), 0.05, 0.95)
-    over = ramp(beyond, 0.0, 0.006)
-    paint = tone * (1 + 0.02 * fractal(rng, n, 1.2)[..., None])
-    canvas.albedo += over[..., None] * (paint - canvas.albedo)
-    canvas.shade *= 1 - 0.35 * np.exp(-np.abs(beyond) / 0.018)
-    if "floor" in (other, scene.stance):
-        board = over * ramp(beyond, 0.075, 0.069)
-        canvas.tint(board, (0.86, 0.85, 0.82) if rng.random() < 0.7 else (0.40, 0.28, 0.19))
-        canvas.shade *= 1 - 0.4 * np.exp(-np.abs(beyond - 0.074) / 0.006)
-    canvas.height *= 1 - over
-    canvas.glow *= (1 - over)[..., None]
-    canvas.clear *= 1 - ramp(beyond, -0.004, 0.004)
+def _plain(canvas: Canvas, other: str, rng: np.random.Generator) -> Field:
+    """The colours (n, n, 3) of a plain neighbouring wall, floor or ceiling."""
+    tone = np.clip(np.array(_TONES[other]) * rng.uniform(0.7, 1.05) + rng.normal(0, 0.04, 3), 0.05, 0.95)
+    clouds = 0.03 * fractal(rng, canvas.n, 1.3)
+    if other == "floor":
+        clouds += 0.06 * fractal(rng, canvas.n, 0.8, 4, stretch=(8.0, 1.0))
+    return np.asarray(tone * (1 + clouds[..., None]), np.float32)
 
 
-def furnish(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
-    """Now and then a lamp or a vent on the ceiling, a socket or a switch on the wall; damage passes behind it."""
-    if scene.stance == "floor" or rng.random() > (0.45 if scene.stance == "ceiling" else 0.25):
+def _next_surface(canvas: Canvas, beyond: Field, other: str, skirted: bool, rng: np.random.Generator) -> None:
+    """The other surface where `beyond` (n, n) is positive, behind a skirting at floors or a cornice at ceilings."""
+    edge = 0.8 / canvas.n
+    canvas.shade *= 1 - 0.3 * np.exp(-np.abs(beyond) / 0.03)
+    near = 1 - 0.3 * np.exp(-np.clip(beyond, 0, None) / 0.05)
+    canvas.cover(ramp(beyond, -edge, edge), _plain(canvas, other, rng) * near[..., None])
+    if not skirted and rng.random() < 0.6:
         return
-    u, v = grid(canvas.n)
-    at = (rng.choice((-1, 1)) * rng.uniform(0.26, 0.42) + 0.5, rng.choice((-1, 1)) * rng.uniform(0.26, 0.36) + 0.5)
-    if scene.stance == "wall":
-        half = rng.uniform(0.03, 0.045)
-        inset = half - np.maximum(np.abs(u - at[0]), np.abs(v - at[1]))
-        core = ramp(np.hypot(u - at[0], v - at[1]), half * 0.62, half * 0.52) * (0.12 if rng.random() < 0.5 else 0.04)
-    elif rng.random() < 0.65:
-        half = rng.uniform(0.07, 0.13)
-        inset = half - np.hypot(u - at[0], v - at[1])
-        core = -0.25 * ramp(inset, 0, half * 0.5)
-        canvas.shade *= 1 + 0.25 * np.exp(-np.clip(-inset, 0, None) / 0.1)
-    else:
-        half = rng.uniform(0.07, 0.11)
-        inset = half - np.maximum(np.abs(u - at[0]), np.abs(v - at[1]))
-        core = 0.65 * ramp(np.abs((v - at[1]) / half * 3.5 % 1 - 0.5), 0.2, 0.1) * ramp(inset, 0.014, 0.02)
-    cover = ramp(inset, 0, 0.005) * canvas.clear
-    canvas.shade *= 1 - 0.35 * np.clip(
-        blur(shift(cover, 0.006 * canvas.n, 0.010 * canvas.n), canvas.n / 120) - cover, 0, 1
+    width = rng.uniform(0.05, 0.085) if skirted else rng.uniform(0.02, 0.06)
+    board = np.array(_BOARDS[int(rng.integers(4))] if skirted else (0.9, 0.9, 0.88)) * rng.uniform(0.9, 1.03)
+    t = np.clip(beyond / width, 0, 1)
+    profile = 0.82 + 0.18 * ramp(t, 0.0, 0.12) - 0.25 * np.exp(-(((t - 0.8) / 0.05) ** 2)) - 0.2 * ramp(t, 0.93, 1.0)
+    canvas.cover(ramp(beyond, -edge, edge) * ramp(beyond, width + edge, width - edge), board * profile[..., None])
+
+
+def _ceiling_corner(canvas: Canvas, across: Field, beyond: Field, rng: np.random.Generator) -> None:
+    """Two walls that meet below a corner of the ceiling."""
+    edge = 0.8 / canvas.n
+    canvas.shade *= 1 - 0.3 * np.exp(-np.abs(beyond) / 0.05)
+    darker = 1 - rng.uniform(0.08, 0.3) * (
+        ramp(across, -edge, edge) if rng.random() < 0.5 else ramp(across, edge, -edge)
     )
-    canvas.tint(cover, (np.array([0.88, 0.88, 0.86]) * (1 - core)[..., None]).astype(np.float32))
-    canvas.height = canvas.height * (1 - cover) + 0.004 * cover
-    canvas.glow *= (1 - cover)[..., None]
-    canvas.clear *= 1 - cover
-
-
-def look_alike(canvas: Canvas, kind: str, rng: np.random.Generator) -> None:
-    """Something a careless eye takes for damage, and the mask does not: a soft shadow, dirt or a cable."""
-    n = canvas.n
-    u, v = grid(n)
-    if kind == "shadow":
-        angle = rng.uniform(0, np.pi)
-        across = (u - rng.uniform(0.3, 0.7)) * np.cos(angle) + (v - rng.uniform(0.3, 0.7)) * np.sin(angle)
-        canvas.shade *= 1 - rng.uniform(0.15, 0.4) * ramp(across, 0, rng.uniform(0.02, 0.2))
-    elif kind == "dirt":
-        canvas.albedo *= (1 - 0.22 * ramp(fractal(rng, n, 0.6, low=8), 1.2, 2.6))[..., None]
-        canvas.albedo *= (1 - 0.10 * ramp(fractal(rng, n, 1.4, low=1), 0.4, 2.0))[..., None]
-    else:
-        path = rng.uniform(0.15, 0.85) + 0.03 * line(rng, n, 2.5) + rng.uniform(-0.2, 0.2) * (v[:, 0] - 0.5)
-        wide = rng.uniform(0.008, 0.016)
-        cable = ramp(np.abs(u - path[:, None]), wide, wide * 0.6)
-        canvas.shade *= 1 - 0.5 * blur(shift(cable, 0.012 * n, 0.004 * n), n / 130)
-        canvas.tint(cable, (0.14, 0.14, 0.15) if rng.random() < 0.5 else (0.9, 0.9, 0.88))
-        canvas.height += 0.006 * cable
+    fold = 1 - 0.15 * np.exp(-np.abs(across) / 0.03)
+    walls = _plain(canvas, "wall", rng) * (darker * fold * rng.uniform(0.75, 0.95))[..., None]
+    canvas.cover(ramp(beyond, -edge, edge), walls)
+    if rng.random() < 0.4:
+        moulding = ramp(beyond, -edge, edge) * ramp(beyond, 0.045 + edge, 0.045 - edge)
+        canvas.cover(moulding, np.array((0.9, 0.9, 0.88)) * (0.85 + 0.15 * np.sin(beyond * 220))[..., None])

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -27,7 +29,7 @@ _PAINTS = {
     "terracotta": (0.70, 0.42, 0.31),
     "dark blue": (0.24, 0.33, 0.46),
 }
-_GREYS = {"grey": (0.56, 0.56, 0.54), "light grey": (0.68, 0.67, 0.65), "dark grey": (0.42, 0.42, 0.41)}
+_GREYS = {"grey": (0.60, 0.60, 0.58), "light grey": (0.72, 0.71, 0.69), "dark grey": (0.45, 0.45, 0.44)}
 _WOODS = {
     "oak": (0.66, 0.47, 0.28),
     "pale": (0.78, 0.64, 0.45),
@@ -51,7 +53,7 @@ SETTINGS = {
         "wall",
         (0.8, 2.2),
         _PAINTS,
-        {"stain": 3, "mold": 3, "peeling": 4, "crack": 1.5, "spalling": 1.5, "corrosion": 1},
+        {"stain": 3, "mold": 3, "peeling": 4, "crack": 2.2, "spalling": 2.2, "corrosion": 1},
         _ROOMS,
     ),
     "ceiling": Setting(
@@ -76,12 +78,12 @@ SETTINGS = {
         "wall",
         (0.7, 1.5),
         {
-            "red": (0.58, 0.27, 0.19),
+            "red": (0.56, 0.31, 0.24),
             "brown": (0.45, 0.29, 0.21),
             "yellow": (0.72, 0.57, 0.36),
-            "dark red": (0.42, 0.19, 0.15),
+            "dark red": (0.42, 0.22, 0.18),
         },
-        {"efflorescence": 5, "spalling": 2.5, "mold": 1.5, "crack": 1.5, "corrosion": 1.5},
+        {"efflorescence": 5, "spalling": 1.5, "mold": 1.5, "crack": 1.8, "corrosion": 1.5},
         (*_BELOW, "living room"),
     ),
     "wooden floor": Setting(
@@ -140,3 +142,9 @@ SURFACE_WEIGHTS = {
     "carpet": 0.6,
     "ceiling panels": 0.8,
 }
+
+
+def nearest_colour(surface: str, rgb: tuple[float, float, float]) -> str:
+    """The name, of those a surface goes by, nearest to a colour."""
+    colours = SETTINGS[surface].colours
+    return min(colours, key=lambda name: float(np.square(np.subtract(colours[name], rgb)).sum()))

@@ -1,193 +1,124 @@
-"""Clean surfaces: each function paints one kind on a blank canvas."""
+"""Clean surfaces without joints: each function paints one kind on a blank canvas."""
 
 import numpy as np
-from scipy import ndimage
 
+from wetgen.training.scenes import laid
 from wetgen.training.scenes.canvas import Canvas
-from wetgen.training.scenes.noise import Field, fractal, ramp
+from wetgen.training.scenes.noise import Field, fractal, ramp, texture
 from wetgen.training.scenes.scene import Scene
 
 
-def _mottle(canvas: Canvas, rng: np.random.Generator, amount: float, slope: float = 1.5) -> None:
-    canvas.albedo *= (1 + amount * fractal(rng, canvas.n, slope))[..., None]
-
-
-def _hash(a: Field, b: Field, salt: float) -> Field:
-    """A number in [0, 1) for each unit, from its integer coordinates."""
-    value = np.sin(a.astype(np.float64) * 127.1 + b.astype(np.float64) * 311.7 + salt * 74.7) * 43758.5453
-    return (value - np.floor(value)).astype(np.float32)
-
-
 def plaster(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
-    """Rolled paint: faint clouds and a fine stipple."""
+    """Painted plaster: faint clouds of age, the stipple of the roller or strokes of the float, a few dents."""
     n = canvas.n
-    _mottle(canvas, rng, rng.uniform(0.008, 0.025), 1.8)
-    canvas.height += rng.uniform(0.0001, 0.00045) * fractal(rng, n, 0.6, low=24, high=70)
-    if scene.stance == "ceiling" and rng.random() < 0.35:  # popcorn
-        canvas.height += 0.0012 * np.abs(fractal(rng, n, 0.2, low=20, high=45))
+    canvas.mottle(rng.uniform(0.006, 0.028) * fractal(rng, n, 1.8))
+    kind = str(rng.choice(("smooth", "smooth", "roller", "float", "rough")))
+    amount = {"smooth": 0.00002, "roller": 0.00009, "float": 0.00010, "rough": 0.00035}[kind] * rng.uniform(0.6, 1.5)
+    if kind == "float":
+        canvas.height += amount * texture(rng, n, 0.9, 6, stretch=(3.0, 1.0))
+    else:
+        canvas.height += amount * texture(rng, n, 0.4, 40 if kind == "roller" else 20)
+    canvas.mottle(0.006 * texture(rng, n, 0.3, 40))
+    if scene.stance == "ceiling" and rng.random() < 0.3:  # sprayed "popcorn"
+        bumps = ramp(texture(rng, n, 0.1, 30, 75), 0.2, 1.6)
+        canvas.height += 0.0011 * bumps
+        canvas.shade *= 1 - 0.10 * (1 - bumps)
+    elif rng.random() < 0.4:  # uneven coats of paint
+        canvas.mottle(0.03 * ramp(fractal(rng, n, 1.9, stretch=(1.0, 3.0)), 0.2, 0.5))
 
 
 def wallpaper(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
-    """A printed repeat in a second tone: stripes, dots, diamonds or rosettes, and the seams between lengths."""
-    _mottle(canvas, rng, 0.012)
-    ink = np.clip(np.array(scene.rgb) * rng.uniform(0.55, 0.8) + rng.normal(0, 0.05, 3), 0.05, 0.95)
+    """A printed repeat in a second tone: stripes, dots, diamonds, rosettes or leaves, and seams between lengths."""
+    canvas.mottle(0.012 * fractal(rng, canvas.n) + 0.012 * texture(rng, canvas.n, 0.2, 40))
+    ink = np.clip(np.array(scene.rgb) * rng.uniform(0.55, 0.82) + rng.normal(0, 0.06, 3), 0.05, 0.95)
     if np.mean(scene.rgb) < 0.5:
         ink = np.clip(np.array(scene.rgb) * 1.5 + 0.05, 0, 0.95)
-    period = rng.uniform(0.09, 0.2)
-    a, b = canvas.x / period, canvas.y / period
-    pattern = str(rng.choice(("stripes", "dots", "diamonds", "rosettes", "rosettes")))
-    canvas.tint(rng.uniform(0.6, 0.9) * _print(pattern, a, b, rng), tuple(ink))
-    seam = np.abs((canvas.x / 0.53) % 1 - 0.5) < 0.004
-    canvas.shade *= 1 - 0.18 * seam
+    period = rng.uniform(0.08, 0.2)
+    a, b, soft = canvas.x / period, canvas.y / period, 0.7 * canvas.pixel / period
+    pattern = str(rng.choice(("stripes", "stripes", "dots", "diamonds", "rosettes", "leaves")))
+    canvas.tint(rng.uniform(0.45, 0.85) * _print(pattern, a, b, soft, rng), tuple(ink))
+    seam = np.abs((canvas.x / 0.53) % 1 - 0.5) * 0.53
+    canvas.shade *= 1 - 0.15 * ramp(seam, 0.002 + canvas.pixel, 0.001)
+    canvas.height += 0.00006 * texture(rng, canvas.n, 0.3, 40)
 
 
-def _print(pattern: str, a: Field, b: Field, rng: np.random.Generator) -> Field:
+def _print(pattern: str, a: Field, b: Field, soft: Field, rng: np.random.Generator) -> Field:
+    """The inked part (n, n) of a repeat of 1 by 1, as sharp as `soft`."""
+
+    def disc(distance: Field, radius: float | Field) -> Field:
+        return ramp(distance - radius, soft, -soft)
+
     if pattern == "stripes":
         t = a % 1
-        return np.maximum(ramp(np.abs(t - 0.3), 0.17, 0.14), ramp(np.abs(t - 0.75), 0.05, 0.03))
+        return np.maximum(disc(np.abs(t - 0.3), 0.16), 0.7 * disc(np.abs(t - 0.75), 0.03))
     if pattern == "diamonds":
-        edge = np.abs(np.abs((a % 1) - 0.5) + np.abs((b * 0.6 % 1) - 0.5) - 0.5)
-        return np.maximum(ramp(edge, 0.07, 0.04), ramp(np.hypot((a % 1) - 0.5, (b * 0.6 % 1) - 0.5), 0.13, 0.09))
+        s, t = np.abs((a % 1) - 0.5), np.abs((b * 0.6 % 1) - 0.5)
+        return np.maximum(disc(np.abs(s + t - 0.5), 0.05), disc(np.hypot(s, t), 0.11))
     b = b + 0.5 * (np.floor(a) % 2)
-    r, t = np.hypot((a % 1) - 0.5, (b % 1) - 0.5), np.arctan2((b % 1) - 0.5, (a % 1) - 0.5)
+    s, t = (a % 1) - 0.5, (b % 1) - 0.5
+    r = np.hypot(s, t)
     if pattern == "dots":
-        return ramp(r, 0.22, 0.18)
+        return disc(r, 0.18)
+    if pattern == "leaves":
+        pair = np.maximum(np.hypot(np.abs(s) - 0.1, t - 0.18), np.hypot(np.abs(s) - 0.28, t + 0.1))
+        return np.maximum(disc(pair, 0.26), disc(np.abs(s - 0.04 * np.sin(6.28 * b)), 0.025))
     petals = int(rng.integers(4, 8))
-    flower = ramp(r - 0.30 - 0.12 * np.cos(petals * t), 0.03, -0.03) * ramp(r, 0.09, 0.13)
-    stalk = ramp(np.abs(a % 1 - 0.5 - 0.05 * np.sin(6.28 * b)), 0.04, 0.02) * ramp(r, 0.38, 0.42)
-    return np.maximum(flower, stalk)
+    flower = disc(r, 0.28 + 0.10 * np.cos(petals * np.arctan2(t, s))) * (1 - disc(r, 0.09))
+    return np.maximum(flower, disc(np.abs(s - 0.05 * np.sin(6.28 * b)), 0.03) * (1 - disc(r, 0.4)))
 
 
 def concrete(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
-    """Cast concrete: clouds, pores, and on walls the joints and tie holes of the formwork."""
+    """Cast concrete: clouds, pores and streaks; on walls the joints, boards and tie holes of the formwork."""
     n = canvas.n
-    _mottle(canvas, rng, 0.055, 1.2)
-    canvas.albedo *= (1 + 0.03 * fractal(rng, n, 0.3, low=30))[..., None]
-    canvas.height += rng.uniform(0.0001, 0.0004) * fractal(rng, n, 0.6, low=12)
-    pores = fractal(rng, n, 0.1, low=20, high=60) > 2.6
-    canvas.shade *= 1 - 0.4 * pores
-    if scene.stance == "floor":
+    floor = scene.stance == "floor"
+    canvas.mottle(0.05 * fractal(rng, n, 1.2) + 0.03 * fractal(rng, n, 0.9, 5))
+    canvas.mottle(0.035 * (canvas.grain(rng, 0.3, 30) if floor else texture(rng, n, 0.3, 30)))
+    warm = 0.025 * fractal(rng, n, 1.4)
+    canvas.albedo += warm[..., None] * np.array([1, 0.35, -0.7], np.float32) * rng.uniform(0.1, 0.5)
+    canvas.height += rng.uniform(0.00008, 0.0003) * texture(rng, n, 0.6, 12)
+    canvas.shade *= 1 - 0.4 * ramp(texture(rng, n, 0.1, 24, 80), 2.5, 3.0)  # pores
+    if floor:
+        canvas.mottle(-0.06 * ramp(fractal(rng, n, 1.1, 3), 0.6, 1.6))  # worn and dusty parts
         return
+    canvas.mottle(-0.07 * ramp(fractal(rng, n, 0.9, 5, stretch=(0.6, 6.0)), 0.7, 2.0))  # old runs of rain and dust
+    _formwork(canvas, rng)
+
+
+def _formwork(canvas: Canvas, rng: np.random.Generator) -> None:
     width, tall = rng.uniform(0.5, 1.2), rng.uniform(0.5, 0.9)
-    joint = np.minimum(np.abs(canvas.x / width % 1 - 0.5) * width, np.abs(canvas.y / tall % 1 - 0.5) * tall)
-    canvas.shade *= 1 - 0.35 * ramp(joint, 0.009, 0.003)
-    tone = _hash(np.floor(canvas.x / width + 0.5), np.floor(canvas.y / tall + 0.5), 3.0)
-    canvas.albedo *= (0.95 + 0.1 * tone)[..., None]
-    if rng.random() < 0.6:
-        hole = np.hypot(
-            np.abs(canvas.x / width % 1) * width - width * 0.25, np.abs(canvas.y / tall % 1) * tall - tall / 2
-        )
-        canvas.tint(0.75 * ramp(hole, 0.022, 0.015), (0.16, 0.16, 0.16))
-
-
-def _lay(
-    canvas: Canvas,
-    size: tuple[float, float],
-    bond: Field | float,
-    joint: float,
-    spread: float,
-    rng: np.random.Generator,
-    wobble: float = 0.03,
-) -> Field:
-    """Set units in rows, each shifted by `bond` units; returns the solid part (n, n), 0 in the joints."""
-    width, tall = size
-    row = np.floor(canvas.y / tall)
-    slide = row * bond if np.isscalar(bond) else bond
-    column = np.floor(canvas.x / width + slide)
-    edge_x = (0.5 - np.abs(canvas.x / width + slide - column - 0.5)) * width
-    edge_y = (0.5 - np.abs(canvas.y / tall - row - 0.5)) * tall
-    wave = wobble * joint * fractal(rng, canvas.n, 0.8, low=8)
-    soft = max(0.1 * joint, 0.8 * float(np.ptp(canvas.x)) / canvas.n)  # never sharper than the pixels
-    solid = ramp(np.minimum(edge_x, edge_y) + wave, joint * 0.5 - soft, joint * 0.5 + soft)
-    half = np.full_like(column, width / 2)
-    canvas.units = np.stack([(column + 0.5 - slide) * width, (row + 0.5) * tall, half, np.full_like(half, tall / 2)])
-    tone = _hash(column, row, float(rng.uniform(0, 9))) - 0.5
-    warm = _hash(row, column, float(rng.uniform(0, 9))) - 0.5
-    canvas.albedo *= 1 + spread * tone[..., None] + 0.2 * spread * warm[..., None] * np.array([1, 0, -1], np.float32)
-    return solid
-
-
-def brick(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
-    """Courses of rough bricks, half bond, in pale mortar."""
-    n = canvas.n
-    mortar = np.array([0.66, 0.63, 0.57]) * rng.uniform(0.75, 1.1)
-    solid = _lay(canvas, (0.24, 0.075), 0.5, rng.uniform(0.009, 0.014), 0.45, rng, wobble=0.15)
-    canvas.albedo *= (1 + 0.07 * fractal(rng, n, 0.7, low=10))[..., None]
-    canvas.tint(1 - solid, tuple(mortar))
-    canvas.height += 0.003 * solid + 0.0006 * fractal(rng, n, 0.7, low=14)
-
-
-def wooden_floor(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
-    """Boards with grain along their length, staggered ends and dark gaps."""
-    width, tall = rng.uniform(0.7, 1.4), rng.uniform(0.085, 0.15)
-    if rng.random() < 0.35:
-        canvas.x, canvas.y = canvas.y, canvas.x
-        canvas.to_picture = canvas.to_picture[:, [1, 0, 2]]
-    row = np.floor(canvas.y / tall)
-    solid = _lay(canvas, (width, tall), _hash(row, row, 1.7), 0.006, 0.34, rng)
-    board = _hash(np.floor(canvas.units[0] / 0.01), row, 5.0)
-    rings = (
-        canvas.y / tall * 7
-        + 3 * board
-        + 0.8 * np.sin(canvas.x * 5 + 40 * board)
-        + 0.35 * np.sin(canvas.x * 13 + 9 * board)
-    )
-    streak = _grain(canvas, rng)
-    canvas.albedo *= (1 + 0.07 * np.sin(6.28 * rings) + 0.08 * streak)[..., None]
-    knot = np.hypot(
-        (canvas.x - canvas.units[0] - width * (board - 0.5) * 0.7) / 0.035, (canvas.y - canvas.units[1]) / 0.016
-    )
-    canvas.albedo *= (1 - 0.45 * ramp(knot, 1, 0.5) * (board > 0.75))[..., None]
-    canvas.tint(1 - solid, tuple(np.array(scene.rgb) * 0.22))
-    canvas.height += 0.0015 * solid
-
-
-def _grain(canvas: Canvas, rng: np.random.Generator) -> Field:
-    """Streaks (n, n) along x metres, looked up in a stretched noise."""
-    n = canvas.n
-    sheet = fractal(rng, n, 0.5, low=10, stretch=(14, 1))
-    span = float(np.ptp(canvas.y)) + 1e-6
-    row = ((canvas.y - canvas.y.min()) / span * (n - 1)).astype(np.int32)
-    column = ((canvas.x - canvas.x.min()) / span * (n - 1)).astype(np.int32) % n
-    return sheet[row, column]
-
-
-def tile(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
-    """Glazed or stone tiles and their grout, square or running bond."""
-    n = canvas.n
-    side = rng.uniform(0.14, 0.24) if scene.stance == "wall" else rng.uniform(0.24, 0.42)
-    tall, bond = (side / 2, 0.5) if scene.stance == "wall" and rng.random() < 0.4 else (side, 0.0)
-    canvas.albedo *= (1 + rng.uniform(0.01, 0.06) * fractal(rng, n, 1.3, low=3))[..., None]
-    solid = _lay(canvas, (side, tall), bond, 0.009, rng.uniform(0.03, 0.14), rng)
-    light_grout = np.mean(scene.rgb) < 0.5 or (rng.random() < 0.3 and np.mean(scene.rgb) < 0.7)
-    grout = (0.80, 0.78, 0.74) if light_grout else tuple(np.array(scene.rgb) * rng.uniform(0.5, 0.68))
-    canvas.tint(1 - solid, grout)
-    canvas.height += 0.0022 * solid
-    gloss = fractal(rng, n, 2.2, low=1.2) * 0.5 + 0.3 * _hash(canvas.units[0], canvas.units[1], 2.0)
-    canvas.glow += (rng.uniform(0.04, 0.14) * ramp(gloss, 0.1, 1.2) * solid)[..., None]
+    if rng.random() < 0.25:  # rough boards
+        width, tall = 2.4, rng.uniform(0.08, 0.15)
+        canvas.height += 0.0003 * texture(rng, canvas.n, 0.6, 8, stretch=(8.0, 1.0))
+    a, b = canvas.x / width, canvas.y / tall
+    joint = np.minimum(np.abs(a % 1 - 0.5) * width, np.abs(b % 1 - 0.5) * tall)
+    canvas.shade *= 1 - (0.3 if tall > 0.4 else 0.14) * ramp(joint, 0.004 + canvas.pixel, 0.002)
+    canvas.mottle(0.09 * (laid.hash_of(np.floor(a + 0.5), np.floor(b + 0.5), 3.0) - 0.5))
+    if tall > 0.4 and rng.random() < 0.5:
+        hole = np.hypot((np.abs(a % 1) - 0.25) * width, (b % 1 - 0.5) * tall)
+        canvas.tint(0.7 * ramp(hole, 0.018 + canvas.pixel, 0.014), (0.16, 0.16, 0.16))
 
 
 def carpet(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
-    """Loops in rows, uneven pile."""
+    """Tufts of two yarns, brushed one way or the other; looped in rows, plain, flecked or with a border."""
     n = canvas.n
-    _mottle(canvas, rng, 0.035)
-    pitch = rng.uniform(0.016, 0.026) * 1.2
-    loops = np.sin(6.28 * canvas.x / pitch + 1.2 * fractal(rng, n, 0.8, low=8)) * np.sin(6.28 * canvas.y / pitch)
-    canvas.albedo *= (1 + 0.16 * loops + 0.17 * fractal(rng, n, 0.0, low=50))[..., None]
-    canvas.height += 0.0003 * fractal(rng, n, 0.2, low=40)
-
-
-def ceiling_panels(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
-    """Mineral fibre panels with pinholes and worms in a metal grid."""
-    n = canvas.n
-    tall = 0.6 if rng.random() < 0.7 else 1.2
-    solid = _lay(canvas, (0.6, tall), 0.0, 0.028, 0.05, rng)
-    holes = ramp(fractal(rng, n, 0.15, low=26, high=60), 1.2, 1.9)
-    worms = ramp(np.abs(fractal(rng, n, 0.4, low=20, high=40)), 0.14, 0.05) * (fractal(rng, n, 0.3, low=20) > 0.9)
-    canvas.albedo *= (1 - solid * (rng.uniform(0.1, 0.3) * holes + rng.uniform(0, 0.3) * worms))[..., None]
-    canvas.tint(1 - solid, (0.92, 0.92, 0.91))
-    canvas.height += 0.002 * (1 - solid)
-    canvas.shade *= 1 - 0.25 * np.clip(ndimage.gaussian_filter(1 - solid, n / 90) - (1 - solid), 0, 1)
+    kind = str(rng.choice(("cut pile", "flecked", "loops", "tiles")))
+    canvas.mottle(0.05 * ramp(fractal(rng, n, 1.5, 1.5), -0.6, 0.6) - 0.025)  # the nap, brushed
+    tuft = canvas.grain(rng, 0.0, 60)
+    canvas.mottle((0.10 if kind == "flecked" else 0.14) * tuft)
+    canvas.shade *= 1 - 0.22 * ramp(canvas.grain(rng, 0.2, 45), 0.5, 1.8)  # dark between the tufts
+    if kind == "flecked":
+        yarn = np.clip(np.array(scene.rgb) * rng.choice((0.45, 1.5)) + rng.normal(0, 0.04, 3), 0.05, 0.9)
+        canvas.tint(0.75 * ramp(canvas.grain(rng, 0.1, 40), 0.7, 1.3), tuple(yarn))
+    elif kind == "loops":
+        pitch = rng.uniform(0.014, 0.022)
+        seen = ramp(canvas.pixel / pitch, 0.5, 0.2)  # rows finer than the pixels are not drawn
+        canvas.mottle(0.16 * seen * np.sin(6.28 * canvas.y / pitch) * (0.6 + 0.4 * np.sin(6.28 * canvas.x / pitch)))
+    elif kind == "tiles":
+        side = np.floor(canvas.x / 0.5) + np.floor(canvas.y / 0.5)
+        canvas.mottle(0.10 * (side % 2 - 0.5) + 0.06 * np.sin(6.28 * np.where(side % 2 > 0, canvas.x, canvas.y) / 0.03))
+        edge = np.minimum(np.abs(canvas.x / 0.5 % 1 - 0.5), np.abs(canvas.y / 0.5 % 1 - 0.5)) * 0.5
+        canvas.shade *= 1 - 0.25 * ramp(0.25 - np.abs(edge - 0.25), 0.004 + canvas.pixel, 0.0)
+    canvas.height += 0.00022 * texture(rng, n, 0.2, 50)
 
 
 PAINTERS = {
@@ -196,10 +127,10 @@ PAINTERS = {
     "wallpaper": wallpaper,
     "concrete wall": concrete,
     "concrete floor": concrete,
-    "brick": brick,
-    "wooden floor": wooden_floor,
-    "tile wall": tile,
-    "tile floor": tile,
+    "brick": laid.brick,
+    "wooden floor": laid.wooden_floor,
+    "tile wall": laid.tile,
+    "tile floor": laid.tile,
     "carpet": carpet,
-    "ceiling panels": ceiling_panels,
+    "ceiling panels": laid.ceiling_panels,
 }
