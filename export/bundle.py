@@ -3,10 +3,8 @@
 One network is in memory at a time, so that a Stable-Diffusion-sized checkpoint fits into a workstation.
 """
 
-import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,21 +15,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from wetgen.export import onnx, reference, verify, wrappers
+from wetgen.export.folder import check_free, unfinished, write_json
 from wetgen.export.onnx import Weights
 from wetgen.export.plans import plans_of
 from wetgen.export.tokens import padded
 from wetgen.runtime.bundle import (
     FORMAT,
-    JSON_NAME,
     TOKENIZER_NAME,
     Bundle,
     declarations,
-    file_sha256,
     plan_to_json,
     sizes_to_json,
 )
-from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.files import os_errors
 from wetgen.runtime.graphs import graphs_of
 from wetgen.runtime.schedule import Plan
 from wetgen.runtime.tokenizer import PromptTokenizer
@@ -63,17 +58,17 @@ def export_bundle(checkpoint: Checkpoint, folder: Path, request: Request, say: S
     Raises WetgenError for an impossible request, and verify.Rejected for a bundle that does not compute what the
     checkpoint computes; that one is kept, without its bundle.json, as FOLDER.rejected.
     """
-    _check_free(folder, request.force)
+    check_free(folder, request.force)
     plans = plans_of(request.plans, checkpoint.schedule.steps)
-    with _unfinished(folder) as part:
+    with unfinished(folder) as part:
         export = _Export(checkpoint, part, request, plans, say)
         export.write_graphs()
         info = export.describe()
-        _write_json(part, info)
+        write_json(part, info)
         say(f"drawing {len(export.pictures)} pictures with the bundle")
         found = verify.check_pictures(Bundle.open(part), export.pictures, export.guidance, request.weights)
         measured = {"graphs": export.figures, "plans": found, "limits": export.limits}
-        _write_json(part, {**info, "measured": measured})
+        write_json(part, {**info, "measured": measured})
         Bundle.open(part)
     return measured
 
@@ -189,59 +184,3 @@ class _Export:
             "training": checkpoint.info.get("config", {}),
             "schedule": {**asdict(checkpoint.schedule), "alphas_cumprod": checkpoint.schedule.table().tolist()},
         }
-
-
-def _write_json(folder: Path, info: dict[str, Any]) -> None:
-    """Write bundle.json with the size and hash of every other file of the folder."""
-    others = sorted(path for path in folder.iterdir() if path.name != JSON_NAME)
-    files = {path.name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in others}
-    text = json.dumps({**info, "files": files}, indent=1, allow_nan=False)
-    with os_errors(folder / JSON_NAME, "written"):
-        (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")
-
-
-def _check_free(folder: Path, force: bool) -> None:
-    if not folder.exists():
-        return
-    is_bundle = (folder / JSON_NAME).is_file()
-    if not (force and is_bundle):
-        raise WetgenError(
-            f"{folder} exists.",
-            why="a bundle is there already." if is_bundle else "it is no bundle, so it is not replaced.",
-            fix="use --force to replace it, or another name." if is_bundle else "choose another name.",
-        )
-
-
-@contextmanager
-def _unfinished(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` that takes its place when the block ends well."""
-    part = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(part, ignore_errors=True)
-    with os_errors(part, "created"):
-        part.mkdir(parents=True)
-    try:
-        yield part
-    except verify.Rejected:
-        _keep_rejected(part, folder.with_name(f"{folder.name}.rejected"))
-        raise
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    _put_in_place(part, folder)
-
-
-def _keep_rejected(part: Path, rejected: Path) -> None:
-    """Keep the graphs for whoever looks into it; without bundle.json nothing runs them by mistake."""
-    (part / JSON_NAME).unlink(missing_ok=True)
-    shutil.rmtree(rejected, ignore_errors=True)
-    part.rename(rejected)
-
-
-def _put_in_place(part: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.replaced")
-    shutil.rmtree(old, ignore_errors=True)
-    with os_errors(folder, "written"):
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)

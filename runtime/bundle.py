@@ -2,30 +2,42 @@
 
 bundle.json (format 1) states the class table, the sizes, each graph's file and tensors, the plans with their tables,
 the sha256 and size of every file, what made it, what it was trained on, and the parity figures measured at export.
+A bundle may also hold a judge, which looks at its pictures, and fingerprints of the pictures it was trained on.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from wetgen.runtime.bundle_files import JSON_NAME, check_files, file_sha256, inside
 from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Graph, Sizes, graphs_of
+from wetgen.runtime.graphs import JUDGE, Graph, Sizes, graphs_of
 from wetgen.runtime.schedule import Plan, Step
 
 FORMAT = 1
-JSON_NAME = "bundle.json"
 TOKENIZER_NAME = "tokenizer.json"
-ENGINES = "engines"  # the subfolder for what is built on a device
 SHIPPED = Path(__file__).parent / "bundles" / "default"  # the bundle inside the package
 
 
 @dataclass(frozen=True)
+class FingerprintFile:
+    """Where a bundle keeps the fingerprints of its training pictures, and up to where another picture is a copy."""
+
+    path: Path
+    kind: str
+    count: int
+    most_bits: int
+
+
+@dataclass(frozen=True)
 class Bundle:
-    """A verified bundle. `info` is the whole of bundle.json, for what only people and reports read."""
+    """A verified bundle. `info` is the whole of bundle.json, for what only people and reports read.
+
+    `judge_knows` names the classes that its judge can tell; it is empty without a judge.
+    """
 
     folder: Path
     sizes: Sizes
@@ -35,12 +47,18 @@ class Bundle:
     default_plan: str
     default_guidance: float
     graph_files: Mapping[str, Path]
+    judge_knows: tuple[str, ...]
+    fingerprints: FingerprintFile | None
     info: Mapping[str, Any]
+
+    @property
+    def has_judge(self) -> bool:
+        return JUDGE in self.graph_files
 
     @property
     def graphs(self) -> dict[str, Graph]:
         """The declarations of its graphs, by name."""
-        return graphs_of(self.sizes)
+        return graphs_of(self.sizes, judge=self.has_judge)
 
     @property
     def tokenizer_file(self) -> Path:
@@ -76,11 +94,14 @@ class Bundle:
                 plans=_plans(info["plans"]),
                 default_plan=info["default_plan"],
                 default_guidance=float(info["default_guidance"]),
-                graph_files={name: folder / _inside(folder, graph["file"]) for name, graph in info["graphs"].items()},
+                graph_files={name: folder / inside(folder, graph["file"]) for name, graph in info["graphs"].items()},
+                judge_knows=tuple(info["judge"]["classes"]) if JUDGE in info["graphs"] else (),
+                fingerprints=_fingerprint_file(folder, info["fingerprints"]) if "fingerprints" in info else None,
                 info=info,
             )
             listed = {name: (int(file["bytes"]), str(file["sha256"])) for name, file in info["files"].items()}
             needed = [TOKENIZER_NAME, *(graph["file"] for graph in info["graphs"].values())]
+            needed += [info["fingerprints"]["file"]] if "fingerprints" in info else []
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise WetgenError(
                 f"{folder / JSON_NAME} is not a bundle description.",
@@ -88,7 +109,7 @@ class Bundle:
                 fix="export the bundle again with wetgen-export.",
             ) from error
         _check_declarations(bundle)
-        _check_files(folder, listed, needed)
+        check_files(folder, listed, needed)
         return bundle
 
 
@@ -99,7 +120,7 @@ def plan_to_json(plan: Plan) -> dict[str, object]:
 
 def declarations(sizes: Sizes, files: Mapping[str, str], precision: str, target: str) -> dict[str, object]:
     """The "graphs" entry of bundle.json: file, precision, target and tensors of each graph."""
-    graphs = graphs_of(sizes)
+    graphs = graphs_of(sizes, judge=JUDGE in files)
     return {
         name: {"file": file, "precision": precision, "target": target, **graphs[name].to_json()}
         for name, file in files.items()
@@ -108,15 +129,6 @@ def declarations(sizes: Sizes, files: Mapping[str, str], precision: str, target:
 
 def sizes_to_json(sizes: Sizes) -> dict[str, int]:
     return asdict(sizes)
-
-
-def file_sha256(path: Path) -> str:
-    """The hex sha256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _read_json(folder: Path) -> dict[str, Any]:
@@ -148,17 +160,9 @@ def _plans(data: Mapping[str, Any]) -> dict[str, Plan]:
     }
 
 
-def _inside(folder: Path, name: str) -> str:
-    """The name, if it is a plain relative path that stays inside the folder, links resolved."""
-    path = PurePosixPath(name)
-    plain = name and "\\" not in name and not path.is_absolute() and ".." not in path.parts
-    if not plain or not (folder / name).resolve().is_relative_to(folder.resolve()):
-        raise WetgenError(
-            f"{folder / JSON_NAME} names '{name}'.",
-            why="a bundle may only name files inside its own folder.",
-            fix="do not use this bundle; export or copy it again from a source you trust.",
-        )
-    return name
+def _fingerprint_file(folder: Path, data: Mapping[str, Any]) -> FingerprintFile:
+    path = folder / inside(folder, data["file"])
+    return FingerprintFile(path, str(data["kind"]), int(data["count"]), int(data["most_bits"]))
 
 
 def _check_declarations(bundle: Bundle) -> None:
@@ -180,47 +184,10 @@ def _check_declarations(bundle: Bundle) -> None:
             f"its words {', '.join(bundle.words) or 'none'}.",
             fix="export the bundle again with wetgen-export.",
         )
+    if bundle.has_judge and not (bundle.judge_knows and set(bundle.judge_knows) <= set(names[1:])):
+        raise WetgenError(
+            f"The judge of {bundle.folder} does not fit the rest of the bundle.",
+            why=f"it knows {', '.join(bundle.judge_knows) or 'none'}; the masks have {', '.join(names[1:]) or 'none'}.",
+            fix="add the judge again, to a bundle that draws masks.",
+        )
     bundle.plan(None)
-
-
-def _check_files(folder: Path, listed: Mapping[str, tuple[int, str]], needed: list[str]) -> None:
-    _check_extra(folder, set(listed))
-    for name in needed:
-        if name not in listed:
-            raise WetgenError(
-                f"{folder / JSON_NAME} states no hash for {name}.",
-                why="a file without a hash cannot be verified.",
-                fix="export the bundle again with wetgen-export.",
-            )
-    for name, (size, sha256) in listed.items():
-        _check_file(folder / _inside(folder, name), size, sha256)
-
-
-def _check_extra(folder: Path, listed: set[str]) -> None:
-    """A graph may load weights from a file beside it, so a file without a hash has no place here.
-
-    Hidden files (of file browsers, say) and engines/, which devices fill later, are left alone.
-    """
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in name.parts)
-        if path.is_dir() or hidden or name.parts[0] == ENGINES or name.as_posix() in {JSON_NAME, *listed}:
-            continue
-        raise WetgenError(
-            f"{path} is not part of the bundle.",
-            why=f"{JSON_NAME} states no hash for it, so it cannot be verified.",
-            fix="move it elsewhere, or copy the bundle again from its source.",
-        )
-
-
-def _check_file(path: Path, size: int, sha256: str) -> None:
-    again = "copy the bundle again from its source, or export it again."
-    if not path.is_file():
-        raise WetgenError(f"{path} is missing.", why="bundle.json lists it.", fix=again)
-    found = path.stat().st_size
-    if found != size:
-        raise WetgenError(f"{path} has {found} bytes.", why=f"it was exported with {size}.", fix=again)
-    if file_sha256(path) != sha256:
-        raise WetgenError(
-            f"{path} was changed after export.", why="its sha256 is not the one in bundle.json.", fix=again
-        )

@@ -1,5 +1,6 @@
 """The `wetgen` command. Imports stand inside the commands, so that `--help` answers at once."""
 
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,41 @@ def cli() -> None:
     """Image-mask pairs of wet damage in buildings, generated from prompts."""
 
 
+_LIMITS = ("keep_agreement", "least_area", "most_area", "least_confidence", "refuse_copies", "require_asked")
+
+
+def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options by which a run rejects pairs and draws others in their place."""
+    options = (
+        click.option(
+            "--keep-agreement",
+            type=float,
+            metavar="SHARE",
+            help="Least IoU of the mask and what the bundle's judge sees; 0 measures it and keeps everything.",
+        ),
+        click.option("--least-area", type=float, metavar="SHARE", help="Least share of the picture that is damage."),
+        click.option("--most-area", type=float, metavar="SHARE", help="Greatest share of the picture that is damage."),
+        click.option(
+            "--least-confidence",
+            type=float,
+            metavar="SHARE",
+            help="Least mean probability of the mask on damage.",
+        ),
+        click.option(
+            "--refuse-copies/--keep-copies",
+            default=None,
+            help="Reject copies of training pictures.  [default: where the bundle has their fingerprints]",
+        ),
+        click.option("--require-asked", is_flag=True, help="Reject masks without a class that the prompt asks for."),
+        click.option(
+            "--tries", type=click.IntRange(min=1), help="How often a rejected pair is drawn, at most.  [default: 4]"
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @cli.command()
 @click.option(
     "--prompts", "prompts_file", metavar="FILE", required=True, help="One prompt a line; - reads standard input."
@@ -98,6 +134,7 @@ def cli() -> None:
     "--device", type=click.Choice(["cpu", "cuda", "tensorrt"]), default="cpu", show_default=True, help="What computes."
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all usable cores]")
+@_limit_options
 @click.option("--truncate", is_flag=True, help="Cut prompts that are too long instead of refusing them.")
 @click.option("--resume", is_flag=True, help="Make what an earlier run left undone in --out.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -117,6 +154,7 @@ def run(
 ) -> None:
     """Generate pairs for a file of prompts into a dataset folder."""
     from wetgen.runtime import run as runs
+    from wetgen.runtime.filters import Filter
     from wetgen.runtime.generator import check_asked, open_bundle
     from wetgen.runtime.progress import choose_progress
     from wetgen.runtime.prompts import read_prompts
@@ -125,8 +163,11 @@ def run(
     listed = read_prompts(prompts_file)
     prompts = [prompt.text for prompt in listed]
     check_asked(prompts, seed, count, guidance)
+    limits = Filter(**{name: how.pop(name) for name in _LIMITS})
     opened = open_bundle(bundle)
-    settings = runs.settings_of(opened, prompts, seed=seed, plan=plan, guidance=guidance, negative=negative)
+    settings = runs.settings_of(
+        opened, prompts, seed=seed, plan=plan, guidance=guidance, negative=negative, limits=limits
+    )
     progress = choose_progress(quiet=quiet, json_events=json_events)
     try:
         record = runs.run(opened, prompts, out, settings, progress, count=count, **how)
@@ -147,7 +188,8 @@ def run(
 @click.argument("folder", type=click.Path(path_type=Path))
 def inspect(folder: Path) -> None:
     """Say what a bundle or a dataset FOLDER holds, and whether all of it is sound."""
-    from wetgen.runtime.bundle import JSON_NAME, Bundle
+    from wetgen.runtime.bundle import Bundle
+    from wetgen.runtime.bundle_files import JSON_NAME
 
     if (folder / JSON_NAME).exists():
         from wetgen.runtime.describe import describe_bundle

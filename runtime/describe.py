@@ -26,7 +26,7 @@ def _lines(bundle: Bundle) -> Iterator[str]:
     for name, graph in info["graphs"].items():
         size = int(info["files"][graph["file"]]["bytes"]) / 2**20
         yield f"  {name}: {graph['file']}, {graph.get('precision')}, for {graph.get('target')}, {size:.1f} MiB"
-    for key in ("made_by", "versions", "trained_on", "measured", "quality"):
+    for key in ("made_by", "versions", "trained_on", "measured", "quality", "judge", "fingerprints"):
         if info.get(key):
             yield key.replace("_", " ")
             yield from (f"  {line}" for line in _entries(info[key]))

@@ -4,8 +4,7 @@ Axes: B pairs of a batch, C h w of a latent, H W of a picture, T tokens, E text 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -15,33 +14,19 @@ from numpy.typing import NDArray
 from wetgen.runtime.bundle import SHIPPED, Bundle
 from wetgen.runtime.engines import DEVICES, Engine, open_engine
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.faults import broken, mask_faults, picture_faults
-from wetgen.runtime.graphs import Array, graphs_of
+from wetgen.runtime.faults import mask_faults, picture_faults
+from wetgen.runtime.graphs import JUDGE, Array, graphs_of
 from wetgen.runtime.noise import SEED_LIMIT, starting_noise
+from wetgen.runtime.pair import Pair
 from wetgen.runtime.schedule import Plan
 from wetgen.runtime.tokenizer import PromptTokenizer
 
 _EMBEDDINGS_BYTES = 64 * 2**20  # kept for prompts that come again; making one anew costs far less than a picture
 
+Take = Callable[[int], Sequence[tuple[int, int]]]
+"""Gives the next (index, try) to draw, at most as many as asked for, and none when there are none."""
+
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """A generated image and its mask. `mask` and `confidence` are None for a bundle that draws images only."""
-
-    index: int
-    prompt: str
-    seed: int
-    image: NDArray[np.uint8]  # (H, W, 3) RGB
-    mask: NDArray[np.uint8] | None  # (H, W) class ids
-    confidence: NDArray[np.uint8] | None  # (H, W) probability of the chosen class in 255ths
-    faults: tuple[str, ...] = ()
-
-    @property
-    def broken(self) -> bool:
-        """Whether it is no picture at all (not finite, or one colour) and must not be used."""
-        return broken(self.faults)
 
 
 class Generator:
@@ -81,36 +66,97 @@ class Generator:
         negative: str = "",
         truncate: bool = False,
         indexes: Iterable[int] | None = None,
+        attempt: int = 0,
+        judge: bool = False,
     ) -> Iterator[Pair]:
         """Yield `count` pairs for every prompt, or only those of `indexes`, in that order.
 
         Pair `index` shows prompt `index % len(prompts)`: a larger count adds pairs and changes none. A pair depends on
-        the bundle, the plan, its prompt, seed and index, guidance and negative; never on the other pairs.
-        `plan` and `guidance` None mean the bundle's defaults. Everything is checked before the first pair is made;
-        raises WetgenError for a value that is not possible and, unless `truncate`, for a prompt that is too long.
+        the bundle, the plan, its prompt, seed and index, guidance and negative, and on which `attempt` at it this is;
+        never on the other pairs. `plan` and `guidance` None mean the bundle's defaults. With `judge` the bundle's judge
+        looks at every image. Everything is checked before the first pair is made; raises WetgenError for a value that
+        is not possible and, unless `truncate`, for a prompt that is too long.
         """
         check_asked(prompts, seed, count, guidance)
+        total = count * len(prompts)
+        wanted = iter(range(total) if indexes is None else _checked_indexes(indexes, total))
+        if attempt < 0:
+            raise WetgenError(f"The attempt is {attempt}.", why="attempts count from 0.", fix="use 0 or more.")
+        return self.draw(
+            prompts,
+            lambda most: [(index, attempt) for index in islice(wanted, most)],
+            seed=seed,
+            plan=plan,
+            guidance=guidance,
+            negative=negative,
+            truncate=truncate,
+            judge=judge,
+        )
+
+    def draw(
+        self,
+        prompts: Sequence[str],
+        take: Take,
+        *,
+        seed: int = 0,
+        plan: str | None = None,
+        guidance: float | None = None,
+        negative: str = "",
+        truncate: bool = False,
+        judge: bool = False,
+    ) -> Iterator[Pair]:
+        """Yield the pairs that `take` names, as `generate` makes them.
+
+        `take` is asked for the next batch when every pair of the last one was taken, so what it names may depend on
+        the pairs before; drawing ends when it names none. Everything else is checked before the first pair is made.
+        """
+        check_asked(prompts, seed, 1, guidance)
         steps = self.bundle.plan(plan)
         scale = self.bundle.default_guidance if guidance is None else guidance
-        wanted = range(count * len(prompts)) if indexes is None else _checked_indexes(indexes, count * len(prompts))
         self._tokenizer.encode([negative, *dict.fromkeys(prompts)], truncate=truncate)  # a prompt too long stops here
-        return self._pairs(prompts, wanted, seed, steps, scale, negative)
+        judging = self._judge if judge else None  # a bundle without one stops here
+        return self._pairs(prompts, take, seed, steps, scale, negative, judging)
+
+    def judge(self, images: NDArray[np.uint8]) -> dict[str, Array]:
+        """What the bundle's judge sees in images uint8 (N, H, W, 3): `judged` and `judge_confidence`, uint8 (N, H, W).
+
+        Raises WetgenError when the bundle has no judge.
+        """
+        sizes = self.bundle.sizes
+        none = np.zeros((0, sizes.height, sizes.width), np.uint8)
+        parts: list[dict[str, Array]] = [{"judged": none, "judge_confidence": none}]
+        for start in range(0, len(images), self.batch):
+            part = images[start : start + self.batch]
+            seen = _look(self._judge, np.concatenate([part, *[part[:1]] * (self.batch - len(part))]))
+            parts.append({name: array[: len(part)] for name, array in seen.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _pairs(
-        self, prompts: Sequence[str], wanted: Iterable[int], seed: int, plan: Plan, guidance: float, negative: str
+        self,
+        prompts: Sequence[str],
+        take: Take,
+        seed: int,
+        plan: Plan,
+        guidance: float,
+        negative: str,
+        judging: Engine | None,
     ) -> Iterator[Pair]:
         embed = self._embedder()
-        for indexes in _batches(wanted, self.batch):
+        while wanted := list(take(self.batch)):
             # A last batch that is not full repeats its first pair, so that every batch runs the same arithmetic.
-            filled = indexes + indexes[:1] * (self.batch - len(indexes))
-            texts = [prompts[index % len(prompts)] for index in filled]
-            latent_size = self.bundle.sizes.latent
-            noise: Array = np.stack([starting_noise(seed, index, latent_size) for index in filled])  # (B, C, h, w)
+            filled = wanted + wanted[:1] * (self.batch - len(wanted))
+            texts = [prompts[index % len(prompts)] for index, _ in filled]
+            size = self.bundle.sizes.latent
+            noises = [starting_noise(seed, index, size, attempt) for index, attempt in filled]
+            noise: Array = np.stack(noises)  # (B, C, h, w)
             embedding = np.stack([*[embed(negative)] * self.batch, *map(embed, texts)])  # (2B, T, E): uncond, cond
             *_, latent = sample(self._denoise, plan, noise, embedding, guidance, self._conditioning())
-            decoded = self._decode.run({"latent": latent})
-            for place, index in enumerate(indexes):
-                yield self._pair(index, texts[place], seed, latent[place], {k: v[place] for k, v in decoded.items()})
+            made = self._decode.run({"latent": latent})
+            if judging is not None:
+                made.update(_look(judging, made["image"]))
+            for place, (index, attempt) in enumerate(wanted):
+                shown = {name: array[place] for name, array in made.items()}
+                yield self._pair(index, attempt, texts[place], seed, latent[place], shown)
 
     def _embedder(self) -> Callable[[str], Array]:
         """A function from prompt to embedding float32 (T, E) that remembers as many as fit into a fixed memory."""
@@ -129,14 +175,28 @@ class Generator:
         declared = graphs_of(self.bundle.sizes)["denoise"].inputs
         return {t.name: np.zeros(t.sizes(self.batch), t.dtype) for t in declared if t.name == "conditioning"}
 
-    def _pair(self, index: int, prompt: str, seed: int, latent: Array, decoded: Mapping[str, Array]) -> Pair:
+    def _pair(
+        self, index: int, attempt: int, prompt: str, seed: int, latent: Array, shown: Mapping[str, Array]
+    ) -> Pair:
         # Copies, because a pair that is kept must not keep its whole batch in memory.
-        image, mask, confidence = (_bytes(decoded.get(name)) for name in ("image", "mask", "confidence"))
+        image, mask, confidence = (_bytes(shown.get(name)) for name in ("image", "mask", "confidence"))
+        judged, sure = (_bytes(shown.get(name)) for name in ("judged", "judge_confidence"))
         assert image is not None  # every decode graph declares it
         faults = picture_faults(latent, image)
         if mask is not None and self.bundle.classes is not None:
             faults += mask_faults(prompt, mask, self.bundle.classes, self.bundle.words)
-        return Pair(index, prompt, seed, image, mask, confidence, faults)
+        return Pair(index, prompt, seed, image, mask, confidence, faults, attempt, judged, sure)
+
+    @cached_property
+    def _judge(self) -> Engine:
+        """Loaded when it is first asked: most runs have no use for it."""
+        if not self.bundle.has_judge:
+            raise WetgenError(
+                "This bundle has no judge.",
+                why=f"{self.bundle.folder} was exported without one.",
+                fix="train one on real photographs and add it: wetgen judge REAL --bundle BUNDLE --out NEW",
+            )
+        return self._engine(JUDGE, self.batch)
 
     def _engine(self, name: str, batch: int) -> Engine:
         path = self.bundle.graph_files[name]
@@ -164,6 +224,12 @@ def sample(
         yield latent
 
 
+def _look(judge: Engine, images: Array) -> dict[str, Array]:
+    """What the judge sees in a full batch of images (B, H, W, 3), under the names that a pair has for it."""
+    seen = judge.run({"image": images})
+    return {"judged": seen["mask"], "judge_confidence": seen["confidence"]}
+
+
 def open_bundle(folder: Path | str | None) -> Bundle:
     """The verified bundle in a folder; None means the one inside the package."""
     if folder is None and not SHIPPED.is_dir():
@@ -173,12 +239,6 @@ def open_bundle(folder: Path | str | None) -> Bundle:
             fix="give a folder that wetgen-export wrote with --bundle, or install a released wheel.",
         )
     return Bundle.open(SHIPPED if folder is None else Path(folder))
-
-
-def _batches(indexes: Iterable[int], size: int) -> Iterator[list[int]]:
-    remaining = iter(indexes)
-    while batch := list(islice(remaining, size)):
-        yield batch
 
 
 def _bytes(array: Array | None) -> NDArray[np.uint8] | None:

@@ -13,6 +13,8 @@ from wetgen.runtime.errors import WetgenError
 
 Array = NDArray[np.generic]
 
+JUDGE = "judge"  # the one graph that a bundle may lack
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -120,9 +122,13 @@ def encode_graph(sizes: Sizes) -> Graph:
     return Graph("encode", (image, *mask), (Tensor("latent", ("B", *sizes.latent)),))
 
 
-def graphs_of(sizes: Sizes) -> dict[str, Graph]:
-    """The four graphs of a bundle, by name."""
-    return {
-        graph.name: graph
-        for graph in (text_graph(sizes), denoise_graph(sizes), decode_graph(sizes), encode_graph(sizes))
-    }
+def judge_graph(sizes: Sizes) -> Graph:
+    """A picture to the class ids that a segmenter of real photographs sees in it, and how sure it is in 255ths."""
+    seen = [Tensor(name, ("B", sizes.height, sizes.width), "uint8") for name in ("mask", "confidence")]
+    return Graph(JUDGE, (Tensor("image", ("B", sizes.height, sizes.width, 3), "uint8"),), tuple(seen))
+
+
+def graphs_of(sizes: Sizes, *, judge: bool = False) -> dict[str, Graph]:
+    """The four graphs that every bundle has, by name, and the judge where it has one."""
+    four = (text_graph(sizes), denoise_graph(sizes), decode_graph(sizes), encode_graph(sizes))
+    return {graph.name: graph for graph in (*four, *([judge_graph(sizes)] if judge else []))}

@@ -22,8 +22,8 @@ class Progress(Protocol):
     def stored(self, row: Mapping[str, object]) -> None:
         """A pair was written."""
 
-    def rejected(self, row: Mapping[str, object]) -> None:
-        """A pair was broken and not written."""
+    def rejected(self, row: Mapping[str, object], *, given_up: bool) -> None:
+        """A try of a pair was not kept; `given_up`: it was the pair's last."""
 
     def end(self, record: Mapping[str, object]) -> None:
         """The run is over; `record` is its run.json."""
@@ -43,7 +43,7 @@ class Silent:
 
     def start(self, total: int, already: int) -> None: ...
     def stored(self, row: Mapping[str, object]) -> None: ...
-    def rejected(self, row: Mapping[str, object]) -> None: ...
+    def rejected(self, row: Mapping[str, object], *, given_up: bool) -> None: ...
     def end(self, record: Mapping[str, object]) -> None: ...
 
 
@@ -59,8 +59,8 @@ class Events:
     def stored(self, row: Mapping[str, object]) -> None:
         self._write("pair", row)
 
-    def rejected(self, row: Mapping[str, object]) -> None:
-        self._write("rejected", row)
+    def rejected(self, row: Mapping[str, object], *, given_up: bool) -> None:
+        self._write("rejected", {**row, "given_up": given_up})
 
     def end(self, record: Mapping[str, object]) -> None:
         self._write("end", record)
@@ -87,9 +87,10 @@ class Lines:
         if self._clock() - self._spoke >= _LINE_EVERY or self._count.done == self._count.total:
             self._say(self._count.text())
 
-    def rejected(self, row: Mapping[str, object]) -> None:
-        self._say(f"Pair {row['index']} was rejected: {', '.join(_texts(row['faults']))}.")
-        self.stored(row)
+    def rejected(self, row: Mapping[str, object], *, given_up: bool) -> None:
+        self._count.reject(given_up)
+        if given_up:  # other rejects are drawn again, and counted; a line for each would bury the rest
+            self._say(f"Pair {row['index']} was given up: {'; '.join(_reasons(row))}.")
 
     def end(self, record: Mapping[str, object]) -> None: ...
 
@@ -115,8 +116,9 @@ class Bar:
         if self._clock() - self._drawn_at >= _REDRAW_EVERY or self._count.done == self._count.total:
             self._draw()
 
-    def rejected(self, row: Mapping[str, object]) -> None:
-        self.stored(row)
+    def rejected(self, row: Mapping[str, object], *, given_up: bool) -> None:
+        self._count.reject(given_up)
+        self._draw()
 
     def end(self, record: Mapping[str, object]) -> None:
         self._draw()
@@ -137,23 +139,32 @@ class Count:
 
     def __init__(self, total: int, already: int, clock: Clock) -> None:
         self.total, self.done, self._already = total, already, already
-        self._faulty = 0
+        self._faulty = self._rejected = 0
         self._clock, self._began = clock, clock()
 
     def add(self, row: Mapping[str, object]) -> None:
-        """Count one pair."""
+        """Count a pair that was kept."""
         self.done += 1
         self._faulty += bool(row["faults"])
 
+    def reject(self, given_up: bool) -> None:
+        """Count a try that was not; a pair that is given up is done."""
+        self.done += given_up
+        self._rejected += 1
+
     def text(self) -> str:
-        """For example "12/64 pairs, 1.3 images/s, 0:00:40 left, 2 with faults"."""
+        """For example "12/64 pairs, 1.3 images/s, 0:00:40 left, 2 with faults, 5 tries rejected"."""
         made, seconds = self.done - self._already, self._clock() - self._began
         parts = [f"{self.done}/{self.total} pairs"]
         if made and seconds > 0:
             left = round((self.total - self.done) * seconds / made)
             parts += [f"{made / seconds:.3g} images/s", f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"]
-        return ", ".join(parts + ([f"{self._faulty} with faults"] if self._faulty else []))
+        parts += [f"{self._faulty} with faults"] if self._faulty else []
+        parts += [f"{self._rejected} {'try' if self._rejected == 1 else 'tries'} rejected"] if self._rejected else []
+        return ", ".join(parts)
 
 
-def _texts(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+def _reasons(row: Mapping[str, object]) -> list[str]:
+    reasons = row["reasons"]
+    assert isinstance(reasons, dict)
+    return [str(text) for text in reasons.values()]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, read_bytes
+from wetgen.runtime.filters import Filter
 
 FORMAT = 1
 FILE_NAME = "run.json"
@@ -29,6 +30,17 @@ class Settings:
     plan: str
     guidance: float
     negative: str
+    filter: Filter = field(default_factory=Filter)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Settings":
+        """The settings that a run.json states; runs from before there were filters state none."""
+        return cls(**{**data, "filter": Filter(**data.get("filter", {"refuse_copies": False}))})
+
+    def flat(self) -> dict[str, object]:
+        """Every value by its name, the filter's among the others."""
+        values = asdict(self)
+        return {**{key: value for key, value in values.items() if key != "filter"}, **values["filter"]}
 
 
 def prompts_sha256(prompts: Sequence[str]) -> str:
@@ -60,8 +72,9 @@ def read_record(folder: Path) -> dict[str, Any]:
         record = json.loads(read_bytes(path))
         if record["format"] != FORMAT:
             raise ValueError(f"its format is {record['format']}, and this wetgen reads {FORMAT}")
-        Settings(**record["settings"])
+        Settings.from_json(record["settings"])
         int(record["batch"])
+        int(record.get("tries", 1))
     except (ValueError, KeyError, TypeError) as error:
         raise WetgenError(
             f"{path} does not describe a run.",
@@ -73,7 +86,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def check_same(folder: Path, record: Mapping[str, Any], settings: Settings) -> None:
     """Raise unless the run in the folder was started with these settings."""
-    before, after = record["settings"], asdict(settings)
+    before, after = Settings.from_json(record["settings"]).flat(), settings.flat()
     changed = [f"{key} was {before[key]!r} and is {after[key]!r}" for key in after if before[key] != after[key]]
     if changed:
         raise WetgenError(

@@ -2,30 +2,40 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from wetgen.runtime.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator, Pair
+from wetgen.runtime.filters import Examiner, Filter, Verdict
+from wetgen.runtime.generator import Generator, Take
+from wetgen.runtime.pair import Pair
 from wetgen.runtime.progress import Progress
 from wetgen.runtime.record import Settings, prompts_sha256
 from wetgen.runtime.rejected import FILE_NAME as REJECTED_NAME
 from wetgen.runtime.run_folder import SHEET_NAME, Row, RunFolder, check_folder
+from wetgen.runtime.tries import Tries
 
 DEFAULT_BATCH = 4
+DEFAULT_TRIES = 4
 _WAITING = 64  # pairs that may wait for the disk before sampling does
 
 
 def settings_of(
-    bundle: Bundle, prompts: Sequence[str], *, seed: int, plan: str | None, guidance: float | None, negative: str
+    bundle: Bundle,
+    prompts: Sequence[str],
+    *,
+    seed: int,
+    plan: str | None,
+    guidance: float | None,
+    negative: str,
+    limits: Filter | None = None,
 ) -> Settings:
-    """The settings of a run, the bundle's defaults filled in."""
+    """The settings of a run, the bundle's defaults filled in. Raises WetgenError for limits it cannot measure."""
     return Settings(
         bundle_sha256=bundle.hash,
         prompts=len(prompts),
@@ -34,6 +44,7 @@ def settings_of(
         plan=bundle.plan(plan).name,
         guidance=bundle.default_guidance if guidance is None else guidance,
         negative=negative,
+        filter=(Filter() if limits is None else limits).for_bundle(bundle),
     )
 
 
@@ -50,44 +61,52 @@ def run(
     device: str = "cpu",
     batch: int | None = None,
     threads: int | None = None,
+    tries: int | None = None,
 ) -> dict[str, Any]:
     """Make the pairs that `out` lacks and return the final run.json.
 
-    `batch` None means DEFAULT_BATCH, or what the run was started with. Raises WetgenError for a folder that does not
-    fit, and when it fails on the way; KeyboardInterrupt is passed on. Every finished pair is kept in either case.
+    A pair that the settings' filter rejects is drawn again from other noise until it is kept or was tried `tries`
+    times; a larger number makes more pairs and changes none. `batch` and `tries` None mean the defaults, or what the
+    run was started with. Raises WetgenError for a folder that does not fit, and when it fails on the way;
+    KeyboardInterrupt is passed on. Every finished pair is kept in either case.
     """
     earlier = check_folder(out, settings, resume)
     total = count * len(prompts)
     if batch is None:
         batch = min(DEFAULT_BATCH, total) if earlier is None else int(earlier["batch"])
+    if tries is None:
+        tries = DEFAULT_TRIES if earlier is None else int(earlier.get("tries", 1))
     generator = Generator(bundle, device=device, batch=batch, threads=threads)
-    values = {key: getattr(settings, key) for key in ("seed", "plan", "guidance", "negative")}
-    generate = partial(generator.generate, prompts, count=count, truncate=truncate, **values)
-    generate(indexes=[])  # refuses impossible values and long prompts before anything is written
+    examine = Examiner(settings.filter, bundle)
 
-    folder = RunFolder(out, bundle, settings, {"count": count, "device": device, "batch": batch, "threads": threads})
-    made = folder.made
-    missing = [index for index in range(total) if index not in made]
+    def draw(take: Take) -> Iterator[Pair]:
+        values = {key: getattr(settings, key) for key in ("seed", "plan", "guidance", "negative")}
+        return generator.draw(prompts, take, truncate=truncate, judge=examine.needs_judge, **values)
+
+    draw(lambda _: [])  # refuses impossible values and long prompts before anything is written
+
+    how = {"count": count, "tries": tries, "device": device, "batch": batch, "threads": threads}
+    folder = RunFolder(out, bundle, settings, how)
+    kept, next_try = folder.kept, folder.next_try
+    missing = [(i, next_try.get(i, 0)) for i in range(total) if i not in kept and next_try.get(i, 0) < tries]
     progress.start(total, total - len(missing))
     began = time.monotonic()
     try:
+        open_tries = Tries(missing, tries)
         with _Storing(folder, progress) as storing:
-            for pair in generate(indexes=missing):
-                storing.put(pair)
+            for pair in draw(open_tries.take):
+                verdict = examine(pair)
+                given_up = bool(verdict.reasons) and open_tries.reject(pair.index, pair.attempt)
+                storing.put(pair, verdict, given_up)
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with suppress(WetgenError):  # the first failure is the one to be told
-            folder.close(status, total, time.monotonic() - began)
+            folder.close(status, total, tries, time.monotonic() - began)
         progress.end(folder.record)
         raise
-    folder.close("done", total, time.monotonic() - began)
+    folder.close("done", total, tries, time.monotonic() - began)
     progress.end(folder.record)
-    if folder.record["counts"]["written"] == 0:
-        raise WetgenError(
-            f"None of the {total} pairs could be used.",
-            why=f"every one was broken; {out / REJECTED_NAME} says how.",
-            fix="use a smaller --guidance, another --plan or --device, or another bundle.",
-        )
+    _check_any(folder.record, out)
     return folder.record
 
 
@@ -101,32 +120,48 @@ class _Storing:
     def __init__(self, folder: RunFolder, progress: Progress) -> None:
         self._folder, self._progress = folder, progress
         self._pool = ThreadPoolExecutor(max_workers=1)  # one writer at a time, and rows in order
-        self._pending: deque[Future[tuple[bool, Row]]] = deque()
+        self._pending: deque[tuple[Future[tuple[bool, Row]], bool]] = deque()
 
     def __enter__(self) -> "_Storing":
         return self
 
-    def put(self, pair: Pair) -> None:
-        """Hand over a pair; waits while too many are on their way."""
-        self._pending.append(self._pool.submit(self._folder.store, pair))
-        while self._pending and (self._pending[0].done() or len(self._pending) > _WAITING):
-            self._tell(self._pending.popleft())
+    def put(self, pair: Pair, verdict: Verdict, given_up: bool) -> None:
+        """Hand over a pair, and whether no try of it is left; waits while too many are on their way."""
+        self._pending.append((self._pool.submit(self._folder.store, pair, verdict), given_up))
+        while self._pending and (self._pending[0][0].done() or len(self._pending) > _WAITING):
+            self._tell(*self._pending.popleft())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
             while self._pending:
-                self._tell(self._pending.popleft())
+                self._tell(*self._pending.popleft())
         except WetgenError:
             if error is None:
                 raise
         finally:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _tell(self, future: Future[tuple[bool, Row]]) -> None:
+    def _tell(self, future: Future[tuple[bool, Row]], given_up: bool) -> None:
         stored, row = future.result()
-        (self._progress.stored if stored else self._progress.rejected)(row)
+        if stored:
+            self._progress.stored(row)
+        else:
+            self._progress.rejected(row, given_up=given_up)
+
+
+def _check_any(record: Mapping[str, Any], out: Path) -> None:
+    """Raise when a finished run has nothing to show."""
+    counts = record["counts"]
+    if counts["written"]:
+        return
+    wider = "" if set(record["reasons"]) <= {"broken"} else "wider limits, "
+    raise WetgenError(
+        f"None of the {counts['asked']} pairs could be used.",
+        why=f"every try was rejected: {_by_reason(record)}; {out / REJECTED_NAME} says why, try by try.",
+        fix=f"use {wider}a smaller --guidance, another --plan or --device, or another bundle.",
+    )
 
 
 def summary(out: Path, record: Mapping[str, Any]) -> str:
@@ -137,6 +172,17 @@ def summary(out: Path, record: Mapping[str, Any]) -> str:
         lines.append(
             f'{counts["with_faults"]} of them lack a class they were asked for: see "faults" in metadata.jsonl.'
         )
+    if counts["unjudged"]:
+        lines.append(f"{counts['unjudged']} of them show only classes that the judge does not know, and were kept.")
     if counts["rejected"]:
-        lines.append(f"{counts['rejected']} were broken and not written: see {REJECTED_NAME}.")
+        kept = f"{counts['written']} of {counts['drawn']} tries were kept ({record['keep_rate']:.1%})"
+        lines.append(f"{kept}; rejected: {_by_reason(record)}. See {REJECTED_NAME}.")
+    if counts["given_up"]:
+        tries = "1 try" if record["tries"] == 1 else f"{record['tries']} tries"
+        lines.append(f"{counts['given_up']} were given up after {tries} each; --tries allows more.")
     return "\n".join(lines)
+
+
+def _by_reason(record: Mapping[str, Any]) -> str:
+    """For example "6 agreement, 2 area": how many tries were rejected why; a try may count more than once."""
+    return ", ".join(f"{count} {kind}" for kind, count in record["reasons"].items())

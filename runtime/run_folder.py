@@ -17,8 +17,9 @@ from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.dataset import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, os_errors, sweep
-from wetgen.runtime.generator import Pair
+from wetgen.runtime.filters import KINDS, Verdict
 from wetgen.runtime.metadata import IMAGES
+from wetgen.runtime.pair import Pair
 from wetgen.runtime.pictures import encode_png, read_image, read_mask
 from wetgen.runtime.record import FILE_NAME, Settings, check_same, new_record, now, read_record, write_record
 from wetgen.runtime.rejected import Rejected
@@ -48,14 +49,20 @@ class RunFolder:
         self._stored_now = 0
 
     @property
-    def made(self) -> set[int]:
-        """The indexes that need not be made any more: stored, or rejected."""
-        return {int(name) for name in self._rows()} | self._rejected.indexes
+    def kept(self) -> set[int]:
+        """The indexes of the pairs that are stored."""
+        return {int(name) for name in self._rows()}
 
-    def store(self, pair: Pair) -> tuple[bool, Row]:
-        """Write a pair and its row; a broken one is only listed. Gives whether it was written, and the row."""
-        row = pair_row(pair, self._settings, self.bundle)
-        if pair.broken:
+    @property
+    def next_try(self) -> dict[int, int]:
+        """The try that comes next, by index, for pairs of which tries were rejected; the others begin at 0."""
+        return dict(self._rejected.next_try)
+
+    def store(self, pair: Pair, verdict: Verdict) -> tuple[bool, Row]:
+        """Write a pair and its row; a rejected one is only listed. Gives whether it was written, and the row."""
+        row = {**pair_row(pair, self._settings, self.bundle), **verdict.scores}
+        if verdict.reasons:
+            row["reasons"] = dict(verdict.reasons)
             self._rejected.add(row)
             return False, row
         return True, {"file_name": self._write(pair, row), **row}
@@ -70,9 +77,10 @@ class RunFolder:
         self._stored_now += 1
         return f"{IMAGES}/{file}"
 
-    def close(self, status: str, total: int, seconds: float) -> None:
-        """Write the contact sheet and the final run.json."""
+    def close(self, status: str, total: int, tries: int, seconds: float) -> None:
+        """Write the contact sheet and the final run.json; each of the `total` pairs had `tries` tries at most."""
         rows = self._rows()
+        drawn = len(rows) + self._rejected.tries
         self.record.update(
             status=status,
             finished=now(),
@@ -82,8 +90,15 @@ class RunFolder:
                 "asked": total,
                 "written": len(rows),
                 "with_faults": sum(bool(row.get("faults")) for row in rows.values()),
-                "rejected": len(self._rejected.indexes),
+                "unjudged": sum("agreement" in row and row["agreement"] is None for row in rows.values()),
+                "drawn": drawn,
+                "rejected": self._rejected.tries,
+                "given_up": sum(
+                    next_try >= tries and pair_name(index) not in rows for index, next_try in self.next_try.items()
+                ),
             },
+            reasons={kind: self._rejected.reasons[kind] for kind in KINDS if kind in self._rejected.reasons},
+            keep_rate=round(len(rows) / drawn, 4) if drawn else None,
         )
         write_record(self.out, self.record)
         first = sorted(rows, key=int)[: sheet.LIMIT]
@@ -112,6 +127,7 @@ def pair_row(pair: Pair, settings: Settings, bundle: Bundle) -> Row:
         "scene": f"{pair.seed}-{pair.index}",
         "seed": pair.seed,
         "index": pair.index,
+        "try": pair.attempt,
         "plan": settings.plan,
         "guidance": settings.guidance,
         "negative": settings.negative,

@@ -15,7 +15,8 @@ from wetgen.export import bundle as bundles
 from wetgen.export import verify
 from wetgen.export.bundle import Request, export_bundle
 from wetgen.export.cli import cli
-from wetgen.runtime.bundle import Bundle, file_sha256
+from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle_files import file_sha256
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.generator import Generator
 from wetgen.runtime.graphs import Graph

@@ -3,11 +3,14 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
-from wetgen.runtime.bundle import JSON_NAME, Bundle, plan_to_json
+from wetgen.runtime.bundle import Bundle, plan_to_json
+from wetgen.runtime.bundle_files import JSON_NAME
 from wetgen.runtime.describe import describe_bundle
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.fingerprints import Fingerprints
 
 
 @pytest.fixture
@@ -99,6 +102,83 @@ def test_a_graph_in_a_subfolder_is_found(copy):
 
     edit(copy, move)
     assert Bundle.open(copy).graph_files["text"] == copy / "graphs" / "text.onnx"
+
+
+# A judge and fingerprints, which a bundle may lack
+
+
+@pytest.fixture(scope="module")
+def judged_folder(tiny, tmp_path_factory):
+    known = Fingerprints(np.arange(5 * 32, dtype=np.uint8).reshape(5, 32), 17)
+    return tiny.write_bundle(tmp_path_factory.mktemp("judged"), judge=True, known=known)
+
+
+@pytest.fixture
+def judged_copy(judged_folder, tmp_path):
+    return shutil.copytree(judged_folder, tmp_path / "judged")
+
+
+def test_a_bundle_without_judge_and_fingerprints_has_neither(bundle):
+    assert not bundle.has_judge and bundle.judge_knows == () and bundle.fingerprints is None
+    assert "judge" not in bundle.graphs
+
+
+def test_a_judge_and_fingerprints_are_read(judged_folder):
+    bundle = Bundle.open(judged_folder)
+    assert bundle.has_judge and bundle.judge_knows == ("crack", "stain")
+    assert bundle.graphs["judge"].outputs[1].name == "confidence"
+    file = bundle.fingerprints
+    assert (file.path, file.count, file.most_bits) == (judged_folder / "fingerprints.bin", 5, 17)
+    assert len(Fingerprints.read(file)) == 5
+    said = describe_bundle(bundle)
+    assert "judge: judge.onnx" in said and "suggested: 0.25" in said and "most_bits: 17" in said
+
+
+@pytest.mark.parametrize("name", ["judge.onnx", "fingerprints.bin"])
+def test_they_are_verified_as_every_file_is(judged_copy, name):
+    data = bytearray((judged_copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (judged_copy / name).write_bytes(data)
+    assert refusal(judged_copy).what == f"{judged_copy / name} was changed after export."
+    (judged_copy / name).unlink()
+    assert refusal(judged_copy).what == f"{judged_copy / name} is missing."
+
+
+@pytest.mark.parametrize("name", ["judge.onnx", "fingerprints.bin"])
+def test_they_need_a_hash_as_every_file_does(judged_copy, name):
+    (judged_copy / name).rename(judged_copy / f".{name}")
+    edit(judged_copy, lambda info: info["files"].pop(name))
+    assert refusal(judged_copy).what == f"{judged_copy / JSON_NAME} states no hash for {name}."
+
+
+def test_fingerprints_stay_inside_the_folder(judged_copy):
+    edit(judged_copy, lambda info: info["fingerprints"].update(file="../fingerprints.bin"))
+    assert refusal(judged_copy).what == f"{judged_copy / JSON_NAME} names '../fingerprints.bin'."
+
+
+def test_a_judge_of_other_sizes_is_refused(judged_copy):
+    edit(judged_copy, lambda info: info["graphs"]["judge"]["inputs"][0].update(shape=["B", 64, 64, 3]))
+    assert refusal(judged_copy).what.startswith("Graph 'judge'")
+
+
+@pytest.mark.parametrize("classes", [[], ["puddle"], ["background", "crack"]])
+def test_a_judge_of_other_classes_is_refused(judged_copy, classes):
+    edit(judged_copy, lambda info: info["judge"].update(classes=classes))
+    assert refusal(judged_copy).what == f"The judge of {judged_copy} does not fit the rest of the bundle."
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda info: info.pop("judge"),
+        lambda info: info["judge"].pop("classes"),
+        lambda info: info["fingerprints"].pop("most_bits"),
+        lambda info: info["fingerprints"].update(count="many"),
+    ],
+)
+def test_a_judge_or_fingerprints_that_say_too_little_are_refused(judged_copy, change):
+    edit(judged_copy, change)
+    assert refusal(judged_copy).what == f"{judged_copy / JSON_NAME} is not a bundle description."
 
 
 @pytest.mark.parametrize("found", [2, 0, None, "1"])

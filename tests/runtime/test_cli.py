@@ -1,8 +1,10 @@
 """The `wetgen` command."""
 
+import json
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from importlib.metadata import EntryPoint, version
 
 import click
@@ -12,6 +14,7 @@ from click.testing import CliRunner
 from wetgen.runtime import cli as module
 from wetgen.runtime.cli import cli
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.filters import Filter
 
 HEAVY = ("numpy", "PIL", "onnxruntime", "tokenizers", "torch", "onnx", "wetgen.runtime.generator")
 
@@ -79,6 +82,14 @@ def test_no_module_of_the_runtime_needs_torch_or_onnx():
         (["run", "--prompts", "p.txt", "--out", "x", "--guidance", "inf"], 1, "The guidance is inf."),
         (["run", "--prompts", "p.txt", "--out", "x", "--batch", "0"], 2, "--batch"),
         (["run", "--prompts", "p.txt", "--out", "x", "--device", "gpu"], 2, "--device"),
+        (["run", "--prompts", "p.txt", "--out", "x", "--tries", "0"], 2, "--tries"),
+        (["run", "--prompts", "p.txt", "--out", "x", "--keep-agreement", "60"], 1, "--keep-agreement is 60.0."),
+        (["run", "--prompts", "p.txt", "--out", "x", "--least-area", "-1"], 1, "--least-area is -1.0."),
+        (
+            ["run", "--prompts", "p.txt", "--out", "x", "--least-area", "0.5", "--most-area", "0.1"],
+            1,
+            "--least-area is 0.5 and --most-area 0.1.",
+        ),
         (["run", "--prompts", "p.txt", "--out", "x", "--bundle", "none"], 1, "none is not a bundle"),
         (["inspect", "none"], 1, "none"),
         (["inspect", "."], 1, "is no dataset folder"),
@@ -111,6 +122,24 @@ def test_inspect_tells_a_bundle_from_a_dataset(bundle_folder, tmp_path):
     assert result.exit_code == 0 and "mold" in result.output
     (tmp_path / "out" / "masks" / "000000.png").write_bytes(b"")
     assert call("inspect", tmp_path / "out").exit_code == 1
+
+
+def test_every_limit_of_the_filter_is_an_option_and_reaches_the_run(tiny, tmp_path):
+    """Filter and options are two lists of the same names; one that is missing in either would be silently no limit."""
+    folder = tiny.write_bundle(tmp_path / "bundle", judge=True)
+    (tmp_path / "p.txt").write_text("mold\n")
+    values = {"keep_agreement": 0.0, "least_area": 0.01, "most_area": 0.99, "least_confidence": 0.02}
+    words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)]
+    words += ["--require-asked", "--keep-copies", "--bundle", folder, "--out", tmp_path / "out"]
+    assert call("run", "--prompts", tmp_path / "p.txt", *words).exit_code == 0
+    said = json.loads((tmp_path / "out" / "run.json").read_text())["settings"]["filter"]
+    assert said == {**values, "require_asked": True, "refuse_copies": False}
+    assert set(said) == {field.name for field in fields(Filter)} == set(module._LIMITS)
+
+
+def test_inspect_shows_a_judge(tiny, tmp_path):
+    said = call("inspect", tiny.write_bundle(tmp_path, judge=True)).output
+    assert "judge: judge.onnx" in said and "    - crack" in said and "  suggested: 0.25" in said
 
 
 def test_inspect_finds_a_damaged_bundle(tiny, tmp_path):

@@ -229,6 +229,68 @@ def test_images_only(images_only_folder):
     assert pair.mask is None and pair.confidence is None and pair.faults == () and pair.image.shape == (32, 32, 3)
 
 
+# Tries, and the judge
+
+
+def test_every_try_is_another_picture_and_the_first_the_usual_one(generator, pairs):
+    (usual,) = generator.generate(PROMPTS, seed=5, count=2, indexes=[3])
+    (first,) = generator.generate(PROMPTS, seed=5, count=2, indexes=[3], attempt=0)
+    (second,) = generator.generate(PROMPTS, seed=5, count=2, indexes=[3], attempt=1)
+    assert same(usual, pairs[3]) and same(first, pairs[3]) and first.attempt == 0
+    assert second.attempt == 1 and second.index == 3 and second.prompt == first.prompt
+    assert not np.array_equal(first.image, second.image)
+
+
+def test_what_is_drawn_next_may_depend_on_what_was_drawn(generator):
+    """The next batch is asked for when every pair of the last one was taken, and a batch may have gaps."""
+    asked, seen = [[(0, 0), (1, 0)], [(1, 1)], [(2, 0), (1, 2), (0, 3)], []], []
+    taken = []
+
+    def take(most):
+        taken.append((most, len(seen)))
+        return asked[len(taken) - 1]
+
+    for pair in generator.draw(PROMPTS, take, seed=5):
+        seen.append((pair.index, pair.attempt))
+        (alone,) = generator.generate(PROMPTS, seed=5, indexes=[pair.index], attempt=pair.attempt)
+        assert same(pair, alone)
+    assert seen == [which for batch in asked for which in batch]
+    assert taken == [(3, 0), (3, 2), (3, 3), (3, 6)]
+
+
+@pytest.fixture(scope="module")
+def judging(tiny, tmp_path_factory):
+    return Generator.open(tiny.write_bundle(tmp_path_factory.mktemp("judged"), judge=True), batch=3, threads=1)
+
+
+def test_the_judge_looks_at_every_picture_and_changes_none(judging, pairs):
+    judged = list(judging.generate(PROMPTS, seed=5, count=2, judge=True))
+    assert all(same(one, other) for one, other in zip(judged, pairs, strict=True))
+    assert all(pair.judged is None and pair.judge_confidence is None for pair in pairs)
+    for pair in judged:
+        seen = judging.judge(pair.image[None])
+        np.testing.assert_array_equal(pair.judged, seen["judged"][0])
+        np.testing.assert_array_equal(pair.judge_confidence, seen["judge_confidence"][0])
+        assert pair.judged.dtype == np.uint8 and pair.judged.shape == (32, 32) and pair.judged.base is None
+    assert len(set(np.concatenate([np.unique(pair.judged) for pair in judged]))) > 1
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
+def test_any_number_of_pictures_is_judged(judging, pairs, count):
+    images = np.stack([pair.image for pair in pairs])
+    whole = judging.judge(images)
+    some = judging.judge(images[:count])
+    assert some["judged"].shape == (count, 32, 32)
+    for name, seen in some.items():
+        np.testing.assert_array_equal(seen, whole[name][:count])
+
+
+def test_a_bundle_without_a_judge_says_how_to_add_one(generator):
+    with pytest.raises(WetgenError, match="This bundle has no judge") as caught:
+        generator.generate(PROMPTS, judge=True)
+    assert "wetgen judge REAL --bundle BUNDLE --out NEW" in caught.value.fix
+
+
 class Spoiled:
     """An engine whose outputs are changed before anybody sees them."""
 
@@ -274,6 +336,7 @@ def test_a_class_that_was_asked_for_and_is_absent_is_a_fault(bundle):
         ({"guidance": 1e39}, "The guidance is 1e+39."),
         ({"indexes": [2]}, "There is no pair 2."),
         ({"indexes": [0, -1]}, "There is no pair -1."),
+        ({"attempt": -1}, "The attempt is -1."),
         ({"prompts": []}, "There are no prompts."),
         ({"prompts": ["crack " * 40, "mold"]}, "A prompt is too long: "),
         ({"negative": "crack " * 40}, "A prompt is too long: "),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Sizes, decode_graph, denoise_graph, encode_graph, graphs_of
+from wetgen.runtime.graphs import Sizes, decode_graph, denoise_graph, encode_graph, graphs_of, judge_graph
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "graphs.json"
 PAIRS = Sizes(64, 96, 4, 8, 12, 16, 32, classes=3, conditioning_channels=8)
@@ -35,10 +35,15 @@ def test_without_classes_there_is_no_mask_and_without_channels_no_conditioning()
     assert "conditioning" not in [tensor.name for tensor in denoise_graph(IMAGES).inputs]
 
 
+def test_the_judge_is_no_graph_that_every_bundle_has():
+    assert list(graphs_of(PAIRS)) == ["text", "denoise", "decode", "encode"]
+    assert graphs_of(PAIRS, judge=True)["judge"] == judge_graph(PAIRS)
+
+
 @pytest.mark.parametrize("sizes", [PAIRS, IMAGES])
-@pytest.mark.parametrize("name", ["text", "denoise", "decode", "encode"])
+@pytest.mark.parametrize("name", ["text", "denoise", "decode", "encode", "judge"])
 def test_what_is_declared_passes_and_anything_else_does_not(sizes, name):
-    graph = graphs_of(sizes)[name]
+    graph = graphs_of(sizes, judge=True)[name]
     graph.check(feed(graph, 3), 3)
     with pytest.raises(WetgenError, match="has shape"):
         graph.check(feed(graph, 3), 2)
@@ -54,7 +59,7 @@ def test_what_is_declared_passes_and_anything_else_does_not(sizes, name):
 
 
 def test_golden_declarations(request):
-    got = json.loads(json.dumps({name: graph.to_json() for name, graph in graphs_of(PAIRS).items()}))
+    got = json.loads(json.dumps({name: graph.to_json() for name, graph in graphs_of(PAIRS, judge=True).items()}))
     if request.config.getoption("--update-golden"):
         GOLDEN.write_text(json.dumps(got, indent=1) + "\n")
     assert got == json.loads(GOLDEN.read_text())

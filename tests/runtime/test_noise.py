@@ -35,6 +35,29 @@ def test_seed_and_index_are_not_interchangeable():
     assert not np.array_equal(starting_noise(0, 1, (8,)), starting_noise(1, 0, (8,)))
 
 
+@given(SEEDS, INDEXES, st.integers(0, 2**40), st.integers(0, 2**40))
+def test_every_try_has_noise_of_its_own_and_the_first_is_what_it_always_was(seed, index, attempt, other):
+    noise = starting_noise(seed, index, (8,), attempt)
+    np.testing.assert_array_equal(noise, starting_noise(seed, index, (8,), attempt))
+    assert np.array_equal(noise, starting_noise(seed, index, (8,), other)) == (attempt == other)
+    np.testing.assert_array_equal(starting_noise(seed, index, (8,)), starting_noise(seed, index, (8,), 0))
+
+
+def test_tries_do_not_meet_those_of_other_pairs():
+    """As they would if a try only moved the seed or the index, or began further along in the stream."""
+    drawn = {
+        starting_noise(seed, index, (4,), attempt).tobytes()
+        for seed in range(4)
+        for index in range(4)
+        for attempt in range(4)
+    }
+    assert len(drawn) == 64
+    first, second = (starting_noise(3, 5, (2**14,), attempt) for attempt in (0, 1))
+    assert not np.isin(second[:64], first).any()
+    # 2^14 draws: five standard errors of a correlation of 0
+    assert abs(np.corrcoef(first, second)[0, 1]) < 5 / 2**7
+
+
 def test_noise_is_standard_normal_and_independent_from_pair_to_pair():
     draws = np.stack([starting_noise(7, index, (4096,)) for index in range(8)])
     # 8 * 4096 draws: five standard errors of mean, variance and correlation
@@ -57,6 +80,7 @@ def test_golden_noise(request):
         f"{seed} {index}": starting_noise(seed, index, (6,)).tolist()
         for seed, index in [(0, 0), (0, 1), (1, 0), (SEED_LIMIT - 1, 2**40)]
     }
+    got["1 2 try 3"] = starting_noise(1, 2, (6,), 3).tolist()
     if request.config.getoption("--update-golden"):
         GOLDEN.write_text(json.dumps(got, indent=1) + "\n")
     kept = json.loads(GOLDEN.read_text())

@@ -6,6 +6,11 @@ from itertools import pairwise
 
 from wetgen.runtime.progress import Bar, Count, Events, Lines, choose_progress
 
+REJECTED = {
+    "index": 4,
+    "faults": [],
+    "reasons": {"area": "damage covers 0.6 of the picture", "agreement": "judge and mask agree 0.1"},
+}
 CLEAN, FAULTY = {"index": 3, "faults": []}, {"index": 4, "faults": ["asked for mold, none in the mask"]}
 
 
@@ -29,6 +34,15 @@ def test_rate_and_rest_count_only_what_this_run_made():
     assert count.text() == "6/10 pairs, 0.5 images/s, 0:00:08 left, 1 with faults"
 
 
+def test_a_rejected_try_is_no_pair_done_unless_it_is_given_up():
+    count = Count(total=10, already=0, clock=Clock())
+    count.reject(False)
+    count.reject(False)
+    assert count.text() == "0/10 pairs, 2 tries rejected"
+    count.reject(True)
+    assert count.text() == "1/10 pairs, 3 tries rejected"
+
+
 def test_hours_are_written_as_hours():
     clock = Clock()
     count = Count(total=3601, already=0, clock=clock)
@@ -49,12 +63,14 @@ def test_lines_come_from_time_to_time_and_at_the_end():
     assert len(said) == 5 and said[-1].startswith("40/40 pairs") and "\r" not in stream.getvalue()
 
 
-def test_a_rejected_pair_is_said_at_once():
+def test_a_pair_that_is_given_up_is_said_at_once_and_one_that_comes_again_is_not():
     stream = io.StringIO()
     lines = Lines(stream, Clock())
     lines.start(9, 0)
-    lines.rejected({"index": 4, "faults": ["the picture is one colour"]})
-    assert "Pair 4 was rejected: the picture is one colour." in stream.getvalue()
+    lines.rejected(REJECTED, given_up=False)
+    assert stream.getvalue() == ""
+    lines.rejected(REJECTED, given_up=True)
+    assert stream.getvalue() == "Pair 4 was given up: damage covers 0.6 of the picture; judge and mask agree 0.1.\n"
 
 
 def test_a_bar_is_drawn_over_itself_and_leaves_nothing_of_a_longer_line():
@@ -64,8 +80,10 @@ def test_a_bar_is_drawn_over_itself_and_leaves_nothing_of_a_longer_line():
     for _ in range(4):
         clock.now += 100
         bar.stored(CLEAN)
+    bar.rejected(REJECTED, given_up=False)
     bar.end({})
     drawn = stream.getvalue().split("\r")
+    assert drawn[-1].endswith(", 1 try rejected\n")
     assert drawn[1].startswith("[........................] 0/4 pairs")
     assert drawn[-1].startswith("[########################] 4/4 pairs") and drawn[-1].endswith("\n")
     assert all(len(later) >= len(earlier.rstrip()) for earlier, later in pairwise(drawn))
@@ -76,11 +94,12 @@ def test_events_are_json_lines():
     events = Events(stream)
     events.start(2, 0)
     events.stored({**CLEAN, "text": "Nässe\u2028"})
-    events.rejected(FAULTY)
+    events.rejected(REJECTED, given_up=True)
     events.end({"status": "done"})
     said = [json.loads(line) for line in stream.getvalue().split("\n")[:-1]]
     assert [event["event"] for event in said] == ["start", "pair", "rejected", "end"]
     assert said[1]["text"] == "Nässe\u2028" and said[3]["status"] == "done"
+    assert said[2] == {"event": "rejected", **REJECTED, "given_up": True}
 
 
 def test_the_way_of_starting_decides(monkeypatch):

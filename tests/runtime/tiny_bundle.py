@@ -14,8 +14,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from wetgen.runtime.bundle import FORMAT, TOKENIZER_NAME, declarations, file_sha256, plan_to_json, sizes_to_json
+from wetgen.runtime.bundle import FORMAT, TOKENIZER_NAME, declarations, plan_to_json, sizes_to_json
+from wetgen.runtime.bundle_files import file_sha256
 from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.fingerprints import KIND, Fingerprints
 from wetgen.runtime.graphs import Graph, Sizes, Tensor, graphs_of
 from wetgen.runtime.schedule import Plan, alphas_cumprod, ddim_steps, timesteps
 
@@ -24,20 +26,26 @@ WORDS = {"crack": ["crack", "cracks"], "stain": ["stain", "water stain"], "mold"
 SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, len(CLASSES), 8)
 NO_MASK_SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, 0, 0)
 WIDTH = 16  # channels inside the denoiser
+JUDGED = ("crack", "stain")  # what the judge knows; of mold it knows nothing
 CAPTIONS = ("a crack in a wet wall", "a brown water stain on the ceiling", "black mold in a bathroom corner")
 
 _TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "uint8": TensorProto.UINT8}
 
 
-def write_bundle(folder: Path, sizes: Sizes = SIZES, *, seed: int = 0) -> Path:
-    """Write a bundle into `folder` and return it; `sizes` must have 8 x 8 latents of 32 x 32 pictures."""
+def write_bundle(
+    folder: Path, sizes: Sizes = SIZES, *, seed: int = 0, judge: bool = False, known: Fingerprints | None = None
+) -> Path:
+    """Write a bundle into `folder` and return it; `sizes` must have 8 x 8 latents of 32 x 32 pictures.
+
+    `judge`: with a judge, the other graphs the same as without; `known`: with these fingerprints.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_tokenizer(folder / TOKENIZER_NAME, sizes.tokens)
     plans = tiny_plans()
     rng = np.random.default_rng(seed)
-    builders = {"text": _text, "denoise": _denoise, "decode": _decode, "encode": _encode}
+    builders = {"text": _text, "denoise": _denoise, "decode": _decode, "encode": _encode, "judge": _judge}
     files = {}
-    for name, graph in graphs_of(sizes).items():
+    for name, graph in graphs_of(sizes, judge=judge).items():
         files[name] = f"{name}.onnx"
         onnx.save(builders[name](graph, sizes, plans, rng), folder / files[name])
     info = {
@@ -54,7 +62,14 @@ def write_bundle(folder: Path, sizes: Sizes = SIZES, *, seed: int = 0) -> Path:
         "trained_on": [{"source": "random numbers", "license": "CC0-1.0", "pairs": 0}],
         "measured": {},
     }
-    write_info(folder, info, [TOKENIZER_NAME, *files.values()])
+    names = [TOKENIZER_NAME, *files.values()]
+    if judge:
+        info["judge"] = {"classes": list(JUDGED), "suggested": 0.25}
+    if known is not None:
+        known.write(folder / "fingerprints.bin")
+        names.append("fingerprints.bin")
+        info["fingerprints"] = {"file": names[-1], "kind": KIND, "count": len(known), "most_bits": known.most_bits}
+    write_info(folder, info, names)
     return folder
 
 
@@ -208,4 +223,21 @@ def _encode(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.Ge
     channels = 4 if sizes.classes else 3
     kernel = net.random(sizes.latent_channels, channels, factor, factor, scale=0.001)
     net.op("Conv", planes, kernel, strides=[factor, factor], to="latent")
+    return net.model(graph)
+
+
+def _judge(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.Generator) -> onnx.ModelProto:
+    """A linear classifier of 4 x 4 squares by their texture, chosen so that pairs of one prompt fare differently."""
+    net = _Network(np.random.default_rng(19))
+    net.nodes.append(helper.make_node("Cast", ["image"], ["image_float"], to=TensorProto.FLOAT))
+    planes = net.op("Transpose", "image_float", perm=[0, 3, 1, 2])
+    kernel = net.rng.standard_normal((sizes.classes, 3, 4, 4))
+    kernel = 0.02 * (kernel - kernel.mean((2, 3), keepdims=True))  # flat squares and brightness say nothing
+    logits = net.op("Conv", planes, net.constant(kernel.astype(np.float32)), strides=[4, 4])
+    scales = net.constant(np.array([1, 1, 4, 4], np.float32))
+    grown = net.op("Resize", logits, "", scales, mode="nearest")
+    best = net.op("ArgMax", grown, axis=1, keepdims=0)
+    net.nodes.append(helper.make_node("Cast", [best], ["mask"], to=TensorProto.UINT8))
+    sure = net.op("ReduceMax", net.op("Softmax", grown, axis=1), net.ints(1), keepdims=0)
+    _cast(net, net.op("Mul", sure, net.constant(np.float32(255))), "confidence")
     return net.model(graph)
