@@ -28,7 +28,7 @@ $(TEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(TEST)/bin/python -m pip install --quiet torch==2.13.0
-	$(TEST)/bin/python -m pip install --quiet --group dev --editable ".[train,export,scenes,bench]"
+	$(TEST)/bin/python -m pip install --quiet --group dev --editable ".[train,export,scenes,bench,eval]"
 	touch $@
 
 clean:

@@ -11,7 +11,8 @@ from wetgen.benchmarks.quality.pairs import Pairs, common_size, load_pairs
 from wetgen.benchmarks.quality.split import Item, Shares, assign, drop_duplicates
 from wetgen.runtime.errors import WetgenError
 
-LEAST = {"train": 20, "validation": 5, "test": 10}  # real pairs; below these no figure means anything
+# Real pairs; below these no figure means anything. Figures that need more validation pairs say so themselves.
+LEAST = {"train": 20, "validation": 1, "test": 10}
 LEAST_SYNTHETIC = 20
 LEAST_GROUPS = 3  # one for each part
 VALIDATION_BESIDE_TEST = 0.2  # of the real pairs, when test pairs come from elsewhere
@@ -57,19 +58,28 @@ def gather(
     for other in (known, kept_apart, raw):
         _same_table(made, other)
     parts = _parts(known, kept_apart is not None, seed, real)
-    everything = known if kept_apart is None else known + kept_apart
-    parts += ["test"] * (len(everything) - len(known))
-    items = _items(everything)
-    dropped = drop_duplicates(items, parts)
-    held = {name: [i for i, part in enumerate(parts) if part == name and i not in dropped] for name in LEAST}
     if kept_apart is not None:  # the real folder's own test part stays unused: the given one takes its place
-        held["test"] = list(range(len(known), len(everything)))
-    chosen = {name: everything.take(places) for name, places in held.items()}
-    material = Material(**chosen, synthetic=made, unfiltered=raw, dropped=len(dropped))
+        inside = [i for i, part in enumerate(parts) if part != "test"]
+        known, parts = known.take(inside) + kept_apart, [parts[i] for i in inside] + ["test"] * len(kept_apart)
+    chosen, dropped = _held(known, parts)
+    material = Material(**chosen, synthetic=made, unfiltered=raw, dropped=dropped)
     _check(material)
     counts = ", ".join(f"{len(pairs)} {name}" for name, pairs in chosen.items())
-    say(f"real pairs: {counts}; {len(dropped)} near-duplicates left out; {len(made)} synthetic; {side} pixels")
+    say(f"real pairs: {counts}; {dropped} near-duplicates left out; {len(made)} synthetic; {side} pixels")
     return material
+
+
+def real_parts(real: Path, size: int, seed: int) -> dict[str, Pairs]:
+    """The parts of real photographs alone, as an evaluation with the same seed has them."""
+    known = load_pairs(real, size)
+    return _held(known, _parts(known, False, seed, real))[0]
+
+
+def _held(known: Pairs, parts: list[str]) -> tuple[dict[str, Pairs], int]:
+    """The pairs of each part without near-duplicates of a later one, and how many those were."""
+    dropped = drop_duplicates(_items(known), parts)
+    places = {name: [i for i, part in enumerate(parts) if part == name and i not in dropped] for name in LEAST}
+    return {name: known.take(listed) for name, listed in places.items()}, len(dropped)
 
 
 def _parts(known: Pairs, elsewhere: bool, seed: int, folder: Path) -> list[str]:

@@ -76,18 +76,18 @@ def groups_of(folder: str, rows: Sequence[Row]) -> list[str]:
 def assign(items: Sequence[Item], shares: Shares, seed: int) -> list[str]:
     """The part of each item: whole groups, every class spread by the shares."""
     if shares.folds:
-        folds = _spread(items, [1 / shares.folds] * shares.folds, seed)
+        folds = spread_groups(items, [1 / shares.folds] * shares.folds, seed)
         kept = [i for i, fold in enumerate(folds) if fold != shares.fold]
-        inner = _spread([items[i] for i in kept], [1 - shares.validation, shares.validation], seed)
+        inner = spread_groups([items[i] for i in kept], [1 - shares.validation, shares.validation], seed)
         parts = ["test"] * len(items)
         for i, part in zip(kept, inner, strict=True):
             parts[i] = PARTS[part]
         return parts
     wanted = [1 - shares.validation - shares.test, shares.validation, *([shares.test] if shares.test else [])]
-    return [PARTS[part] for part in _spread(items, wanted, seed)]
+    return [PARTS[part] for part in spread_groups(items, wanted, seed)]
 
 
-def _spread(items: Sequence[Item], shares: Sequence[float], seed: int) -> list[int]:
+def spread_groups(items: Sequence[Item], shares: Sequence[float], seed: int) -> list[int]:
     """Place whole groups, the largest first, where the classes' shares then are nearest to the wanted ones."""
     kinds = sorted({kind for item in items for kind in item.kinds})
     counts: dict[str, NDArray[np.float64]] = {}

@@ -1,0 +1,153 @@
+"""A figure beside its floor: what the same figure says of real pairs against other real pairs, at the same number.
+
+Every figure that compares two sets depends on how many pairs the sets hold, and chance alone moves it. So a figure for
+synthetic pairs is never read alone: beside it stand the figure of real train against real validation pairs, and the
+deviation of the figure between halves of the real pairs. One rule says what is seen, for every figure: a value that is
+worse than its floor by more than SIGMAS deviations.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST = 16  # pairs a side; the deviation between smaller halves hides whatever one looks for
+MOST = 300  # pairs a side; more take longer and show nothing that these don't
+LEAST_VALIDATION = 50  # pairs; with fewer, halves of all real pairs give the floor
+DRAWS = 40  # of subsets and of halves: the deviation is then known to about a tenth
+SIGMAS = 4.0  # of 380 figures of fresh photographs against others, one lay beyond 3 and none beyond 4
+LEAST_PLACES = 5  # real scenes that a score's deviation can be had from
+RESAMPLES = 200
+
+Rows = NDArray[np.float64]
+Places = NDArray[np.intp]
+Statistic = Callable[[Rows, Rows], float]
+Worse = Literal["higher", "lower"]
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """One row of any shape per pair for each of three sets, (N, ...), and the groups of the real ones."""
+
+    train: Rows
+    validation: Rows
+    synthetic: Rows
+    train_groups: tuple[str, ...]
+    validation_groups: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rows: Iterable[Rows], train_groups: Sequence[str], validation_groups: Sequence[str]) -> "Sides":
+        """Of the rows of train, validation and synthetic pairs, in that order."""
+        train, validation, synthetic = rows
+        return cls(train, validation, synthetic, tuple(train_groups), tuple(validation_groups))
+
+    def where(self, train: Places, validation: Places, synthetic: Places) -> "Sides":
+        """The rows at these places."""
+        rows = self.train[train], self.validation[validation], self.synthetic[synthetic]
+        return Sides.of(rows, [self.train_groups[i] for i in train], [self.validation_groups[i] for i in validation])
+
+
+def entry(value: float, floor: float, deviation: float, worse: Worse, **more: object) -> Entry:
+    """A figure as data: `flagged` where the value is worse than the floor by more than SIGMAS deviations."""
+    margin = SIGMAS * deviation
+    excess = value - floor if worse == "higher" else floor - value
+    seen = bool(excess > margin)
+    return {"value": value, "floor": floor, "margin": margin, "worse": worse, "flagged": seen, **more}
+
+
+def not_measured(reason: str) -> Entry:
+    """A figure that the pairs at hand don't allow, and why."""
+    return {"not_measured": reason}
+
+
+def beside_floor(statistic: Statistic, sides: Sides, worse: Worse, seed: int = 0) -> Entry:
+    """The mean statistic of (real, synthetic) subsets of one size, beside that of (real, other real) ones.
+
+    With LEAST_VALIDATION validation pairs the floor is train against validation, else one half of the real pairs
+    against the other, both whole groups. Subsets are drawn without replacement from a generator of that seed.
+    """
+    rng = np.random.default_rng(seed)
+    real = np.concatenate([sides.train, sides.validation])
+    halves = [_halves((*sides.train_groups, *sides.validation_groups), rng) for _ in range(DRAWS)]
+    beside_validation = len(sides.validation) >= LEAST_VALIDATION
+    sizes = [len(sides.synthetic), *(len(half) for pair in halves for half in pair), MOST]
+    n = min(sizes + ([len(sides.train), len(sides.validation)] if beside_validation else []))
+    if n < LEAST:
+        return not_measured(
+            f"{len(sides.synthetic)} synthetic and {len(real)} real pairs leave {n} a side; {LEAST} are needed"
+        )
+    chance = [statistic(real[_some(first, n, rng)], real[_some(second, n, rng)]) for first, second in halves]
+    reference = sides.train if beside_validation else real
+    values = _means(statistic, reference, sides.synthetic, n, rng)
+    floors = _means(statistic, sides.train, sides.validation, n, rng) if beside_validation else chance
+    value, floor, deviation = float(np.mean(values)), float(np.mean(floors)), float(np.std(chance, ddof=1))
+    return entry(value, floor, deviation, worse, n=n, floor_from="validation" if beside_validation else "halves")
+
+
+def score_beside_floor(
+    score: Callable[[Rows], float],
+    synthetic: Rows,
+    real: Rows,
+    real_groups: Sequence[str],
+    worse: Worse,
+    least: int = LEAST,
+    seed: int = 0,
+) -> Entry:
+    """A score of counts summed over pairs, (N, ...) for synthetic and (M, ...) for real ones, beside the real score.
+
+    The deviation is that of the difference of the two, each resampled (Efron 1979): synthetic pairs one by one, real
+    ones in whole groups.
+    """
+    places = len(set(real_groups))
+    if len(synthetic) < least or places < LEAST_PLACES:
+        return not_measured(
+            f"{len(synthetic)} synthetic pairs and real ones of {places} scenes; {least} and {LEAST_PLACES} are needed"
+        )
+    by_group = np.zeros((places, *real.shape[1:]))
+    np.add.at(by_group, np.unique(np.array(real_groups), return_inverse=True)[1], real)
+    value, floor = score(synthetic.sum(0)), score(real.sum(0))
+    if np.isnan([value, floor]).any():
+        return not_measured("nothing of this kind stands in the synthetic or in the real pairs")
+    rng = np.random.default_rng(seed)
+    variances = [_variance([score(total) for total in _resampled(rows, rng)]) for rows in (synthetic, by_group)]
+    deviation = float(np.sqrt(sum(variances)))
+    return entry(value, floor, deviation, worse, n=len(synthetic), floor_from="validation")
+
+
+def _variance(scores: Sequence[float]) -> float:
+    """Of the resamples that hold anything to score."""
+    held = np.array(scores)
+    return float(np.var(held[~np.isnan(held)], ddof=1))
+
+
+def _resampled(rows: Rows, rng: np.random.Generator) -> Rows:
+    """Sums (RESAMPLES, ...) of rows (N, ...) drawn with replacement."""
+    drawn = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=RESAMPLES).astype(np.float64)
+    sums: Rows = (drawn @ rows.reshape(len(rows), -1)).reshape(RESAMPLES, *rows.shape[1:])
+    return sums
+
+
+def _means(statistic: Statistic, reference: Rows, other: Rows, n: int, rng: np.random.Generator) -> list[float]:
+    everything = np.arange(len(reference)), np.arange(len(other))
+    return [
+        statistic(reference[_some(everything[0], n, rng)], other[_some(everything[1], n, rng)]) for _ in range(DRAWS)
+    ]
+
+
+def _some(places: Places, n: int, rng: np.random.Generator) -> Places:
+    """`n` of these places, ascending: the same set then gives the same digits."""
+    return np.asarray(np.sort(rng.choice(places, n, replace=False)))
+
+
+def _halves(groups: Sequence[str], rng: np.random.Generator) -> tuple[Places, Places]:
+    """The places of two random halves, whole groups each."""
+    names, member = np.unique(np.array(groups, dtype=str), return_inverse=True)
+    order = rng.permutation(len(names))
+    counts = np.bincount(member, minlength=len(names))[order]
+    # A group goes to the first half as long as that is nearer to half with it than without.
+    first = np.zeros(len(names), bool)
+    first[order] = np.cumsum(counts) - counts / 2 < len(groups) / 2
+    return np.flatnonzero(first[member]), np.flatnonzero(~first[member])

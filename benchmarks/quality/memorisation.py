@@ -1,0 +1,128 @@
+"""Whether synthetic pairs repeat training pairs: the whole picture, the damage cut out of it, or its mask alone.
+
+Small training sets come back as copies, those are private photographs, and no distance between sets shows it. So every
+synthetic pair is held against its nearest training pair, and that distance against what real pairs keep that nobody
+trained on. Copies are found noisy, blurred, mirrored or recoloured; what was moved or scaled within the frame is found
+by its damage alone, if at all.
+
+Axes: N and M pairs, V numbers of a view.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgen.benchmarks.quality.floors import LEAST, LEAST_VALIDATION, Entry, Rows, entry, not_measured
+from wetgen.benchmarks.quality.pairs import Pairs
+from wetgen.benchmarks.quality.views import VIEWS, View, mirrored
+
+# A pair is suspect when it is nearer to a training pair than `View.scale` times what all but QUANTILE of unseen real
+# pairs keep, or nearer than views of two places ever are (`View.surely`). The nearest unseen pair for a limit, or the
+# quantile itself, would accuse about 1 % of honest pairs by construction, and that is where the verdict falls.
+QUANTILE = 0.01
+MOST_SUSPECTS = 0.01
+LEAST_RATIO = 0.8
+CLOSEST = 20
+
+Places = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """For each of N pairs its nearest training pair: where that is, how far, and how far its own nearest one is."""
+
+    places: Places
+    distances: Rows
+    of_train: Rows
+
+    @property
+    def authentic(self) -> float:
+        """Share of pairs farther from a training pair than that is from its own nearest (Alaa et al. 2022)."""
+        return float((self.distances > self.of_train).mean())
+
+
+def memorisation(train: Pairs, validation: Pairs, synthetic: Pairs) -> dict[str, Any]:
+    """Each view's figures, and under `passed` whether all that could be measured are within the limits.
+
+    `closest` and `suspects_at` list [synthetic place, train place, distance], nearest first.
+    """
+    found = {view.name: _of_view(view, train, validation, synthetic) for view in VIEWS}
+    judged = [view[key] for view in found.values() for key in ("ratio", "suspects") if "flagged" in view[key]]
+    return {**found, "passed": not any(figure["flagged"] for figure in judged) if judged else None}
+
+
+def nearness(first: Rows, second: Rows) -> Rows:
+    """(N, M) distances sqrt(2 - 2 correlation) of views (N, V) and (M, V), the second as it is or mirrored."""
+    if not len(first) or not len(second):
+        return np.zeros((len(first), len(second)))
+    correlation = np.maximum(first @ second.T, first @ mirrored(second).T)
+    return np.asarray(np.sqrt(np.maximum(2 - 2 * correlation, 0)))
+
+
+def _of_view(view: View, train: Pairs, validation: Pairs, synthetic: Pairs) -> dict[str, Any]:
+    seen, unseen, made = (view.show(pairs) for pairs in (train, validation, synthetic))
+    groups = np.array(train.groups)[seen.places]
+    if min(len(made.rows), len(seen.rows)) < LEAST or len(set(groups)) < 3:
+        shown = f"{len(made.rows)} synthetic and {len(seen.rows)} train pairs of {len(set(groups))} scenes show it"
+        return dict.fromkeys(("ratio", "suspects", "authentic"), not_measured(f"{shown}; {LEAST} are needed"))
+    within = nearness(seen.rows, seen.rows)
+    within[groups[:, None] == groups[None]] = np.inf  # pictures of one place say nothing about chance
+    found = _nearest(nearness(made.rows, seen.rows), within)
+    held_out = _nearest(nearness(unseen.rows, seen.rows), within)
+    if len(unseen.rows) < LEAST_VALIDATION:
+        held_out = _joined(held_out, _left_out(within, groups))
+    figures = _figures(found, held_out, view)
+    order = np.argsort(found.distances, kind="stable")
+    pairs = [
+        [int(made.places[i]), int(seen.places[found.places[i]]), round(float(found.distances[i]), 6)] for i in order
+    ]
+    limit = figures["suspects"].get("limit", 0)
+    return {**figures, "closest": pairs[:CLOSEST], "suspects_at": [pair for pair in pairs if pair[2] < limit]}
+
+
+def _figures(found: Nearest, held_out: Nearest, view: View) -> dict[str, Entry]:
+    n, unseen = len(found.distances), len(held_out.distances)
+    sizes = {"n": n, "unseen": unseen}
+    ratio = float(np.median(found.distances) / max(float(np.median(held_out.distances)), 1e-9))
+    limit = max(view.surely, view.scale * float(np.quantile(held_out.distances, QUANTILE)))
+    share, chance = ((nearest.distances < limit).mean() for nearest in (found, held_out))
+    alike = held_out.authentic
+    deviation = np.sqrt(alike * (1 - alike) * (1 / n + 1 / unseen))  # of the difference of two shares
+    suspects = {"value": float(share), "floor": float(chance), "margin": MOST_SUSPECTS, "worse": "higher"}
+    if limit < 1e-6:
+        suspects = not_measured("unseen real pairs repeat train pairs too")
+    else:
+        suspects |= {"flagged": bool(share > MOST_SUSPECTS), "limit": limit, **sizes}
+    return {
+        "ratio": {
+            "value": ratio,
+            "floor": 1.0,
+            "margin": 1 - LEAST_RATIO,
+            "worse": "lower",
+            "flagged": ratio < LEAST_RATIO,
+            **sizes,
+        },
+        "suspects": suspects,
+        "authentic": entry(found.authentic, alike, float(deviation), "lower", **sizes),
+    }
+
+
+def _nearest(distances: Rows, within: Rows) -> Nearest:
+    """From distances (N, M) to training pairs, and among those (M, M) with inf where two are of one place."""
+    places = distances.argmin(1) if len(distances) else np.zeros(0, np.intp)
+    return Nearest(places, distances[np.arange(len(places)), places], within.min(1)[places])
+
+
+def _left_out(within: Rows, groups: NDArray[np.str_]) -> Nearest:
+    """Each training pair as if its place had not been trained on."""
+    places = within.argmin(1)
+    others = within[places].copy()  # (M, M): from the nearest pair to all but its own place
+    others[groups[:, None] == groups[None]] = np.inf  # nor to the place that is left out
+    return Nearest(places, within[np.arange(len(places)), places], others.min(1))
+
+
+def _joined(first: Nearest, second: Nearest) -> Nearest:
+    fields = ("places", "distances", "of_train")
+    return Nearest(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in fields))
