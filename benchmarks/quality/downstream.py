@@ -16,6 +16,7 @@ from wetgen.benchmarks.quality.bootstrap import Difference, paired_bootstrap
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.benchmarks.quality.segmenters import Segmenter, Trainer
 from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.errors import WetgenError
 
 Cache = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
 Counts = NDArray[np.int64]
@@ -144,12 +145,14 @@ def _control(
 
 
 def _scores(found: Measured, table: ClassTable, classes: Sequence[int]) -> dict[str, Any]:
+    """Scores over seeds; `confusion` is the sum of the seeds' matrices, true classes in rows."""
     each = [matrices.sum(0) for matrices in found.matrices]
     ious, dices = (np.stack([score(matrix) for matrix in each]) for score in (scores.iou, scores.dice))
     borders = np.stack([scores.boundary_f1(counts.sum(0)) for counts in found.boundaries])
     return {
         "mean_iou": _spread([scores.mean_iou(matrix, classes) for matrix in each]),
         "mean_iou_with_background": _spread([scores.mean_iou(matrix, classes, background=True) for matrix in each]),
+        "confusion": found.matrices.sum((0, 1)).tolist(),
         "pixel_accuracy": _spread([scores.pixel_accuracy(matrix) for matrix in each]),
         "classes": {
             table.names[id]: {
@@ -162,9 +165,11 @@ def _scores(found: Measured, table: ClassTable, classes: Sequence[int]) -> dict[
     }
 
 
-def _spread(values: Iterable[float]) -> dict[str, float]:
-    """Mean and deviation over seeds."""
+def _spread(values: Iterable[float]) -> dict[str, float | None]:
+    """Mean and deviation over seeds; None for a class that the pictures don't show."""
     listed = np.array(list(values))
+    if np.isnan(listed).any():
+        return {"mean": None, "deviation": None}
     return {"mean": float(listed.mean()), "deviation": float(listed.std(ddof=1)) if len(listed) > 1 else 0.0}
 
 
@@ -186,8 +191,15 @@ def _plain(found: Difference) -> dict[str, float | bool | None]:
 
 
 def counted_classes(real: Pairs, test: Pairs) -> tuple[int, ...]:
-    """The damage classes that can be learned and tested."""
-    return tuple(sorted(set(real.classes) & set(test.classes)))
+    """The damage classes that can be learned and tested; raises WetgenError when there are none."""
+    found = tuple(sorted(set(real.classes) & set(test.classes)))
+    if not found:
+        raise WetgenError(
+            "No class of damage stands in both the real train and the real test pairs.",
+            why="so nothing that is learned could be tested.",
+            fix="bring more photographs of each class, from more scenes.",
+        )
+    return found
 
 
 def downstream(
@@ -200,17 +212,17 @@ def downstream(
     seeds: int,
     cache: Cache,
 ) -> dict[str, Any]:
-    """The whole trial with one kind of segmenter."""
+    """The whole trial with one kind of segmenter; every figure is of the classes in both real train and test pairs."""
+    classes = counted_classes(real, test)
     sets = {"validation": validation, "test": test}
     found = measure(real, sets, synthetic, unfiltered, trainer, seeds, cache)
-    absent = [name for id, name in enumerate(real.table.names) if id and id not in counted_classes(real, test)]
     return {
         "segmenter": trainer.name,
         "seeds": seeds,
         "ratio": arms.main_ratio(real, synthetic),
-        "absent": absent,
+        "absent": [name for id, name in enumerate(real.table.names) if id and id not in classes],
         "losses": _losses(found),
-        **summarise(gathered(found), real.table, counted_classes(real, test)),
+        **summarise(gathered(found), real.table, classes),
     }
 
 

@@ -58,6 +58,12 @@ def entry(value: float, floor: float, deviation: float, worse: Worse, **more: ob
     return {"value": value, "floor": floor, "margin": margin, "worse": worse, "flagged": seen, **more}
 
 
+def limited(value: float, floor: float, limit: float, worse: Worse, **more: object) -> Entry:
+    """A figure as data that is flagged beyond a limit of its own, whatever its floor: the limit decides about use."""
+    seen = value > limit if worse == "higher" else value < limit
+    return {"value": value, "floor": floor, "margin": abs(limit - floor), "worse": worse, "flagged": seen, **more}
+
+
 def not_measured(reason: str) -> Entry:
     """A figure that the pairs at hand don't allow, and why."""
     return {"not_measured": reason}

@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.benchmarks.quality.floors import LEAST, LEAST_VALIDATION, Entry, Rows, entry, not_measured
+from wetgen.benchmarks.quality.floors import (
+    LEAST,
+    LEAST_PLACES,
+    LEAST_VALIDATION,
+    Entry,
+    Rows,
+    entry,
+    limited,
+    not_measured,
+)
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.benchmarks.quality.views import VIEWS, View, mirrored
 
@@ -25,6 +34,7 @@ QUANTILE = 0.01
 MOST_SUSPECTS = 0.01
 LEAST_RATIO = 0.8
 CLOSEST = 20
+ROUNDING = 1e-6  # distances between equal views
 
 Places = NDArray[np.intp]
 
@@ -64,9 +74,10 @@ def nearness(first: Rows, second: Rows) -> Rows:
 def _of_view(view: View, train: Pairs, validation: Pairs, synthetic: Pairs) -> dict[str, Any]:
     seen, unseen, made = (view.show(pairs) for pairs in (train, validation, synthetic))
     groups = np.array(train.groups)[seen.places]
-    if min(len(made.rows), len(seen.rows)) < LEAST or len(set(groups)) < 3:
-        shown = f"{len(made.rows)} synthetic and {len(seen.rows)} train pairs of {len(set(groups))} scenes show it"
-        return dict.fromkeys(("ratio", "suspects", "authentic"), not_measured(f"{shown}; {LEAST} are needed"))
+    if min(len(made.rows), len(seen.rows)) < LEAST or len(set(groups)) < LEAST_PLACES:
+        shown = f"{len(made.rows)} synthetic and {len(seen.rows)} train pairs, of {len(set(groups))} scenes, show it"
+        nothing = not_measured(f"{shown}; {LEAST} and {LEAST_PLACES} scenes are needed")
+        return {**dict.fromkeys(("ratio", "suspects", "authentic"), nothing), "closest": [], "suspects_at": []}
     within = nearness(seen.rows, seen.rows)
     within[groups[:, None] == groups[None]] = np.inf  # pictures of one place say nothing about chance
     found = _nearest(nearness(made.rows, seen.rows), within)
@@ -78,34 +89,27 @@ def _of_view(view: View, train: Pairs, validation: Pairs, synthetic: Pairs) -> d
     pairs = [
         [int(made.places[i]), int(seen.places[found.places[i]]), round(float(found.distances[i]), 6)] for i in order
     ]
-    limit = figures["suspects"].get("limit", 0)
+    limit = figures["suspects"].get("nearer_than", 0)
     return {**figures, "closest": pairs[:CLOSEST], "suspects_at": [pair for pair in pairs if pair[2] < limit]}
 
 
 def _figures(found: Nearest, held_out: Nearest, view: View) -> dict[str, Entry]:
     n, unseen = len(found.distances), len(held_out.distances)
     sizes = {"n": n, "unseen": unseen}
-    ratio = float(np.median(found.distances) / max(float(np.median(held_out.distances)), 1e-9))
+    typical = max(float(np.median(held_out.distances)), 1e-9)
+    ratio = float(np.median(found.distances)) / typical
     limit = max(view.surely, view.scale * float(np.quantile(held_out.distances, QUANTILE)))
-    share, chance = ((nearest.distances < limit).mean() for nearest in (found, held_out))
-    alike = held_out.authentic
-    deviation = np.sqrt(alike * (1 - alike) * (1 / n + 1 / unseen))  # of the difference of two shares
-    suspects = {"value": float(share), "floor": float(chance), "margin": MOST_SUSPECTS, "worse": "higher"}
-    if limit < 1e-6:
+    share, chance = (float((nearest.distances < limit).mean()) for nearest in (found, held_out))
+    pooled = (n * found.authentic + unseen * held_out.authentic) / (n + unseen)
+    deviation = float(np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / unseen)))  # of the difference of two shares
+    if limit < ROUNDING:
         suspects = not_measured("unseen real pairs repeat train pairs too")
     else:
-        suspects |= {"flagged": bool(share > MOST_SUSPECTS), "limit": limit, **sizes}
+        suspects = limited(share, chance, MOST_SUSPECTS, "higher", nearer_than=limit, **sizes)
     return {
-        "ratio": {
-            "value": ratio,
-            "floor": 1.0,
-            "margin": 1 - LEAST_RATIO,
-            "worse": "lower",
-            "flagged": ratio < LEAST_RATIO,
-            **sizes,
-        },
+        "ratio": limited(ratio, 1.0, LEAST_RATIO, "lower", **sizes),
         "suspects": suspects,
-        "authentic": entry(found.authentic, alike, float(deviation), "lower", **sizes),
+        "authentic": entry(found.authentic, held_out.authentic, deviation, "lower", **sizes),
     }
 
 

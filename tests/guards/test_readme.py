@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(ROOT / "examples", folder / "examples")
     run("wetgen-train scenes --count 60 --size 48 --seed 3 --out my-photos", folder)
-    run("wetgen-train scenes --count 40 --size 48 --seed 4 --out more-photos", folder)
+    run("wetgen-train scenes --count 40 --size 48 --seed 5 --out more-photos", folder)
     return folder
 
 

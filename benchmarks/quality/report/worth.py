@@ -80,12 +80,27 @@ def trial_blocks(trial: Results) -> Iterator[Block]:
         ["arm", "real", "beside", "mean IoU", *classes, "with background", "pixels right"],
         [_arm_row(arm, classes) for arm in trial["arms"]],
     )
+    yield Text(_ceiling(trial))
     yield Text("Differences in points of IoU, with the 95 % interval over test scenes and seeds:")
     yield Table(
         ["arm", "real", "against", "mean", *classes],
         [row for arm in trial["arms"] for row in _difference_rows(arm, classes)],
     )
     yield Figure(f"low-data-{trial['segmenter']}.svg", _low_data(trial), "Mean IoU on test against real pairs used")
+
+
+def _ceiling(trial: Results) -> str:
+    """What pairs as good as photographs could add to a share of the real ones."""
+    whole = _arm(trial, "real", 1.0)["test"]["mean_iou"]["mean"]
+    shares = sorted({arm["share"] for arm in trial["arms"]} - {0, 1})
+    room = [
+        f"{points(whole - _arm(trial, 'real', share)['test']['mean_iou']['mean'])} at {percent(share)}"
+        for share in shares
+    ]
+    return (
+        f"Ceiling: from a share of the real pairs to all of them, mean IoU changes by {', '.join(room)} (points). "
+        "About that much could a perfect generator add; where it is nothing, no generator can show a gain."
+    )
 
 
 def _arm_row(arm: Results, classes: list[str]) -> list[str]:

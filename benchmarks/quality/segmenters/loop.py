@@ -162,7 +162,8 @@ def _loss(logits: Tensor, masks: Tensor, weights: Tensor, dice: float) -> Tensor
 
     With one-hot masks, not class ids: PyTorch's own losses over ids don't repeat to the last digit on a GPU.
     """
-    truth = nn.functional.one_hot(masks, logits.shape[1]).movedim(-1, 1).float()  # (N, K, S, S)
+    ids = torch.arange(logits.shape[1], device=logits.device)
+    truth = (masks[:, None] == ids[:, None, None]).float()  # (N, K, S, S)
     weighted = truth * weights[:, None, None]
     entropy = -(weighted * torch.log_softmax(logits, 1)).sum() / weighted.sum()
     probabilities = torch.softmax(logits, 1)

@@ -8,9 +8,9 @@ from scipy import ndimage
 
 from tests.benchmarks.quality.walls import CRACK, walls
 from wetgen.benchmarks.quality.controls import blurred, noisy, shifted
-from wetgen.benchmarks.quality.memorisation import CLOSEST, memorisation, nearness
+from wetgen.benchmarks.quality.memorisation import CLOSEST, _left_out, memorisation, nearness
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.benchmarks.quality.views import PICTURE_SIDE, VIEWS, mirrored
+from wetgen.benchmarks.quality.views import PICTURE_SIDE, VIEWS, _square_around, mirrored
 
 IMAGE, DAMAGE, MASK = VIEWS
 SETS = tuple[Pairs, Pairs, Pairs]
@@ -81,20 +81,40 @@ def test_copied_masks_under_new_pictures_are_found_by_the_mask(sets: SETS) -> No
 
 
 def test_other_pictures_of_one_place_are_no_measure_of_chance(sets: SETS) -> None:
-    """Train pairs twice under one group: the limit must come from other places, or nothing would be suspect."""
-    train, _, _ = sets
+    """Every train pair stands there twice under one group: distances to the twin would leave nothing suspect."""
+    train, _, fresh = sets
     doubled = train.take(np.repeat(np.arange(60), 2))
-    found = memorisation(doubled, doubled.take([]), train.take(range(30)))
-    assert found["image"]["suspects"]["value"] == 1 and found["image"]["suspects"]["unseen"] == 120
+    found = memorisation(doubled, doubled.take([]), fresh)["image"]
+    assert found["ratio"]["value"] == pytest.approx(1, abs=0.1) and found["suspects"]["unseen"] == 120
+    assert found["suspects"]["nearer_than"] > 0.4 and found["authentic"]["floor"] > 0.3
+
+
+def test_a_place_left_out_is_left_out_for_its_neighbour_too() -> None:
+    """Places a, a, b, c on a line at 0, 1, 3 and 9: b lies nearest to the second a, whose next is then c."""
+    at, groups = np.array([0.0, 1.0, 3.0, 9.0]), np.array(["a", "a", "b", "c"])
+    within = np.abs(at[:, None] - at[None])
+    within[groups[:, None] == groups[None]] = np.inf
+    found = _left_out(within, groups)
+    assert found.places.tolist() == [2, 2, 1, 2] and found.distances.tolist() == [3, 2, 2, 6]
+    assert found.of_train.tolist() == [6, 6, 8, 2]
+    assert found.authentic == 0.25
 
 
 def test_too_little_to_compare_is_not_measured(sets: SETS) -> None:
     train, validation, fresh = sets
     bare = fresh.with_pixels(fresh.images, np.zeros_like(fresh.masks))
     found = memorisation(train, validation, bare)
-    assert "not_measured" in found["mask"]["ratio"] and found["passed"] is True
+    assert "not_measured" in found["mask"]["ratio"] and found["passed"] is True and found["mask"]["closest"] == []
     none = memorisation(train, validation, bare.with_pixels(np.full_like(bare.images, 90), bare.masks))
     assert none["passed"] is None
+
+
+def test_masks_that_repeat_in_real_pairs_accuse_nobody(sets: SETS) -> None:
+    bars = np.zeros_like(sets[0].masks)
+    bars[:, 30:34] = CRACK
+    alike = [pairs.with_pixels(pairs.images, bars[: len(pairs)]) for pairs in sets]
+    found = memorisation(*alike)
+    assert "repeat" in found["mask"]["suspects"]["not_measured"] and found["image"]["suspects"]["flagged"] is False
 
 
 def test_views_have_mean_zero_and_length_one(sets: SETS) -> None:
@@ -121,6 +141,16 @@ def test_nearness_is_that_of_the_correlation_and_of_mirrors() -> None:
     plain, flipped = rows[0] @ rows[1], rows[0] @ rows[1].reshape(PICTURE_SIDE, -1)[:, ::-1].ravel()
     assert found[0, 1] == pytest.approx(np.sqrt(2 - 2 * max(plain, flipped)))
     assert nearness(rows[:0], rows).shape == (0, 6)
+
+
+def test_damage_is_cut_out_square_and_with_a_margin() -> None:
+    damage = np.zeros((64, 64), bool)
+    damage[10:20, 30:34] = True
+    assert _square_around(damage) == (slice(7, 23), slice(24, 40)), "at least a quarter of the picture"
+    damage[10:40, 30:34] = True
+    assert _square_around(damage) == (slice(6, 44), slice(12, 52)), "30 pixels and 15 % of them on each side, rounded"
+    damage[0:40] = True
+    assert _square_around(damage) == (slice(0, 62), slice(0, 64)), "cut at the edges of the picture"
 
 
 def test_flat_pictures_show_nothing(sets: SETS) -> None:

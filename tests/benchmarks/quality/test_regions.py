@@ -44,6 +44,24 @@ def test_a_mask_beside_its_damage_has_no_edge_under_it() -> None:
     assert abs(off["contrast"]) < 0.1
 
 
+def test_a_thin_line_in_a_wide_mask_is_in_the_core() -> None:
+    wide = pair(140)
+    image = wide.images.copy()
+    image[0, 24:40, 31:33] = 40
+    found = described(wide.with_pixels(image, wide.masks))
+    assert found["core"] < 1.2 * found["contrast"] < 0
+    assert 0.1 < found["dark"] < 0.15 and found["bright"] < 0.3
+    assert found["edge"] < 1, "the line runs inside the mask, its edges are not the mask's"
+
+
+def test_a_mask_wider_than_its_damage_has_no_edge_at_its_border() -> None:
+    wide = pair(60)
+    masks = np.zeros_like(wide.masks)
+    masks[:, 19:45, 19:45] = CRACK
+    found = described(wide.with_pixels(wide.images, masks))
+    assert found["edge"] < 0.5 and found["contrast"] < -0.1
+
+
 def test_regions_too_small_or_without_ring_are_left_out() -> None:
     full = pair(60).with_pixels(pair(60).images, np.full((1, 64, 64), CRACK, np.uint8))
     speck = pair(60).with_pixels(pair(60).images, np.pad(np.ones((1, 2, 3), np.uint8), ((0, 0), (9, 53), (9, 52))))
