@@ -299,11 +299,11 @@ def start(bundle_folder, prompts, out, count, *more):
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_run_resumes_to_the_same_bytes(wetgen, bundle_folder, prompts, finished, tmp_path, sent):
     out = tmp_path / "out"
-    process = start(bundle_folder, prompts, out, 100)
+    process = start(bundle_folder, prompts, out, 1000)  # far more than are made before the signal, however slow it is
     process.send_signal(sent)
     _, talk = process.communicate(timeout=30)
     done = len(Dataset.open(out).rows) if sent == signal.SIGINT else (out / "metadata.jsonl").read_bytes().count(b"\n")
-    assert 5 <= done < 400
+    assert 5 <= done < 4000
     if sent == signal.SIGINT:
         assert process.returncode == 130 and "--resume" in talk and "Traceback" not in talk
         assert record(out)["status"] == "interrupted" and record(out)["counts"]["written"] == done

@@ -97,6 +97,16 @@ def test_training_repeats_to_the_last_digit_whatever_was_trained_before(segmente
     assert np.array_equal(again.probabilities(UNSEEN.images), segmenter.probabilities(UNSEEN.images))
     other = trainer.train(SOME, None, 1)
     assert not np.array_equal(other.probabilities(UNSEEN.images), again.probabilities(UNSEEN.images))
+    alone = RidgeTrainer().train(SOME, None, 1)
+    assert np.array_equal(other.probabilities(UNSEEN.images), alone.probabilities(UNSEEN.images))
+
+
+def test_reading_is_a_weighted_sum_of_the_features_that_are_trained_on() -> None:
+    bank, images = FilterBank(0), torch.rand(2, 3, 16, 16)
+    weights, bias = torch.randn(3, bank.width, 1, 1), torch.randn(3)
+    expected = torch.einsum("kd,ndhw->nkhw", weights[:, :, 0, 0], bank(images)) + bias[:, None, None]
+    # float32 sums of about 500 terms of size 1
+    np.testing.assert_allclose(bank.read(images, weights, bias), expected, atol=1e-3)
 
 
 def test_a_picture_is_seen_the_same_in_any_company(segmenter: RidgeSegmenter) -> None:
@@ -117,6 +127,9 @@ def test_the_ridge_segmenter_learns_damage_and_loses_by_shifted_masks() -> None:
 def test_copies_change_nothing_and_a_real_pair_weighs_at_least_a_quarter(segmenter: RidgeSegmenter) -> None:
     copied = RidgeTrainer().train(SOME, SOME.take(list(range(16)) * 3), 0)
     np.testing.assert_allclose(copied.probabilities(UNSEEN.images), segmenter.probabilities(UNSEEN.images), atol=1e-4)
+    # Six extra pairs beside one real pair weigh as six beside two of it: three each.
+    one, two = (RidgeTrainer().train(SOME.take([0] * count), OTHERS, 0) for count in (1, 2))
+    np.testing.assert_allclose(one.probabilities(UNSEEN.images), two.probabilities(UNSEEN.images), atol=1e-4)
     assert mixing.weight_of_extra(10, 5) == mixing.weight_of_extra(10, 30) == 1
     assert mixing.weight_of_extra(10, 300) == pytest.approx(0.1)
     assert mixing.extra_per_real(10, 300) == 3
@@ -190,6 +203,8 @@ def test_the_real_pairs_of_a_step_are_the_same_whatever_stands_beside_them(seed:
 
 def test_steps_differ_and_synthetic_pairs_alone_fill_a_batch() -> None:
     assert not np.array_equal(draw(SOME, None, 4, 0, 0)[0], draw(SOME, None, 4, 0, 1)[0])
+    twice, _ = draw(SOME, SOME, 4, 0, 0)
+    assert not np.array_equal(twice[:4], twice[4:])
     assert len(draw(None, OTHERS, 4, 0, 0)[0]) == 4
 
 
@@ -225,6 +240,7 @@ def test_networks_learn_repeat_and_leave_chance_as_it_was(trainer: UNetTrainer |
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
     assert np.mean(first.losses["values"][-5:]) < 0.95 * np.mean(first.losses["values"][:5])
     assert first.losses["steps"] == list(range(1, 21))
+    torch.manual_seed(6)  # another state before must not matter
     assert np.array_equal(made.train(SOME, OTHERS, 0).probabilities(UNSEEN.images), found)
     assert not np.array_equal(made.train(SOME, OTHERS, 1).probabilities(UNSEEN.images), found)
     features = first.features(UNSEEN.images)
@@ -234,11 +250,20 @@ def test_networks_learn_repeat_and_leave_chance_as_it_was(trainer: UNetTrainer |
     np.testing.assert_allclose(module, found, atol=1e-5)
 
 
-def _tiny_segformer() -> SegformerTrainer:
+def _tiny_segformer(recipe: Recipe = SHORT) -> SegformerTrainer:
     from transformers import SegformerConfig
 
     sizes = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 16, 16], "num_attention_heads": [1, 1, 2, 2]}
-    return SegformerTrainer(SHORT, SegformerConfig(**sizes, decoder_hidden_size=16))
+    return SegformerTrainer(recipe, SegformerConfig(**sizes, decoder_hidden_size=16))
+
+
+def test_seeds_choose_the_first_weights() -> None:
+    still = Recipe(steps=1, batch=1, learning_rate=0.0)
+    for trainer in (UNetTrainer(still, base=8), _tiny_segformer(still)):
+        first, again, other = (trainer.train(SOME, None, seed).module.state_dict() for seed in (0, 0, 1))
+        kernels = [name for name, values in first.items() if values.ndim == 4]
+        assert kernels and all(torch.equal(first[name], again[name]) for name in kernels)
+        assert not any(torch.equal(first[name], other[name]) for name in kernels)
 
 
 def test_a_loss_curve_is_short_whatever_the_steps() -> None:
