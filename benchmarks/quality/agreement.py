@@ -69,23 +69,6 @@ def agreed(
     return {"mean": beside(scored), "classes": {synthetic.table.names[id]: beside([id]) for id in scored}}
 
 
-def pair_ious(judge: Sequence[Segmenter], pairs: Pairs) -> Rows:
-    """IoU (N, K) of judge and mask in each picture; NaN for classes that its mask does not show."""
-    return iou(confusions(pairs.masks, read(judge, pairs.images), len(pairs.table)))
-
-
-def pair_agreement(judge: Sequence[Segmenter], pairs: Pairs) -> Rows:
-    """One number (N,) in [0, 1] per pair to filter by: the mean IoU of the damage classes in its mask.
-
-    A pair without damage has the share of its pixels in which the judge finds none either.
-    """
-    found = pair_ious(judge, pairs)
-    damaged = ~np.isnan(found[:, 1:]).all(1)
-    agreed = found[:, 0].copy()
-    agreed[damaged] = np.nanmean(found[damaged, 1:], axis=1)
-    return agreed
-
-
 def _entry(score: Any, counts: Sequence[Rows], groups: Sequence[str]) -> Entry:
     found = score_beside_floor(score, counts[0], counts[1], groups, "lower")
     return found | {"gap": found["floor"] - found["value"]} if "value" in found else found

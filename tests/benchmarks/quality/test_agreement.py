@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tests.benchmarks.quality.walls import CRACK, STAIN, TABLE, walls
-from wetgen.benchmarks.quality.agreement import agreement, pair_agreement, pair_ious, read
+from wetgen.benchmarks.quality.agreement import agreement, read
 from wetgen.benchmarks.quality.controls import shifted
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.runtime.errors import WetgenError
@@ -72,22 +72,6 @@ def test_an_ensemble_votes(sets: tuple[Pairs, Pairs]) -> None:
     np.testing.assert_array_equal(read(judge, fresh.images), fresh.masks)
 
 
-def test_each_pair_has_the_mean_iou_of_the_classes_in_its_mask() -> None:
-    image = np.zeros((3, 16, 16, 3), np.uint8)
-    image[1], image[2] = 1, 2
-    said, masks = np.zeros((2, 3, 16, 16), np.uint8)
-    masks[0, :4, :8], said[0, :4, :4] = CRACK, CRACK  # IoU 1/2
-    masks[0, 8:12, :8], said[0, 8:12, :8] = STAIN, STAIN  # IoU 1
-    said[1, :8] = CRACK  # half of an undamaged picture
-    masks[2, :4], said[2, 8:12] = STAIN, STAIN
-    listed = (("",) * 3,) * 5
-    pairs, truth = Pairs(TABLE, image, masks, *listed), Pairs(TABLE, image, said, *listed)
-    judge = [Knowing(truth)]
-    np.testing.assert_allclose(pair_ious(judge, pairs)[0, 1:], [0.5, 1])
-    assert np.isnan(pair_ious(judge, pairs)[1, 1:]).all()
-    np.testing.assert_allclose(pair_agreement(judge, pairs), [0.75, 0.5, 0])
-
-
 def test_a_class_that_few_pairs_show_has_no_score(sets: tuple[Pairs, Pairs]) -> None:
     fresh, validation = sets
     rare = fresh.with_pixels(fresh.images, np.where(fresh.masks == STAIN, 0, fresh.masks).astype(np.uint8))
@@ -98,4 +82,4 @@ def test_a_class_that_few_pairs_show_has_no_score(sets: tuple[Pairs, Pairs]) -> 
 
 def test_a_judge_that_diverged_is_an_error(sets: tuple[Pairs, Pairs]) -> None:
     with pytest.raises(WetgenError, match="not finite"):
-        pair_agreement([Knowing(*sets, votes=float("nan"))], sets[0])
+        read([Knowing(*sets, votes=float("nan"))], sets[0].images)
