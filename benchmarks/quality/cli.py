@@ -1,11 +1,24 @@
 """`wetgen split`, `wetgen eval` and `wetgen judge`. Imports stand inside, so that `--help` answers at once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
+from wetgen.runtime.errors import missing
+
 PATH = click.Path(path_type=Path)
 real_option = click.option("--real", required=True, type=PATH, help="Real photographs: a dataset folder, or several.")
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Say what to install where a package is missing."""
+    try:
+        yield
+    except ImportError as error:
+        raise missing(str(error.name), extra="eval", needed_to="measure what pairs are worth") from error
 
 
 def _say(line: str) -> None:
@@ -26,7 +39,8 @@ def split(real: Path, out: Path, test_share: float, validation: float, folds: in
     `wetgen-train` and `wetgen eval` follow the `split` this writes into each row, so that the generator never sees what
     its pairs are tested on.
     """
-    from wetgen.benchmarks.quality.split import Shares, write_split
+    with _extra():
+        from wetgen.benchmarks.quality.split import Shares, write_split
 
     write_split(real, out, Shares(test_share, validation, folds, fold), seed, _say)
     click.echo(out)
@@ -54,7 +68,8 @@ def evaluate(**asked: object) -> None:
 
     Exits with 1 when the pairs fail a check (broken pairs, copies of training pairs), after writing the reports.
     """
-    from wetgen.benchmarks.quality.evaluate import Asked, evaluate
+    with _extra():
+        from wetgen.benchmarks.quality.evaluate import Asked, evaluate
 
     evaluate(Asked(**asked), _say)  # type: ignore[arg-type]
 
@@ -75,6 +90,7 @@ def judge(**asked: object) -> None:
     The copy also gets fingerprints of the photographs that the generator learned from, so that copies of them are
     refused.
     """
-    from wetgen.benchmarks.quality.install_judge import install_judge
+    with _extra():
+        from wetgen.benchmarks.quality.install_judge import install_judge
 
     click.echo(install_judge(**asked, say=_say))  # type: ignore[arg-type]
