@@ -145,7 +145,7 @@ def _figures(results: Results, material: Material) -> Iterator[Block]:
     yield Heading("Figures beside their floors")
     yield Text(
         "Each figure stands beside the same figure for real pairs against other real pairs at the same number. It is "
-        "called worse only beyond that floor by the margin, three deviations between halves of the real pairs."
+        "called worse only beyond that floor by the margin, four deviations between halves of the real pairs."
     )
     for name, title in FAMILIES.items():
         rows = [figure_row(path, figure) for path, figure in figures(results[name])]
