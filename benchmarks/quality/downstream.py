@@ -61,13 +61,14 @@ def measure(
     for seed in range(seeds):
         for arm in arms.arms(real, synthetic, unfiltered, seed):
             name = f"{trainer.name}, {arm.name}, {arm.share:g} of real, seed {seed}"
-            result = cache(name, lambda arm=arm, seed=seed: _trained(arm, sets, trainer, seed))  # type: ignore[misc]
+            result = cache(name, lambda arm=arm, seed=seed: trained(arm, sets, trainer, seed))  # type: ignore[misc]
             found.setdefault((arm.name, arm.share), []).append(result)
     order = sorted(found, key=lambda key: (key[1] > 0, -key[1]))  # synthetic alone, then the greatest share
     return {key: found[key] for key in order}
 
 
-def _trained(arm: Arm, sets: Mapping[str, Pairs], trainer: Trainer, seed: int) -> Found:
+def trained(arm: Arm, sets: Mapping[str, Pairs], trainer: Trainer, seed: int) -> Found:
+    """Train on one arm and predict each of `sets`."""
     segmenter = trainer.train(arm.real, arm.extra, seed)
     return {
         "pairs": [0 if pairs is None else len(pairs) for pairs in (arm.real, arm.extra)],
@@ -124,9 +125,7 @@ def summarise(
                 "real_pairs": float(real_pairs),
                 "extra_pairs": float(extra_pairs),
                 **{part: _scores(found, table, classes) for part, found in sets.items()},
-                "against": {
-                    key[0]: _difference(sets["test"], measured[key]["test"], table, classes) for key in against
-                },
+                "against": {key[0]: difference(sets["test"], measured[key]["test"], table, classes) for key in against},
             }
         )
     return {
@@ -140,7 +139,7 @@ def _control(
     measured: Mapping[Key, Mapping[str, Measured]], table: ClassTable, classes: Sequence[int]
 ) -> dict[str, Any]:
     """Shifted masks must lose to the same pairs with their own; where they don't, no gain here means anything."""
-    found = _difference(measured[SHIFTED, 1.0]["test"], measured[MIXED, 1.0]["test"], table, classes)
+    found = difference(measured[SHIFTED, 1.0]["test"], measured[MIXED, 1.0]["test"], table, classes)
     return {**found, "loses": found["mean"]["delta"] < 0, "loses_clearly": (found["mean"]["high"] or 0) < 0}
 
 
@@ -173,7 +172,14 @@ def _spread(values: Iterable[float]) -> dict[str, float | None]:
     return {"mean": float(listed.mean()), "deviation": float(listed.std(ddof=1)) if len(listed) > 1 else 0.0}
 
 
-def _difference(arm: Measured, other: Measured, table: ClassTable, classes: Sequence[int]) -> dict[str, Any]:
+def class_ious(found: Measured, table: ClassTable, classes: Sequence[int]) -> dict[str, float]:
+    """IoU of each class over all pictures, the mean over seeds."""
+    each = scores.iou(found.matrices.sum(1)).mean(0)
+    return {table.names[id]: float(each[id]) for id in classes}
+
+
+def difference(arm: Measured, other: Measured, table: ClassTable, classes: Sequence[int]) -> dict[str, Any]:
+    """The difference arm - other in mean IoU and per class, with its interval: see `paired_bootstrap`."""
     each, mean = paired_bootstrap(arm.matrices, other.matrices, tuple(classes))
     return {"mean": _plain(mean), "classes": {table.names[id]: _plain(found) for id, found in each.items()}}
 

@@ -9,17 +9,19 @@ from PIL import Image, ImageDraw
 from wetgen.training.scenes.canvas import Canvas
 from wetgen.training.scenes.noise import Field, blur, ramp, shift
 from wetgen.training.scenes.scene import Damage, Scene
+from wetgen.training.scenes.settings import SETTINGS
 
 Path = NDArray[np.float64]  # (points, 3): u, v and width in pictures
 
 _WIDTHS = {"trace": 0.003, "moderate": 0.005, "severe": 0.009}
 _DETAIL = 7  # halvings of a path
+_NEAR = 0.8  # a crack's width in the picture grows with this power of nearness: small ones are what one goes near to
 
 
 def crack(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """Dark depths, one lip catching the light, the other in shadow; severe ones have chips broken off their rims."""
     n = canvas.n
-    paths = _stairs(canvas, damage, rng) if scene.surface == "brick" else _branches(damage, rng)
+    paths = _stairs(canvas, scene, damage, rng) if scene.surface == "brick" else _branches(scene, damage, rng)
     line = _drawn(paths, n)
     chips = _chips(paths, n, damage, rng)
     dx, dy = float(np.cos(scene.light.direction)), float(np.sin(scene.light.direction))
@@ -70,9 +72,14 @@ def _path(start: NDArray[np.float64], end: NDArray[np.float64], width: float, rn
     return np.column_stack([points, width * wander * taper])
 
 
-def _branches(damage: Damage, rng: np.random.Generator) -> list[Path]:
+def _width(scene: Scene, damage: Damage) -> float:
+    """In pictures; the same at every ordinary distance, larger in close-ups."""
+    return _WIDTHS[damage.severity] * max(1.0, SETTINGS[scene.surface].span[0] / scene.view.span) ** _NEAR
+
+
+def _branches(scene: Scene, damage: Damage, rng: np.random.Generator) -> list[Path]:
     """A main path through the centre, and branches that leave it at sharp angles."""
-    width = _WIDTHS[damage.severity] * rng.uniform(0.8, 1.3)
+    width = _width(scene, damage) * rng.uniform(0.8, 1.3)
     reach = 1.6 * damage.extent + 0.1
     heading = rng.uniform(0, 2 * np.pi)
     ahead = np.array([np.cos(heading), np.sin(heading)])
@@ -107,10 +114,10 @@ def _chips(paths: list[Path], n: int, damage: Damage, rng: np.random.Generator) 
     return np.asarray(sheet.reduce(2), np.float32) / 255
 
 
-def _stairs(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> list[Path]:
+def _stairs(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> list[Path]:
     """A stair through brickwork, half of it above the damage's centre: along a bed joint, down a head joint."""
     cx, cy, hx, hy = (float(value) for value in canvas.unit_at(*damage.centre))
-    width = _WIDTHS[damage.severity] * 1.2 + 0.005
+    width = _width(scene, damage) * 1.2 + 0.005
     side = float(rng.choice((-1, 1)))
     above = int(0.9 * damage.extent * float(np.ptp(canvas.y)) / (2 * hy)) + 1  # courses
     x, y = cx + hx * (above % 2), cy - hy - 2 * hy * above  # head joints of every second course are in line

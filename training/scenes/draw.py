@@ -15,6 +15,8 @@ LOOK_ALIKE_SHARE = (0.25, 0.6)  # of scenes with and without damage
 SEVERITIES = ("trace", "moderate", "severe")
 LOOK_ALIKES = ("shadow", "window light", "dirt", "scuffs", "cable")
 PHOTOGRAPH_SHARE = 0.5  # of scenes, where there is a photograph of the surface
+CLOSE_UP_SHARE = 0.3  # of walls and floors: claims are full of a single crack from half a metre
+_NEARNESS = (0.3, 0.6)  # of a close-up's span to the surface's smallest
 
 _PLACES = {
     "wall": ("middle", "anywhere", "corner", "floor line", "ceiling line"),
@@ -65,7 +67,17 @@ def draw_scene(seed: int, index: int, photographs: Sequence[Photograph] = ()) ->
         seed, index, surface, colour, rgb, "", str(rng.choice(setting.rooms)), place, line,
         str(rng.choice(_FURNITURE[setting.stance])), _draw_view(rng, setting), _draw_light(rng), damages, alike,
     )  # fmt: skip
-    return _legible(_on_photograph(scene, photographs, rng))
+    return _legible(_close_up(_on_photograph(scene, photographs, rng), rng))
+
+
+def _close_up(scene: Scene, rng: np.random.Generator) -> Scene:
+    """Some scenes from near by, where nothing else but the surface is in the picture."""
+    far = scene.stance == "ceiling" or any(damage.kind in _NEEDS_UNITS for damage in scene.damages)
+    if far or rng.random() > CLOSE_UP_SHARE:  # of a raised tile that fills the picture nobody could say what it is
+        return scene
+    span = _between(rng, *_NEARNESS) * SETTINGS[scene.surface].span[0]
+    place = "middle" if scene.place == "middle" else "anywhere"  # no line to another surface in sight
+    return replace(scene, place=place, furniture="", view=replace(scene.view, span=round(span, 4)))
 
 
 def _on_photograph(scene: Scene, photographs: Sequence[Photograph], rng: np.random.Generator) -> Scene:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import label
 
 from wetgen.benchmarks.quality.augment import CLASSICAL, Augmentation, augmented, pasted
 from wetgen.benchmarks.quality.pairs import Pairs
@@ -78,7 +79,9 @@ def test_a_pasted_region_arrives_whole_and_nothing_else_changes(seed: int) -> No
     image, mask = pasted(onto, donor, np.random.default_rng(seed))
     changed = mask > 0  # the first pair has no damage of its own
     np.testing.assert_array_equal(image[~changed], onto[0][~changed])
-    assert 0 < changed.sum() <= (donor[1] > 0).sum()
+    assert label(changed, np.ones((3, 3)))[1] == 1  # in one piece, not round the edge
+    regions, count = label(donor[1] > 0, np.ones((3, 3)))
+    assert changed.sum() in {(regions == number).sum() for number in range(1, count + 1)}
     colours = {tuple(pixel) for pixel in donor[0][donor[1] > 0]}
     assert {tuple(pixel) for pixel in image[changed]} <= colours
 
