@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from wetgen.benchmarks.quality.evaluation import Material
+from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.benchmarks.quality.report import plots
 from wetgen.benchmarks.quality.report.document import Block, Figure, Heading, Table, Text, write
 from wetgen.benchmarks.quality.report.overlays import match_sheet
@@ -152,16 +153,17 @@ def _figures(results: Results, material: Material) -> Iterator[Block]:
         yield Heading(title, 3)
         yield Table(FIGURE_HEAD, rows)
         if name == "memorisation":
-            yield from _closest(results[name], material)
+            yield from closest_sheets(results[name], material.synthetic, material.train)
         if name == "captions":
             yield from _one_word(results[name]["one_word"])
 
 
-def _closest(found: Results, material: Material) -> Iterator[Block]:
+def closest_sheets(found: Results, synthetic: Pairs, train: Pairs) -> Iterator[Block]:
+    """For each view of the memorisation figures, the closest pairs side by side."""
     for view, figure in found.items():
         if isinstance(figure, Mapping) and figure.get("closest"):
             name = f"closest-{view.replace(' ', '-')}.png"
-            sheet = match_sheet(material.synthetic, material.train, figure["closest"])
+            sheet = match_sheet(synthetic, train, figure["closest"])
             yield Figure(name, sheet, f"The closest synthetic and training pairs by {view}")
 
 
