@@ -53,7 +53,7 @@ SETTINGS = {
         "wall",
         (0.8, 2.2),
         _PAINTS,
-        {"stain": 3, "mold": 3, "peeling": 4, "crack": 2.2, "spalling": 2.2, "corrosion": 1},
+        {"stain": 3, "mold": 3, "peeling": 4, "crack": 3.0, "spalling": 3.6, "corrosion": 1},
         _ROOMS,
     ),
     "ceiling": Setting(
