@@ -82,7 +82,7 @@ def _core(canvas: Canvas, scene: Scene, damage: Damage, rough: Field, rng: np.ra
         return np.asarray(wood * (0.25 + 0.75 * ramp(lath, 0.44, 0.36))[..., None], np.float32)
     if kind < 0.75 or damage.severity == "trace":  # only the coarse undercoat shows
         tone = np.array([0.58, 0.55, 0.51]) if np.mean(scene.rgb) > 0.65 else np.array([0.72, 0.69, 0.64])
-        tone = tone * rng.uniform(0.85, 1.05) * (0.9 + 0.1 * np.array(scene.rgb) / np.mean(scene.rgb))
+        tone = tone * rng.uniform(0.6, 0.95) * (0.9 + 0.1 * np.array(scene.rgb) / np.mean(scene.rgb))
         return np.asarray(tone * (1 + 0.07 * rough + 0.06 * grain)[..., None], np.float32)
     return _bricks_below(canvas, rough, grain, rng)
 
