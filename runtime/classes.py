@@ -7,7 +7,8 @@ from pathlib import Path
 from wetgen.runtime.errors import WetgenError
 
 FILE_NAME = "classes.json"
-MAX_CLASSES = 255  # ids are uint8 and 255 is kept free for "ignore"
+IGNORE = 255  # the id of pixels to leave out, where a reader was told to allow it
+MAX_CLASSES = 255  # ids are uint8, IGNORE is no class
 
 
 @dataclass(frozen=True)

@@ -91,9 +91,12 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def load(self, row: Row) -> tuple[Pixels, Pixels]:
-        """The pair of a row: image uint8 (H, W, 3) RGB and mask uint8 (H, W); raises WetgenError naming the line."""
-        image, mask, faults = _read_pair(self._files, row, self.classes)
+    def load(self, row: Row, *, ignore: bool = False) -> tuple[Pixels, Pixels]:
+        """The pair of a row: image uint8 (H, W, 3) RGB and mask uint8 (H, W); raises WetgenError naming the line.
+
+        With `ignore` the mask may hold IGNORE, which stands for "leave this pixel out".
+        """
+        image, mask, faults = _read_pair(self._files, row, self.classes, ignore=ignore)
         for fault in faults:
             raise fault
         assert image is not None and mask is not None  # they are None only together with a fault
@@ -270,9 +273,11 @@ class DatasetWriter:
             raise fault
 
 
-def unknown_ids(mask: Pixels, classes: ClassTable, name: str) -> WetgenError | None:
-    """The fault of a mask uint8 (H, W) with ids outside the class table, if there is one."""
+def unknown_ids(mask: Pixels, classes: ClassTable, name: str, *, ignore: bool = False) -> WetgenError | None:
+    """The fault of a mask uint8 (H, W) with ids outside the class table, if there is one; `ignore` allows IGNORE."""
     counts = np.bincount(mask.ravel(), minlength=256)
+    if ignore:
+        counts[class_table.IGNORE] = 0
     unknown = [int(id) for id in np.flatnonzero(counts) if id >= len(classes)]
     if not unknown:
         return None
@@ -367,7 +372,7 @@ class _Files:
 
 
 def _read_pair(
-    files: _Files, row: Row, classes: ClassTable | None
+    files: _Files, row: Row, classes: ClassTable | None, *, ignore: bool = False
 ) -> tuple[Pixels | None, Pixels | None, list[WetgenError]]:
     """Image uint8 (H, W, 3), mask uint8 (H, W) and the pair's faults; None for a picture that cannot be read."""
     where = place(files.metadata, row.line)
@@ -383,7 +388,7 @@ def _read_pair(
     except WetgenError as fault:
         faults.append(fault)
     if mask is not None and classes is not None:
-        fault_or_none = unknown_ids(mask, classes, mask_name)
+        fault_or_none = unknown_ids(mask, classes, mask_name, ignore=ignore)
         faults += [fault_or_none] if fault_or_none is not None else []
     if image is not None and mask is not None and mask.shape != image.shape[:2]:
         faults.append(_sizes_differ(mask_name, row, image, mask))

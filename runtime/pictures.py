@@ -33,7 +33,12 @@ def read_image(path: Path, name: str | None = None) -> Pixels:
     a PNG or JPEG, of more than MAX_PIXELS, or grey of more than 8 bits. Messages call it `name`, else its path.
     """
     name = str(path) if name is None else name
-    picture = _decode(_read(path, name), name)
+    return decode_image(_read(path, name), name)
+
+
+def decode_image(data: bytes, name: str) -> Pixels:
+    """What `read_image` gives, of a file's bytes."""
+    picture = _decode(data, name)
     if picture.mode[0] in "IF":
         raise WetgenError(
             f"{name} has more than 8 bits per pixel (mode {picture.mode}).",
@@ -51,7 +56,11 @@ def read_mask(path: Path, name: str | None = None) -> Pixels:
     Raises WetgenError for a file that is missing, damaged, or anything but an 8-bit grey PNG.
     """
     name = str(path) if name is None else name
-    data = _read(path, name)
+    return decode_mask(_read(path, name), name)
+
+
+def decode_mask(data: bytes, name: str) -> Pixels:
+    """What `read_mask` gives, of a file's bytes."""
     _refuse_other_than_grey_png(data, name)
     return np.array(_decode(data, name))
 
