@@ -22,6 +22,7 @@ check: $(TEST)/.installed
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
+	MYPYPATH=tests/typings/tensorrt-10.3 $(TEST)/bin/mypy --cache-dir .mypy_cache/tensorrt-10.3
 
 # torch is pinned and named first: unpinned, pip brings the newest build with gigabytes of CUDA.
 $(TEST)/.installed: pyproject.toml

@@ -1,7 +1,10 @@
-"""A bundle: the folder that export writes and the runtime runs. Everything is verified before it is loaded.
+"""A bundle: the folder that export writes and the runtime runs, or that folder packed into one file.
 
-bundle.json (format 1) states the class table, the sizes, each graph's file and tensors, the plans with their tables,
-the sha256 and size of every file, what made it, what it was trained on, and the parity figures measured at export.
+Everything is verified before it is loaded.
+
+bundle.json (format 2) states the class table, the sizes, each graph's tensors, for each target its graphs' files, their
+precision and the figures measured at export, the plans with their tables, the sha256 and size of every file, what made
+it, and what it was trained on.
 A bundle may also hold a judge, which looks at its pictures, and fingerprints of the pictures it was trained on.
 """
 
@@ -16,8 +19,10 @@ from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import JUDGE, Graph, Sizes, graphs_of
 from wetgen.runtime.schedule import Plan, Step
+from wetgen.runtime.stored import exists, read_stored
+from wetgen.runtime.target_graphs import TargetGraphs, named_files, read_targets
 
-FORMAT = 1
+FORMAT = 2
 TOKENIZER_NAME = "tokenizer.json"
 SHIPPED = Path(__file__).parent / "bundles" / "default"  # the bundle inside the package
 
@@ -34,7 +39,9 @@ class FingerprintFile:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle. `info` is the whole of bundle.json, for what only people and reports read.
+    """A verified bundle; `folder` is the file where it is packed, with paths below it as if that were a folder.
+
+    `info` is the whole of bundle.json, for what only people and reports read.
 
     `judge_knows` names the classes that its judge can tell; it is empty without a judge.
     """
@@ -46,14 +53,14 @@ class Bundle:
     plans: Mapping[str, Plan]
     default_plan: str
     default_guidance: float
-    graph_files: Mapping[str, Path]
+    targets: Mapping[str, TargetGraphs]
     judge_knows: tuple[str, ...]
     fingerprints: FingerprintFile | None
     info: Mapping[str, Any]
 
     @property
     def has_judge(self) -> bool:
-        return JUDGE in self.graph_files
+        return JUDGE in self.info["graphs"]
 
     @property
     def graphs(self) -> dict[str, Graph]:
@@ -94,13 +101,13 @@ class Bundle:
                 plans=_plans(info["plans"]),
                 default_plan=info["default_plan"],
                 default_guidance=float(info["default_guidance"]),
-                graph_files={name: folder / inside(folder, graph["file"]) for name, graph in info["graphs"].items()},
+                targets=read_targets(folder, info),
                 judge_knows=tuple(info["judge"]["classes"]) if JUDGE in info["graphs"] else (),
                 fingerprints=_fingerprint_file(folder, info["fingerprints"]) if "fingerprints" in info else None,
                 info=info,
             )
             listed = {name: (int(file["bytes"]), str(file["sha256"])) for name, file in info["files"].items()}
-            needed = [TOKENIZER_NAME, *(graph["file"] for graph in info["graphs"].values())]
+            needed = [TOKENIZER_NAME, *named_files(info)]
             needed += [info["fingerprints"]["file"]] if "fingerprints" in info else []
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise WetgenError(
@@ -118,13 +125,9 @@ def plan_to_json(plan: Plan) -> dict[str, object]:
     return {"first_row": plan.first_row, "steps": [step._asdict() for step in plan.steps]}
 
 
-def declarations(sizes: Sizes, files: Mapping[str, str], precision: str, target: str) -> dict[str, object]:
-    """The "graphs" entry of bundle.json: file, precision, target and tensors of each graph."""
-    graphs = graphs_of(sizes, judge=JUDGE in files)
-    return {
-        name: {"file": file, "precision": precision, "target": target, **graphs[name].to_json()}
-        for name, file in files.items()
-    }
+def declarations(sizes: Sizes, *, judge: bool = False) -> dict[str, object]:
+    """The "graphs" entry of bundle.json: the tensors of each graph, which are the same for every target."""
+    return {name: graph.to_json() for name, graph in graphs_of(sizes, judge=judge).items()}
 
 
 def sizes_to_json(sizes: Sizes) -> dict[str, int]:
@@ -133,15 +136,16 @@ def sizes_to_json(sizes: Sizes) -> dict[str, int]:
 
 def _read_json(folder: Path) -> dict[str, Any]:
     path = folder / JSON_NAME
-    if not path.is_file():
+    if not exists(path):
         raise WetgenError(
             f"{folder} is not a bundle.",
             why=f"it has no {JSON_NAME}.",
-            fix="give the folder that wetgen-export wrote, or leave out --bundle for the one that ships.",
+            fix="give the folder that wetgen-export wrote, or the file of `wetgen pack`, or leave out --bundle for the "
+            "one that ships.",
         )
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        info = json.loads(read_stored(path))
+    except ValueError as error:
         raise WetgenError(f"{path} cannot be read.", why=f"{error}.", fix="copy or export the bundle again.") from error
     found = info.get("format") if isinstance(info, dict) else None
     if found != FORMAT:
@@ -168,14 +172,24 @@ def _fingerprint_file(folder: Path, data: Mapping[str, Any]) -> FingerprintFile:
 def _check_declarations(bundle: Bundle) -> None:
     """The tensors written down must be the ones this runtime feeds, and what is named must exist."""
     for name, graph in bundle.graphs.items():
-        stated = bundle.info["graphs"].get(name, {})
-        written = {key: stated.get(key) for key in ("inputs", "outputs")}
-        if written != json.loads(json.dumps(graph.to_json())):
+        if bundle.info["graphs"].get(name) != json.loads(json.dumps(graph.to_json())):
             raise WetgenError(
                 f"Graph '{name}' of {bundle.folder} does not have the tensors its sizes call for.",
                 why="bundle.json was changed, or another version of wetgen wrote it.",
                 fix="export the bundle again with the installed wetgen-export.",
             )
+    for name, held in bundle.targets.items():
+        lacking = sorted(set(bundle.graphs) - set(held.files))
+        if lacking:
+            raise WetgenError(
+                f"{bundle.folder} lacks the graphs {', '.join(lacking)} for {name}.",
+                why="bundle.json was changed, or another version of wetgen wrote it.",
+                fix="export the bundle again with the installed wetgen-export.",
+            )
+    if not bundle.targets:
+        raise WetgenError(
+            f"{bundle.folder} holds no graphs.", why="it names no target.", fix="export it again with --target cpu."
+        )
     names = () if bundle.classes is None else bundle.classes.names
     if len(names) != bundle.sizes.classes or not set(bundle.words) <= set(names):
         raise WetgenError(

@@ -1,10 +1,12 @@
-"""The files of a bundle: inside its folder, and exactly those that bundle.json states, by size and hash."""
+"""The files of a bundle: inside its folder (or the one file it is packed into), and exactly those that bundle.json
+states, by size and hash."""
 
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.stored import exists, mapped, names_in, size_of
 
 JSON_NAME = "bundle.json"
 ENGINES = "engines"  # the subfolder for what is built on a device
@@ -12,11 +14,8 @@ ENGINES = "engines"  # the subfolder for what is built on a device
 
 def file_sha256(path: Path) -> str:
     """The hex sha256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+    with mapped(path) as data:
+        return hashlib.sha256(data).hexdigest()
 
 
 def inside(folder: Path, name: str) -> str:
@@ -54,13 +53,13 @@ def _check_extra(folder: Path, listed: set[str]) -> None:
 
     Hidden files (of file browsers, say) and engines/, which devices fill later, are left alone.
     """
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in name.parts)
-        if path.is_dir() or hidden or name.parts[0] == ENGINES or name.as_posix() in {JSON_NAME, *listed}:
+    for name in names_in(folder):
+        parts = PurePosixPath(name).parts
+        hidden = any(part.startswith(".") and part != ".." for part in parts)
+        if hidden or parts[0] == ENGINES or name in {JSON_NAME, *listed}:
             continue
         raise WetgenError(
-            f"{path} is not part of the bundle.",
+            f"{folder / name} is not part of the bundle.",
             why=f"{JSON_NAME} states no hash for it, so it cannot be verified.",
             fix="move it elsewhere, or copy the bundle again from its source.",
         )
@@ -68,9 +67,9 @@ def _check_extra(folder: Path, listed: set[str]) -> None:
 
 def _check_file(path: Path, size: int, sha256: str) -> None:
     again = "copy the bundle again from its source, or export it again."
-    if not path.is_file():
+    if not exists(path):
         raise WetgenError(f"{path} is missing.", why="bundle.json lists it.", fix=again)
-    found = path.stat().st_size
+    found = size_of(path)
     if found != size:
         raise WetgenError(f"{path} has {found} bytes.", why=f"it was exported with {size}.", fix=again)
     if file_sha256(path) != sha256:

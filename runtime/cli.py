@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.formats.cli import card, convert
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C: 128 + SIGINT
 _COMMANDS = "wetgen.commands"  # the entry point group by which upper floors add commands
@@ -155,9 +156,10 @@ def run(
     """Generate pairs for a file of prompts into a dataset folder."""
     from wetgen.runtime import run as runs
     from wetgen.runtime.filters import Filter
-    from wetgen.runtime.generator import check_asked, open_bundle
+    from wetgen.runtime.generator import open_bundle
     from wetgen.runtime.progress import choose_progress
     from wetgen.runtime.prompts import read_prompts
+    from wetgen.runtime.request import check_asked
     from wetgen.runtime.tokenizer import PromptTooLong
 
     listed = read_prompts(prompts_file)
@@ -184,14 +186,83 @@ def run(
         click.echo(runs.summary(out, record))
 
 
+def batch_list(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...]:
+    """The numbers of "1,2,4", in order and once each."""
+    if text is None:
+        return ()
+    try:
+        batches = {int(part) for part in text.split(",")}
+    except ValueError:
+        batches = {0}
+    if min(batches) < 1:
+        raise click.BadParameter("numbers from 1 on, with commas: 1,2,4")
+    return tuple(sorted(batches))
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path), required=False)
+@click.option("--batches", callback=batch_list, metavar="1,2,4", help="Batch sizes to build.  [default: the bundle's]")
+@click.option("--target", help="Which of the bundle's targets.  [default: the newest that this TensorRT reads]")
+@click.option("--workspace", type=click.IntRange(min=64), metavar="MIB", help="Most scratch memory of a build.")
+@click.option("--version-compatible", is_flag=True, help="Engines that later TensorRT versions run too; may be slower.")
+@click.option("--check", is_flag=True, help="Compare every engine with ONNX Runtime on the CPU.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def build(
+    bundle: Path | None,
+    batches: tuple[int, ...],
+    target: str | None,
+    workspace: int | None,
+    version_compatible: bool,
+    check: bool,
+    quiet: bool,
+) -> None:
+    """Build TensorRT engines from BUNDLE for this machine's GPU; those that fit are kept.
+
+    Ctrl-C ends it between two steps; the same command goes on with what is missing.
+    """
+    import sys
+
+    from wetgen.runtime.engines.build import BuildOptions, build_engines
+    from wetgen.runtime.engines.build_progress import BuildStatus
+    from wetgen.runtime.generator import open_bundle
+
+    options = BuildOptions(
+        batches, None if workspace is None else workspace * 2**20, version_compatible, target=target, check=check
+    )
+    status = BuildStatus(None if quiet else sys.stderr)
+    try:
+        build_engines(open_bundle(bundle), options, status, lambda line: click.echo(line, err=True))
+    except KeyboardInterrupt:
+        click.echo("Interrupted. Finished engines are kept; the same command builds the rest.", err=True)
+        raise
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path), required=False)
+@click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: BUNDLE.wetgen.zip, here]")
+@click.option("--target", "targets", multiple=True, metavar="NAME", help="Keep only these targets; may be repeated.")
+@click.option("--engines/--no-engines", default=True, show_default=True, help="Take engine files along.")
+def pack(bundle: Path | None, out: Path | None, targets: tuple[str, ...], engines: bool) -> None:
+    """Write BUNDLE as one file, which runs as it is."""
+    from wetgen.runtime.generator import open_bundle
+    from wetgen.runtime.pack import SUFFIX
+    from wetgen.runtime.pack import pack as write
+
+    opened = open_bundle(bundle)
+    file = Path(f"{opened.folder.name}{SUFFIX}") if out is None else out
+    write(opened, file, targets=targets, engines=engines)
+    click.echo(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
+
+
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def inspect(folder: Path) -> None:
-    """Say what a bundle or a dataset FOLDER holds, and whether all of it is sound."""
+    """Say what a bundle (packed or not) or a dataset FOLDER holds, and whether all of it is sound."""
     from wetgen.runtime.bundle import Bundle
     from wetgen.runtime.bundle_files import JSON_NAME
+    from wetgen.runtime.stored import exists
 
-    if (folder / JSON_NAME).exists():
+    if exists(folder / JSON_NAME):
         from wetgen.runtime.describe import describe_bundle
 
         click.echo(describe_bundle(Bundle.open(folder)))
@@ -210,6 +281,10 @@ def doctor() -> None:
     from wetgen.runtime.doctor import examine, render
 
     click.echo(render(examine()))
+
+
+cli.add_command(convert)
+cli.add_command(card)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.target_graphs import TargetGraphs
 
 
 def describe_bundle(bundle: Bundle) -> str:
@@ -22,15 +23,30 @@ def _lines(bundle: Bundle) -> Iterator[str]:
     for name, plan in bundle.plans.items():
         default = ", the default" if name == bundle.default_plan else ""
         yield f"  {name}: {len(plan.steps)} steps{default}"
-    yield "graphs"
-    for name, graph in info["graphs"].items():
-        size = int(info["files"][graph["file"]]["bytes"]) / 2**20
-        yield f"  {name}: {graph['file']}, {graph.get('precision')}, for {graph.get('target')}, {size:.1f} MiB"
-    for key in ("made_by", "versions", "trained_on", "measured", "quality", "judge", "fingerprints"):
+    yield "targets"
+    for held in bundle.targets.values():
+        yield from (f"  {line}" for line in _target(bundle, held))
+    for key in ("made_by", "versions", "trained_on", "quality", "judge", "fingerprints"):
         if info.get(key):
             yield key.replace("_", " ")
             yield from (f"  {line}" for line in _entries(info[key]))
     yield f"all {len(info['files'])} files have the size and sha256 they were exported with"
+
+
+def _target(bundle: Bundle, held: TargetGraphs) -> Iterator[str]:
+    entry = bundle.info["targets"][held.target.name]
+    ladder = f", engines of batch {', '.join(map(str, held.batches))}" if held.batches else ""
+    yield f"{held.target.name}: opset {entry['opset']}, for {held.target.meant_for}{ladder}"
+    for name in held.files:
+        size = int(bundle.info["files"][held.files[name].relative_to(bundle.folder).as_posix()]["bytes"]) / 2**20
+        weights = "".join(f" and {path.name}" for path in held.weights[name])
+        precision = held.precision[name]
+        islands = f", {len(precision['islands'])} islands in float32" if precision.get("islands") else ""
+        compute = f"computes in {precision['compute']}, weights in {precision['weights']}{islands}"
+        yield f"  {name}: {held.files[name].name}{weights}, {compute}, {size:.1f} MiB"
+    if entry.get("measured"):
+        yield "  measured"
+        yield from (f"    {line}" for line in _entries(entry["measured"]))
 
 
 def _entries(value: object) -> Iterator[str]:

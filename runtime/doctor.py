@@ -3,7 +3,6 @@
 import os
 import platform
 from collections.abc import Iterator
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("cores", True, f"{usable_cores()} usable of {os.cpu_count()}")
     yield Finding("memory", True, _memory())
     yield from _onnxruntime()
+    yield _gpu()
     yield _tensorrt()
     yield _bundle()
 
@@ -81,12 +81,29 @@ def _device(device: str) -> Finding:
     return Finding(device, True, "usable")
 
 
-def _tensorrt() -> Finding:
+def _gpu() -> Finding:
+    """What CUDA finds, through cuda-python; it is what keeps arrays on the GPU."""
+    from wetgen.runtime.engines import cuda
+
     try:
-        tensorrt = import_module("tensorrt")
-    except ImportError as error:
-        return Finding("tensorrt", False, f"cannot be imported: {error}")
-    return Finding("tensorrt", True, str(tensorrt.__version__))
+        cuda.require_cuda()
+        gpu = cuda.current_gpu()
+        free = cuda.free_memory(gpu)
+    except WetgenError as error:
+        return Finding("cuda-python", False, f"{error.what} {error.why} {error.fix}")
+    shared = ", shared with the host" if gpu.integrated else ""
+    sizes = f"{gpu.total_memory / 2**30:.1f} GiB{shared}, {free / 2**30:.1f} GiB of it free"
+    return Finding("cuda-python", True, f"{gpu}, {sizes}")
+
+
+def _tensorrt() -> Finding:
+    from wetgen.runtime.engines.trt import require_tensorrt
+
+    try:
+        found = require_tensorrt()
+    except WetgenError as error:
+        return Finding("tensorrt", False, f"{error.what} {error.why} {error.fix}")
+    return Finding("tensorrt", True, f"{found}: build engines with `wetgen build`")
 
 
 def _bundle() -> Finding:

@@ -38,7 +38,7 @@ def os_errors(path: Path, done: str) -> Iterator[None]:
         raise WetgenError(f"{path} could not be {done}.", why=f"{why} ({system}).", fix=fix) from error
 
 
-def atomic_write(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes | memoryview) -> None:
     """Write a file that appears under its name whole or not at all; its folder must exist.
 
     Safe against a killed process, not against a power cut (nothing is synced). On failure no temporary file is left

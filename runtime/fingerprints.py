@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from wetgen.runtime.bundle import FingerprintFile
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.files import read_bytes
+from wetgen.runtime.stored import read_stored
 
 KIND = "simhash-256 of 16 x 16 luminance, 1"  # the number at the end counts changes of the method
 BITS = 256
@@ -53,7 +53,7 @@ class Fingerprints:
     @classmethod
     def read(cls, file: FingerprintFile) -> "Fingerprints":
         """The fingerprints of a verified bundle; raises WetgenError for a kind that this version does not compute."""
-        data = read_bytes(file.path)
+        data = read_stored(file.path)
         if file.kind != KIND or len(data) != file.count * BYTES or not data:
             raise WetgenError(
                 f"The fingerprints in {file.path} cannot be compared with.",

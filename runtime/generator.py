@@ -3,22 +3,30 @@
 Axes: B pairs of a batch, C h w of a latent, H W of a picture, T tokens, E text width.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.runtime.bundle import SHIPPED, Bundle
-from wetgen.runtime.engines import DEVICES, Engine, open_engine
+from wetgen.runtime.engines import Engine, open_engine
+from wetgen.runtime.engines.load import load_on_device
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.faults import mask_faults, picture_faults
 from wetgen.runtime.graphs import JUDGE, Array, graphs_of
-from wetgen.runtime.noise import SEED_LIMIT, starting_noise
+from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.pair import Pair
+from wetgen.runtime.request import check_asked, check_loading, checked_indexes
+from wetgen.runtime.sampler import HostSampler, Sampler
+from wetgen.runtime.sampler import sample as sample
 from wetgen.runtime.schedule import Plan
+from wetgen.runtime.targets import DEFAULT_TARGET
 from wetgen.runtime.tokenizer import PromptTokenizer
 
 _EMBEDDINGS_BYTES = 64 * 2**20  # kept for prompts that come again; making one anew costs far less than a picture
@@ -26,19 +34,64 @@ _EMBEDDINGS_BYTES = 64 * 2**20  # kept for prompts that come again; making one a
 Take = Callable[[int], Sequence[tuple[int, int]]]
 """Gives the next (index, try) to draw, at most as many as asked for, and none when there are none."""
 
-_LARGEST = float(np.finfo(np.float32).max)
-
 
 class Generator:
-    """A bundle loaded on a device, at a fixed batch."""
+    """A bundle loaded on a device, at a fixed batch. On a GPU it holds memory until `close`, or the end of a `with`.
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu", batch: int = 4, threads: int | None = None) -> None:
-        _check_loading(device, batch, threads)
+    `target` is which of the bundle's targets the device runs, `batch` how many pairs are drawn at a time: what was
+    asked for, or the next larger batch that engines were built for.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "cpu",
+        batch: int = 4,
+        threads: int | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`say` is told what people should know about the device; `notes` keeps it."""
+        check_loading(device, batch, threads)
         self.bundle, self.device, self.batch, self.threads = bundle, device, batch, threads
+        self.notes: list[str] = []
+        self._say = say
         self._tokenizer = PromptTokenizer(bundle.tokenizer_file, bundle.sizes.tokens)
-        self._text = self._engine("text", 1)  # one prompt at a time, so an embedding never depends on other prompts
-        self._denoise = self._engine("denoise", batch)
-        self._decode = self._engine("decode", batch)
+        self._drawing: list[Sampler] = []
+        self.target, self._on_device = load_on_device(bundle, device, batch, self._note)
+        if self._on_device is None:
+            self._text = self._engine("text", 1)  # one at a time, so an embedding never depends on other prompts
+            self._denoise = self._engine("denoise", batch)
+            self._decode = self._engine("decode", batch)
+        else:
+            self.batch = self._on_device.batch
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self._say(text)
+
+    def close(self) -> None:
+        """Give back the memory of the GPU; pairs that are still being drawn are dropped."""
+        while self._drawing:
+            self._drawing.pop().close()
+        judge = self.__dict__.pop("_judge", None)
+        if self._on_device is not None:
+            if judge is not None:
+                judge.close()
+            self._on_device.graphs.close()
+            self._on_device = None
+
+    def __enter__(self) -> "Generator":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            with suppress(WetgenError):  # what ended the block is to be told
+                self.close()
 
     @classmethod
     def open(
@@ -48,12 +101,13 @@ class Generator:
         device: str = "cpu",
         batch: int = 4,
         threads: int | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> "Generator":
         """Verify a bundle folder (None: the one that ships with wetgen) and load it.
 
         Raises WetgenError for a bundle that is damaged or a device that cannot run it here; no other device is tried.
         """
-        return cls(open_bundle(bundle), device=device, batch=batch, threads=threads)
+        return cls(open_bundle(bundle), device=device, batch=batch, threads=threads, say=say)
 
     def generate(
         self,
@@ -79,7 +133,7 @@ class Generator:
         """
         check_asked(prompts, seed, count, guidance)
         total = count * len(prompts)
-        wanted = iter(range(total) if indexes is None else _checked_indexes(indexes, total))
+        wanted = iter(range(total) if indexes is None else checked_indexes(indexes, total))
         if attempt < 0:
             raise WetgenError(f"The attempt is {attempt}.", why="attempts count from 0.", fix="use 0 or more.")
         return self.draw(
@@ -108,7 +162,8 @@ class Generator:
         """Yield the pairs that `take` names, as `generate` makes them.
 
         `take` is asked for the next batch when every pair of the last one was taken, so what it names may depend on
-        the pairs before; drawing ends when it names none. Everything else is checked before the first pair is made.
+        the pairs before; on a GPU, which draws a batch while the last is looked at, one batch earlier. Drawing ends
+        when it names none and no batch is under way. Everything else is checked before the first pair is made.
         """
         check_asked(prompts, seed, 1, guidance)
         steps = self.bundle.plan(plan)
@@ -141,22 +196,60 @@ class Generator:
         negative: str,
         judging: Engine | None,
     ) -> Iterator[Pair]:
-        embed = self._embedder()
-        while wanted := list(take(self.batch)):
-            # A last batch that is not full repeats its first pair, so that every batch runs the same arithmetic.
-            filled = wanted + wanted[:1] * (self.batch - len(wanted))
-            texts = [prompts[index % len(prompts)] for index, _ in filled]
-            size = self.bundle.sizes.latent
-            noises = [starting_noise(seed, index, size, attempt) for index, attempt in filled]
-            noise: Array = np.stack(noises)  # (B, C, h, w)
-            embedding = np.stack([*[embed(negative)] * self.batch, *map(embed, texts)])  # (2B, T, E): uncond, cond
-            *_, latent = sample(self._denoise, plan, noise, embedding, guidance, self._conditioning())
-            made = self._decode.run({"latent": latent})
-            if judging is not None:
-                made.update(_look(judging, made["image"]))
-            for place, (index, attempt) in enumerate(wanted):
-                shown = {name: array[place] for name, array in made.items()}
-                yield self._pair(index, attempt, texts[place], seed, latent[place], shown)
+        sampler = self._sampler(plan, guidance, negative)
+        self._drawing.append(sampler)
+        under_way: deque[tuple[list[tuple[int, int]], list[str]]] = deque()
+        try:
+            while True:
+                while len(under_way) < sampler.depth and (wanted := list(take(self.batch))):
+                    under_way.append((wanted, self._submit(sampler, prompts, wanted, seed)))
+                if not under_way:
+                    return
+                wanted, texts = under_way.popleft()
+                made = sampler.collect()
+                latent = made.pop("latent")
+                if judging is not None:
+                    made.update(_look(judging, made["image"]))
+                for place, (index, attempt) in enumerate(wanted):
+                    shown = {name: array[place] for name, array in made.items()}
+                    yield self._pair(index, attempt, texts[place], seed, latent[place], shown)
+        finally:
+            if sampler in self._drawing:
+                self._drawing.remove(sampler)
+                sampler.close()
+
+    def _submit(self, sampler: Sampler, prompts: Sequence[str], wanted: list[tuple[int, int]], seed: int) -> list[str]:
+        """Begin a batch of pairs and give their prompts.
+
+        One that is not full repeats its first pair, so that every batch runs the same arithmetic.
+        """
+        filled = wanted + wanted[:1] * (self.batch - len(wanted))
+        texts = [prompts[index % len(prompts)] for index, _ in filled]
+        size = self.bundle.sizes.latent
+        noises: Array = np.stack([starting_noise(seed, index, size, attempt) for index, attempt in filled])
+        sampler.submit(texts, noises)  # (B, C, h, w)
+        return texts
+
+    def _sampler(self, plan: Plan, guidance: float, negative: str) -> Sampler:
+        if self._on_device is None:
+            conditioning = self._conditioning()
+            return HostSampler(self._denoise, self._decode, self._embedder(), plan, guidance, negative, conditioning)
+        from wetgen.runtime.device_sampler import DeviceSampler
+
+        graphs = self._on_device.graphs
+        again = self._decode_again if DEFAULT_TARGET in self.bundle.targets else None
+        return DeviceSampler(graphs, self._token_ids, plan, guidance, negative, say=self._note, redecode=again)
+
+    def _token_ids(self, prompt: str) -> Array:
+        """(1, T) int32; `generate` has refused what may not be cut."""
+        return self._tokenizer.encode([prompt], truncate=True)
+
+    def _decode_again(self, latents: Array) -> dict[str, Array]:
+        """Decode latents (B, C, h, w) on the CPU, one by one: it is rare, and memory is short on small boards."""
+        path = self.bundle.targets[DEFAULT_TARGET].files["decode"]
+        engine = open_engine(self.bundle.graphs["decode"], path, device="cpu", batch=1, threads=self.threads)
+        parts = [engine.run({"latent": latent[None]}) for latent in latents]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _embedder(self) -> Callable[[str], Array]:
         """A function from prompt to embedding float32 (T, E) that remembers as many as fit into a fixed memory."""
@@ -164,8 +257,7 @@ class Generator:
 
         @lru_cache(maxsize=max(2, _EMBEDDINGS_BYTES // (4 * sizes.tokens * sizes.text_width)))
         def embed(prompt: str) -> Array:
-            token_ids = self._tokenizer.encode([prompt], truncate=True)  # `generate` has refused what may not be cut
-            embedding: Array = self._text.run({"token_ids": token_ids})["embedding"][0]
+            embedding: Array = self._text.run({"token_ids": self._token_ids(prompt)})["embedding"][0]
             return embedding
 
         return embed
@@ -196,32 +288,11 @@ class Generator:
                 why=f"{self.bundle.folder} was exported without one.",
                 fix="train one on real photographs and add it: wetgen judge REAL --bundle BUNDLE --out NEW",
             )
-        return self._engine(JUDGE, self.batch)
+        return self._engine(JUDGE, self.batch) if self._on_device is None else self._on_device.judge()
 
     def _engine(self, name: str, batch: int) -> Engine:
-        path = self.bundle.graph_files[name]
+        path = self.bundle.targets[self.target.name].files[name]
         return open_engine(self.bundle.graphs[name], path, device=self.device, batch=batch, threads=self.threads)
-
-
-def sample(
-    denoise: Engine,
-    plan: Plan,
-    noise: Array,
-    embedding: Array,
-    guidance: float,
-    conditioning: Mapping[str, Array],
-) -> Iterator[Array]:
-    """Walk the plan from noise (B, C, h, w), yielding the latent after each step.
-
-    `embedding` is (2B, T, E), the uncond half first; `conditioning` holds that input, or nothing if the graph has none.
-    """
-    latent = noise
-    scale = np.full(len(noise), guidance, np.float32)  # (B,)
-    for row in plan.rows:
-        step = np.array([row], np.int32)
-        feed = {"latent": latent, "embedding": embedding, **conditioning, "step": step, "guidance": scale}
-        latent = denoise.run(feed)["latent_after"]
-        yield latent
 
 
 def _look(judge: Engine, images: Array) -> dict[str, Array]:
@@ -243,43 +314,3 @@ def open_bundle(folder: Path | str | None) -> Bundle:
 
 def _bytes(array: Array | None) -> NDArray[np.uint8] | None:
     return None if array is None else array.astype(np.uint8, copy=True)
-
-
-def _check_loading(device: str, batch: int, threads: int | None) -> None:
-    if device not in DEVICES:
-        raise WetgenError(
-            f"There is no device '{device}'.", why=f"devices are {', '.join(DEVICES)}.", fix="choose one."
-        )
-    for name, value in (("batch", batch), ("threads", threads)):
-        if value is not None and value < 1:
-            raise WetgenError(f"{name} is {value}.", why="it must be at least 1.", fix=f"use {name} 1 or more.")
-
-
-def check_asked(prompts: Sequence[str], seed: int, count: int, guidance: float | None) -> None:
-    """Raise WetgenError for values that no bundle can generate from."""
-    if isinstance(prompts, str):
-        raise TypeError("prompts is a list of prompts, not one string")
-    if not prompts:
-        raise WetgenError("There are no prompts.", why="the list is empty.", fix="give at least one prompt.")
-    if count < 1:
-        raise WetgenError(f"The count is {count}.", why="it is the number of pairs per prompt.", fix="use 1 or more.")
-    if not 0 <= seed < SEED_LIMIT:
-        raise WetgenError(f"The seed is {seed}.", why="seeds run from 0 to 2^63 - 1.", fix="use a seed in that range.")
-    if guidance is not None and not abs(guidance) <= _LARGEST:  # false for NaN too
-        raise WetgenError(
-            f"The guidance is {guidance}.",
-            why="it scales the difference that the prompt makes, so it must be a finite number.",
-            fix="use a number such as 3; 1 is the prompt alone, 0 ignores the prompt.",
-        )
-
-
-def _checked_indexes(indexes: Iterable[int], total: int) -> list[int]:
-    wanted = list(indexes)
-    wrong = [index for index in wanted if not 0 <= index < total]
-    if wrong:
-        raise WetgenError(
-            f"There is no pair {wrong[0]}.",
-            why=f"prompts times count make {total} pairs, 0 to {total - 1}.",
-            fix="ask for indexes in that range, or raise count.",
-        )
-    return wanted

@@ -16,6 +16,9 @@ _BAR_WIDTH = 24
 class Progress(Protocol):
     """What a run reports to. Rows are those of metadata.jsonl or rejected.jsonl."""
 
+    def note(self, text: str) -> None:
+        """Something about the device that people should know; may come before the start."""
+
     def start(self, total: int, already: int) -> None:
         """The run will hold `total` pairs, and `already` of them exist."""
 
@@ -41,6 +44,7 @@ def choose_progress(*, quiet: bool, json_events: bool) -> Progress:
 class Silent:
     """Says nothing."""
 
+    def note(self, text: str) -> None: ...
     def start(self, total: int, already: int) -> None: ...
     def stored(self, row: Mapping[str, object]) -> None: ...
     def rejected(self, row: Mapping[str, object], *, given_up: bool) -> None: ...
@@ -52,6 +56,9 @@ class Events:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+
+    def note(self, text: str) -> None:
+        self._write("note", {"text": text})
 
     def start(self, total: int, already: int) -> None:
         self._write("start", {"total": total, "already": already})
@@ -75,6 +82,9 @@ class Lines:
 
     def __init__(self, stream: TextIO, clock: Clock = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
+
+    def note(self, text: str) -> None:
+        self._say(text)
 
     def start(self, total: int, already: int) -> None:
         self._count = Count(total, already, self._clock)
@@ -106,6 +116,10 @@ class Bar:
     def __init__(self, stream: TextIO, clock: Clock = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
         self._drawn_at, self._width = float("-inf"), 0
+
+    def note(self, text: str) -> None:
+        self._stream.write("\r" + text.ljust(self._width) + "\n")  # the bar is drawn again below it
+        self._stream.flush()
 
     def start(self, total: int, already: int) -> None:
         self._count = Count(total, already, self._clock)

@@ -16,7 +16,7 @@ from wetgen.runtime.filters import Filter
 
 FORMAT = 1
 FILE_NAME = "run.json"
-_PACKAGES = ("wetgen", "numpy", "pillow", "tokenizers", "onnxruntime", "onnxruntime-gpu", "tensorrt")
+_PACKAGES = ("wetgen", "numpy", "pillow", "tokenizers", "onnxruntime", "onnxruntime-gpu", "tensorrt", "cuda-bindings")
 
 
 @dataclass(frozen=True)

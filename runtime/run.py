@@ -76,7 +76,22 @@ def run(
         batch = min(DEFAULT_BATCH, total) if earlier is None else int(earlier["batch"])
     if tries is None:
         tries = DEFAULT_TRIES if earlier is None else int(earlier.get("tries", 1))
-    generator = Generator(bundle, device=device, batch=batch, threads=threads)
+    with Generator(bundle, device=device, batch=batch, threads=threads, say=progress.note) as generator:
+        return _run(generator, prompts, out, settings, progress, count, truncate, tries)
+
+
+def _run(
+    generator: Generator,
+    prompts: Sequence[str],
+    out: Path,
+    settings: Settings,
+    progress: Progress,
+    count: int,
+    truncate: bool,
+    tries: int,
+) -> dict[str, Any]:
+    """The run of `run`, on a loaded generator."""
+    bundle, total = generator.bundle, count * len(prompts)
     examine = Examiner(settings.filter, bundle)
 
     def draw(take: Take) -> Iterator[Pair]:
@@ -85,7 +100,15 @@ def run(
 
     draw(lambda _: [])  # refuses impossible values and long prompts before anything is written
 
-    how = {"count": count, "tries": tries, "device": device, "batch": batch, "threads": threads}
+    how = {
+        "count": count,
+        "tries": tries,
+        "device": generator.device,
+        "target": generator.target.name,
+        "batch": generator.batch,
+        "threads": generator.threads,
+        "notes": generator.notes,  # what the device has to say; more may come while it draws
+    }
     folder = RunFolder(out, bundle, settings, how)
     kept, next_try = folder.kept, folder.next_try
     missing = [(i, next_try.get(i, 0)) for i in range(total) if i not in kept and next_try.get(i, 0) < tries]

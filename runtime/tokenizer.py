@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.stored import read_stored
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -74,8 +75,9 @@ def _load(file: Path) -> "Tokenizer":
             why="it is not installed in this environment, or does not load.",
             fix="pip install tokenizers",
         ) from error
+    stored = read_stored(file)
     try:
-        return Tokenizer.from_file(str(file))
+        return Tokenizer.from_buffer(stored)
     except Exception as error:  # the package raises plain Exception
         raise WetgenError(
             f"{file} is not a tokenizer.", why=f"{error}.", fix="export the bundle again with wetgen-export."

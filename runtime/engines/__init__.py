@@ -1,4 +1,7 @@
-"""What runs a graph. `open_engine` is the one way in; a device that cannot run it is never replaced by another."""
+"""What runs a graph. A device that cannot run it is never replaced by another.
+
+`open_engine` gives an engine that is fed with arrays; `load` puts a bundle's graphs on a GPU's own memory.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +24,9 @@ def open_engine(graph: Graph, path: Path, *, device: str, batch: int, threads: i
     """Load a graph on a device, at a fixed batch. Raises WetgenError when that device cannot run it here."""
     if device == "tensorrt":
         raise WetgenError(
-            "This bundle cannot run on tensorrt.",
-            why="it holds ONNX graphs only; TensorRT runs engine files built for one GPU, and none are in it.",
-            fix="use --device cuda on an NVIDIA GPU, or --device cpu.",
+            f"{path.name} cannot run on tensorrt as it is.",
+            why="TensorRT runs engines, which are built for one GPU and one batch.",
+            fix="build them with `wetgen build`, then: wetgen run --device tensorrt",
         )
     from wetgen.runtime.engines.ort import OrtEngine
 

@@ -5,8 +5,8 @@ checked before a session is opened, for a message that says what to install, and
 """
 
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from wetgen.runtime.cores import busy_share, usable_cores
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import Array, Graph, Tensor
+from wetgen.runtime.stored import archive_of, mapped, names_in, read_stored, size_of
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -48,12 +49,12 @@ class OrtEngine:
         ort = import_onnxruntime()
         check_provider(ort, device)
         self.graph, self.batch = graph, batch
-        options = _session_options(ort, batch, threads)
+        options = session_options(ort, batch, threads)
         # The arena grows by doubling: beside gigabytes of weights that is gigabytes of memory nobody asked for.
         options.enable_cpu_mem_arena = _weight_bytes(path) < _LARGE
-        self._session = _open(ort, str(path), path.name, device, options)
-        _check_opened(self._session, path.name, device)
-        _check_tensors(self._session, graph, path)
+        with model_at(path, options) as model:
+            self._session = open_session(ort, model, path.name, device, options)
+        check_tensors(self._session, graph, path)
         self._outputs = [tensor.name for tensor in graph.outputs]
 
     def run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
@@ -66,8 +67,37 @@ class OrtEngine:
 
 
 def _weight_bytes(path: Path) -> int:
-    """The size of a graph's file and of the file its weights stand in, if they have one of their own."""
-    return sum(file.stat().st_size for file in (path, path.with_name(f"{path.name}.data")) if file.exists())
+    """The size of a graph's file and of the files beside it that weights stand in, other graphs' included."""
+    return sum(size_of(file) for file in (path, *_weight_files(path)))
+
+
+def _weight_files(path: Path) -> list[Path]:
+    """The files beside a graph, in its folder or its packed bundle, that weights stand in."""
+    return [path.parent / name for name in names_in(path.parent) if "/" not in name and name.endswith(".data")]
+
+
+@contextmanager
+def model_at(path: Path, options: "onnxruntime.SessionOptions") -> Iterator[str | bytes]:
+    """What a session is opened from: the path of a file, or the bytes of one in a packed bundle.
+
+    Weights beside a packed graph are handed over where they lie; their bytes must be there until the session is open.
+    """
+    if archive_of(path) is None:
+        yield str(path)
+        return
+    weights = _weight_files(path)
+    if weights and not hasattr(options, "add_external_initializers_from_files_in_memory"):
+        raise WetgenError(
+            f"This version of ONNX Runtime cannot read {path} where it lies.",
+            why="the weights of the graph stand in another file of the packed bundle.",
+            fix=f"unzip {path.parent} and use the folder, or update onnxruntime.",
+        )
+    with ExitStack() as stack:
+        views = [stack.enter_context(mapped(file)) for file in weights]
+        if weights:
+            names, sizes = [file.name for file in weights], [len(view) for view in views]
+            options.add_external_initializers_from_files_in_memory(names, views, sizes)
+        yield read_stored(path)
 
 
 def import_onnxruntime() -> Any:
@@ -114,11 +144,11 @@ def try_device(device: str) -> None:
     """Raise WetgenError unless a session opens on the device; for `wetgen doctor`, which has no graph to try."""
     ort = import_onnxruntime()
     check_provider(ort, device)
-    session = _open(ort, _IDENTITY, "a graph of one node", device, _session_options(ort, batch=1, threads=1))
-    _check_opened(session, "a graph of one node", device)
+    open_session(ort, _IDENTITY, "a graph of one node", device, session_options(ort, batch=1, threads=1))
 
 
-def _session_options(ort: Any, batch: int, threads: int | None) -> "onnxruntime.SessionOptions":
+def session_options(ort: Any, batch: int, threads: int | None) -> "onnxruntime.SessionOptions":
+    """How sessions are opened, whatever the device; `threads` None means every usable core."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = usable_cores() if threads is None else threads
@@ -142,12 +172,31 @@ def _cores_are_idle() -> bool:
     return busy_share() < _IDLE
 
 
+def open_session(
+    ort: Any,
+    model: str | bytes,
+    name: str,
+    device: str,
+    options: "onnxruntime.SessionOptions",
+    more: Mapping[str, str] | None = None,
+) -> "onnxruntime.InferenceSession":
+    """A session on the device's provider and on no other; `more` are options of the CUDA provider."""
+    session = _open(ort, model, name, device, options, more)
+    _check_opened(session, name, device)
+    return session
+
+
 def _open(
-    ort: Any, model: str | bytes, name: str, device: str, options: "onnxruntime.SessionOptions"
+    ort: Any,
+    model: str | bytes,
+    name: str,
+    device: str,
+    options: "onnxruntime.SessionOptions",
+    more: Mapping[str, str] | None,
 ) -> "onnxruntime.InferenceSession":
     provider: Any = PROVIDERS[device]
     if device == "cuda":
-        provider = (provider, _CUDA_OPTIONS)
+        provider = (provider, {**_CUDA_OPTIONS, **(more if more is not None else {})})
         if hasattr(ort, "preload_dlls"):
             # Finds the CUDA and cuDNN that pip installed, where the system has none; what it prints is talk.
             with redirect_stdout(sys.stderr):
@@ -173,7 +222,7 @@ def _check_opened(session: "onnxruntime.InferenceSession", name: str, device: st
         )
 
 
-def _check_tensors(session: Any, graph: Graph, path: Path) -> None:
+def check_tensors(session: Any, graph: Graph, path: Path) -> None:
     """Raise unless the file takes and gives what its graph declares; names and types are enough to tell a mix-up."""
     for what, found, declared in (
         ("takes", session.get_inputs(), graph.inputs),

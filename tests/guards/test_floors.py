@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ("runtime", "training", "export", "benchmarks")
-RUNTIME_MAY = {"PIL", "click", "numpy", "onnxruntime", "tensorrt", "tokenizers", "wetgen"} | set(
+RUNTIME_MAY = {"PIL", "click", "cuda", "numpy", "onnxruntime", "tensorrt", "tokenizers", "wetgen"} | set(
     sys.stdlib_module_names
 )
 

@@ -1,14 +1,22 @@
 """A tiny bundle, and a generator that has it loaded."""
 
 import importlib.util
+import json
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.engines.build import BuildOptions, build_engines
+from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.generator import Generator
+from wetgen.runtime.target_graphs import target_entry
+from wetgen.runtime.targets import TARGETS
 
 
 def _tiny_bundle() -> ModuleType:
@@ -19,6 +27,24 @@ def _tiny_bundle() -> ModuleType:
         sys.modules["tiny_bundle"] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules["tiny_bundle"])
     return sys.modules["tiny_bundle"]
+
+
+def _doubles() -> ModuleType:
+    """The package tests/doubles, loaded the same way."""
+    if "doubles" not in sys.modules:
+        folder = Path(__file__).parents[1] / "doubles"
+        init, inside = folder / "__init__.py", [str(folder)]
+        spec = importlib.util.spec_from_file_location("doubles", init, submodule_search_locations=inside)
+        assert spec is not None and spec.loader is not None
+        sys.modules["doubles"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["doubles"])
+    return sys.modules["doubles"]
+
+
+@pytest.fixture(scope="session")
+def doubles() -> ModuleType:
+    """The doubles of TensorRT and CUDA."""
+    return _doubles()
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +73,49 @@ def bundle(bundle_folder: Path) -> Bundle:
 @pytest.fixture(scope="session")
 def generator(bundle: Bundle) -> Generator:
     return Generator(bundle, batch=3, threads=1)
+
+
+@pytest.fixture(params=["10.3", "11.4"])
+def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, doubles: ModuleType) -> Iterator[Any]:
+    """A GPU that is not there: `cuda` and `trt` are the doubles. Nothing may be left on it when the test ends."""
+    cuda = doubles.CudaDouble()
+    trt = doubles.TensorRTDouble(cuda, request.param)
+    doubles.install(monkeypatch, cuda, trt)
+    monkeypatch.setattr("wetgen.runtime.engines.cuda.host_available", lambda: 0)
+    yield SimpleNamespace(cuda=cuda, trt=trt, version=request.param)
+    cuda.finish()
+
+
+@pytest.fixture(scope="session")
+def exported_folder(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny bundle with a judge, whose graphs TensorRT may have as they are; without engines."""
+    folder = tiny.write_bundle(tmp_path_factory.mktemp("exported"), judge=True)
+    info = json.loads((folder / "bundle.json").read_text())
+    graphs = info["targets"]["cpu"]["graphs"]
+    info["targets"]["jp6"] = target_entry(TARGETS["jp6"], graphs, (1, 2, 4), {})
+    (folder / "bundle.json").write_text(json.dumps(info))
+    return folder
+
+
+@pytest.fixture
+def exported(exported_folder: Path, tmp_path: Path) -> Bundle:
+    """A copy of that bundle, to build engines into."""
+    return Bundle.open(Path(shutil.copytree(exported_folder, tmp_path / "exported")))
+
+
+@pytest.fixture(scope="session")
+def engine_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Engines that were built for a TensorRT version, to be copied: building them takes a second."""
+    return {}
+
+
+@pytest.fixture
+def built(exported: Bundle, gpu: Any, engine_folders: dict[str, Path], tmp_path_factory: Any) -> Bundle:
+    """The same with engines for batches of 1 and 4."""
+    engines = exported.folder / "engines"
+    if gpu.version not in engine_folders:
+        build_engines(exported, BuildOptions((1, 4)), BuildStatus(None), lambda _: None)
+        engine_folders[gpu.version] = Path(shutil.copytree(engines, tmp_path_factory.mktemp("engines") / "engines"))
+    elif not engines.exists():
+        shutil.copytree(engine_folders[gpu.version], engines)
+    return exported

@@ -1,5 +1,6 @@
 """A bundle is verified before anything of it is loaded; each fault has its own words."""
 
+import hashlib
 import json
 import shutil
 
@@ -97,11 +98,11 @@ def test_a_graph_in_a_subfolder_is_found(copy):
     (copy / "text.onnx").rename(copy / "graphs" / "text.onnx")
 
     def move(info):
-        info["graphs"]["text"]["file"] = "graphs/text.onnx"
+        info["targets"]["cpu"]["graphs"]["text"]["file"] = "graphs/text.onnx"
         info["files"]["graphs/text.onnx"] = info["files"].pop("text.onnx")
 
     edit(copy, move)
-    assert Bundle.open(copy).graph_files["text"] == copy / "graphs" / "text.onnx"
+    assert Bundle.open(copy).targets["cpu"].files["text"] == copy / "graphs" / "text.onnx"
 
 
 # A judge and fingerprints, which a bundle may lack
@@ -181,12 +182,12 @@ def test_a_judge_or_fingerprints_that_say_too_little_are_refused(judged_copy, ch
     assert refusal(judged_copy).what == f"{judged_copy / JSON_NAME} is not a bundle description."
 
 
-@pytest.mark.parametrize("found", [2, 0, None, "1"])
+@pytest.mark.parametrize("found", [1, 3, 0, None, "2"])
 def test_another_format_is_refused(copy, found):
     edit(copy, lambda info: info.update(format=found))
     error = refusal(copy)
     assert error.what == f"{copy} is a bundle of format {found}."
-    assert error.why == "this wetgen reads format 1."
+    assert error.why == "this wetgen reads format 2."
 
 
 @pytest.mark.parametrize("name", ["../text.onnx", "/etc/passwd", "a/../../b", "..\\text.onnx", ""])
@@ -194,7 +195,7 @@ def test_another_format_is_refused(copy, found):
 def test_a_path_outside_the_folder_is_refused(copy, name, where):
     def change(info):
         if where == "graphs":
-            info["graphs"]["text"]["file"] = name
+            info["targets"]["cpu"]["graphs"]["text"]["file"] = name
         else:
             info["files"][name] = {"bytes": 1, "sha256": ""}
 
@@ -202,6 +203,11 @@ def test_a_path_outside_the_folder_is_refused(copy, name, where):
     error = refusal(copy)
     assert error.what == f"{copy / JSON_NAME} names '{name}'."
     assert error.why == "a bundle may only name files inside its own folder."
+
+
+def test_weights_outside_the_folder_are_refused(copy):
+    edit(copy, lambda info: info["targets"]["cpu"]["graphs"]["text"].update(weights=["../weights.data"]))
+    assert refusal(copy).what == f"{copy / JSON_NAME} names '../weights.data'."
 
 
 def test_a_link_out_of_the_folder_is_refused(copy, bundle_folder):
@@ -231,6 +237,46 @@ def test_a_missing_graph_is_refused(copy):
     assert refusal(copy).what.startswith("Graph 'encode'")
 
 
+def test_a_target_without_one_of_the_graphs_is_refused(copy):
+    edit(copy, lambda info: info["targets"]["cpu"]["graphs"].pop("encode"))
+    assert refusal(copy).what == f"{copy} lacks the graphs encode for cpu."
+
+
+def test_a_bundle_without_targets_is_refused(copy):
+    edit(copy, lambda info: info["targets"].clear())
+    (copy / "text.onnx").rename(copy / ".text.onnx")
+    assert refusal(copy).what == f"{copy} holds no graphs."
+
+
+def test_a_target_that_this_version_does_not_know_is_refused(copy):
+    edit(copy, lambda info: info["targets"].update(jp9=info["targets"]["cpu"]))
+    error = refusal(copy)
+    assert error.what == f"{copy} holds graphs for a target 'jp9'." and "cpu, cuda, jp6, jp7, trt11" in error.why
+
+
+def test_targets_share_files_of_weights_and_each_has_its_own_graphs(copy):
+    """What an engine file depends on is the graph and every file of its weights."""
+    (copy / "weights.float16.data").write_bytes(bytes(64))
+    (copy / "text.jp6.onnx").write_bytes((copy / "text.onnx").read_bytes())
+
+    def add(info):
+        own = {"file": "text.jp6.onnx", "weights": ["weights.float16.data"], "precision": {"compute": "float16"}}
+        graphs = {**info["targets"]["cpu"]["graphs"], "text": own}
+        info["targets"]["jp6"] = {"opset": 20, "batches": [1, 2, 4], "graphs": graphs}
+        for name in ("weights.float16.data", "text.jp6.onnx"):
+            data = (copy / name).read_bytes()
+            info["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+    edit(copy, add)
+    held = Bundle.open(copy).targets["jp6"]
+    assert held.batches == (1, 2, 4) and held.precision["text"] == {"compute": "float16"}
+    assert held.parts("text") == (copy / "text.jp6.onnx", copy / "weights.float16.data")
+    assert held.parts("decode") == (copy / "decode.onnx",)
+    edit(copy, lambda info: info["files"].pop("weights.float16.data"))
+    (copy / "weights.float16.data").rename(copy / ".weights")
+    assert "states no hash for weights.float16.data" in refusal(copy).what
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -257,7 +303,11 @@ def test_a_default_plan_that_is_not_there_is_refused(copy):
         lambda info: info.update(plans=[]),
         lambda info: info["files"].update({"text.onnx": "abc"}),
         lambda info: info["files"]["text.onnx"].pop("sha256"),
-        lambda info: info["graphs"].update(text=None),
+        lambda info: info.update(targets=["cpu"]),
+        lambda info: info["targets"].update(cpu=None),
+        lambda info: info["targets"]["cpu"]["graphs"]["text"].pop("file"),
+        lambda info: info["targets"]["cpu"]["graphs"]["text"].update(precision="float32"),
+        lambda info: info["targets"]["cpu"].update(batches="many"),
         lambda info: info["plans"]["four"]["steps"][0].pop("keep"),
     ],
 )

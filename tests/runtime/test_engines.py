@@ -28,7 +28,7 @@ def feed(graph, batch, seed=0):
 @pytest.mark.parametrize("name", ["text", "denoise", "decode", "encode"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_every_graph_runs_as_onnx_defines_it(bundle, name, batch):
-    graph, path = bundle.graphs[name], bundle.graph_files[name]
+    graph, path = bundle.graphs[name], bundle.targets["cpu"].files[name]
     given = feed(graph, batch)
     got = open_engine(graph, path, device="cpu", batch=batch, threads=1).run(given)
     assert list(got) == [tensor.name for tensor in graph.outputs]
@@ -41,7 +41,9 @@ def test_every_graph_runs_as_onnx_defines_it(bundle, name, batch):
 
 
 def test_the_batch_is_fixed_inside_the_session(bundle):
-    engine = open_engine(bundle.graphs["denoise"], bundle.graph_files["denoise"], device="cpu", batch=3, threads=1)
+    engine = open_engine(
+        bundle.graphs["denoise"], bundle.targets["cpu"].files["denoise"], device="cpu", batch=3, threads=1
+    )
     shapes = {tensor.name: tensor.shape for tensor in engine._session.get_inputs()}
     assert shapes["latent"][0] == 3 and shapes["embedding"][0] == 6
     with pytest.raises(WetgenError, match="'latent' has shape"):
@@ -49,7 +51,9 @@ def test_the_batch_is_fixed_inside_the_session(bundle):
 
 
 def test_outputs_are_not_overwritten_by_the_next_run(bundle):
-    engine = open_engine(bundle.graphs["denoise"], bundle.graph_files["denoise"], device="cpu", batch=1, threads=1)
+    engine = open_engine(
+        bundle.graphs["denoise"], bundle.targets["cpu"].files["denoise"], device="cpu", batch=1, threads=1
+    )
     first = engine.run(feed(bundle.graphs["denoise"], 1, seed=0))["latent_after"]
     kept = first.copy()
     engine.run(feed(bundle.graphs["denoise"], 1, seed=1))
@@ -58,7 +62,7 @@ def test_outputs_are_not_overwritten_by_the_next_run(bundle):
 
 def test_another_graph_in_the_file_is_refused(bundle):
     with pytest.raises(WetgenError, match=r"decode.onnx takes latent tensor\(float\)") as caught:
-        open_engine(bundle.graphs["text"], bundle.graph_files["decode"], device="cpu", batch=1)
+        open_engine(bundle.graphs["text"], bundle.targets["cpu"].files["decode"], device="cpu", batch=1)
     assert caught.value.why == "the graph 'text' takes token_ids tensor(int32)."
 
 
@@ -69,8 +73,8 @@ def test_a_file_that_is_no_graph_is_refused(bundle, tmp_path):
 
 
 def test_tensorrt_needs_engine_files(bundle):
-    with pytest.raises(WetgenError, match="cannot run on tensorrt"):
-        open_engine(bundle.graphs["text"], bundle.graph_files["text"], device="tensorrt", batch=1)
+    with pytest.raises(WetgenError, match="cannot run on tensorrt as it is"):
+        open_engine(bundle.graphs["text"], bundle.targets["cpu"].files["text"], device="tensorrt", batch=1)
 
 
 def offering(*providers, opened="CPUExecutionProvider"):
@@ -87,7 +91,7 @@ def offering(*providers, opened="CPUExecutionProvider"):
 
 def refusal(bundle, device="cuda") -> WetgenError:
     with pytest.raises(WetgenError) as caught:
-        open_engine(bundle.graphs["text"], bundle.graph_files["text"], device=device, batch=1)
+        open_engine(bundle.graphs["text"], bundle.targets["cpu"].files["text"], device=device, batch=1)
     return caught.value
 
 
@@ -147,7 +151,7 @@ def test_a_device_can_be_tried_without_a_bundle():
 def test_cuda_gives_what_the_cpu_gives(bundle):
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has no CUDA provider")
-    graph, path = bundle.graphs["denoise"], bundle.graph_files["denoise"]
+    graph, path = bundle.graphs["denoise"], bundle.targets["cpu"].files["denoise"]
     given = feed(graph, 2)
     cuda, cpu = (open_engine(graph, path, device=device, batch=2).run(given) for device in ("cuda", "cpu"))
     np.testing.assert_allclose(cuda["latent_after"], cpu["latent_after"], atol=1e-4)

@@ -88,7 +88,7 @@ def test_a_batch_has_uncond_before_cond_and_zeros_for_what_is_free(bundle, monke
 def test_a_pair_is_what_the_graphs_make_of_its_noise_and_prompts(bundle, pairs, generator):
     """The whole way of pair 6 written out, at batch 1."""
     engine = {
-        name: open_engine(bundle.graphs[name], bundle.graph_files[name], device="cpu", batch=1, threads=1)
+        name: open_engine(bundle.graphs[name], bundle.targets["cpu"].files[name], device="cpu", batch=1, threads=1)
         for name in ("text", "denoise", "decode")
     }
     ids = generator._tokenizer.encode(["", PROMPTS[6 % len(PROMPTS)]])

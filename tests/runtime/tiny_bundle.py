@@ -18,8 +18,10 @@ from wetgen.runtime.bundle import FORMAT, TOKENIZER_NAME, declarations, plan_to_
 from wetgen.runtime.bundle_files import file_sha256
 from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.fingerprints import KIND, Fingerprints
-from wetgen.runtime.graphs import Graph, Sizes, Tensor, graphs_of
+from wetgen.runtime.graphs import JUDGE, Graph, Sizes, Tensor, graphs_of
 from wetgen.runtime.schedule import Plan, alphas_cumprod, ddim_steps, timesteps
+from wetgen.runtime.target_graphs import graph_entry, target_entry
+from wetgen.runtime.targets import TARGETS
 
 CLASSES = ClassTable(("background", "crack", "stain", "mold"))
 WORDS = {"crack": ["crack", "cracks"], "stain": ["stain", "water stain"], "mold": ["mold", "mould"]}
@@ -29,6 +31,7 @@ WIDTH = 16  # channels inside the denoiser
 JUDGED = ("crack", "stain")  # what the judge knows; of mold it knows nothing
 CAPTIONS = ("a crack in a wet wall", "a brown water stain on the ceiling", "black mold in a bathroom corner")
 
+FLOAT32 = {"compute": "float32", "weights": "float32"}
 _TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "uint8": TensorProto.UINT8}
 
 
@@ -56,21 +59,25 @@ def write_bundle(
         "plans": {plan.name: plan_to_json(plan) for plan in plans},
         "default_plan": plans[0].name,
         "default_guidance": 3.0,
-        "graphs": declarations(sizes, files, "float32", "cpu"),
+        "graphs": declarations(sizes, judge=judge),
+        "targets": {"cpu": target_entry(TARGETS["cpu"], _entries(files), (), {})},
         "made_by": "wetgen 0.1.0",
         "versions": {"numpy": np.__version__},
         "trained_on": [{"source": "random numbers", "license": "CC0-1.0", "pairs": 0}],
-        "measured": {},
     }
     names = [TOKENIZER_NAME, *files.values()]
     if judge:
-        info["judge"] = {"classes": list(JUDGED), "suggested": 0.25}
+        info["judge"] = {**graph_entry(files[JUDGE], FLOAT32), "classes": list(JUDGED), "suggested": 0.25}
     if known is not None:
         known.write(folder / "fingerprints.bin")
         names.append("fingerprints.bin")
         info["fingerprints"] = {"file": names[-1], "kind": KIND, "count": len(known), "most_bits": known.most_bits}
     write_info(folder, info, names)
     return folder
+
+
+def _entries(files: dict[str, str]) -> dict[str, object]:
+    return {name: graph_entry(file, FLOAT32) for name, file in files.items() if name != JUDGE}
 
 
 def write_info(folder: Path, info: dict[str, object], names: Sequence[str]) -> None:

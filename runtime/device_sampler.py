@@ -1,0 +1,269 @@
+"""A sampler whose tensors stay on the GPU, from the noise to the bytes that are to be stored.
+
+Every buffer is allocated and bound once. The denoiser's output is its next input: two latents, taken in turn. There are
+two sets of buffers on three streams, so that one batch is computed while prompts and noise of the next go in (`feed`)
+and the bytes of the last come out (`copy`). The whole trajectory of a set, every step and the decoder, is recorded as
+one CUDA graph and repeated with one call. Streams wait for each other by events; the host waits only for the bytes.
+
+Axes: B pairs of a batch, C h w of a latent, H W of a picture, T tokens, E text width.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from wetgen.runtime.engines import cuda
+from wetgen.runtime.engines.device_graph import DeviceGraphs, aligned, nbytes
+from wetgen.runtime.engines.memory import SETS, embedding_slots
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.faults import CONSTANT, picture_faults
+from wetgen.runtime.graphs import Array
+from wetgen.runtime.schedule import Plan
+
+Say = Callable[[str], None]
+Redecode = Callable[[Array], dict[str, Array]]
+"""Decodes latents (B, C, h, w) with another decoder, in float32; gives the decoder's outputs by name."""
+
+
+@dataclass
+class _Set:
+    """The buffers of one batch under way. Addresses are the device's; arrays are pinned host memory."""
+
+    latents: tuple[int, int]
+    embedding: int  # (2B, T, E): uncond, cond
+    outputs: dict[str, int]
+    tokens: int  # B + 1 rows: a batch's prompts and the negative
+    noise: tuple[int, Array]
+    token_ids: tuple[int, Array]
+    results: dict[str, tuple[int, Array]]  # the latent and the decoder's outputs
+    fed: int  # events: inputs are in place, the trajectory is done, the bytes have come
+    drawn: int
+    arrived: int
+    has_negative: bool = False
+    recorded: cuda.Graph | None = None
+
+
+class DeviceSampler:
+    """Draws batches with graphs that work on device memory; see `Sampler`."""
+
+    depth = SETS
+
+    def __init__(
+        self,
+        graphs: DeviceGraphs,
+        tokenize: Callable[[str], Array],
+        plan: Plan,
+        guidance: float,
+        negative: str,
+        *,
+        say: Say,
+        redecode: Redecode | None,
+    ) -> None:
+        """`tokenize` gives a prompt's ids int32 (1, T). `redecode` serves pictures that came out as one colour, None
+        where the bundle has nothing to decode them with again."""
+        self._graphs, self._tokenize, self._plan, self._negative = graphs, tokenize, plan, negative
+        self._say, self._redecode = say, redecode
+        self._batch = graphs.denoise.batch
+        self._under_way: deque[_Set] = deque()
+        self._own = cuda.Resources()
+        self._sets: list[_Set] = []
+        self._next = 0
+        self._warm = False
+        self._recordable = self._may_record()
+        try:
+            self._copy = self._own.stream()
+            self._allocate(guidance)
+        except BaseException:
+            with suppress(WetgenError):  # the first failure is the one to be told
+                self.close()
+            raise
+
+    def submit(self, prompts: Sequence[str], noise: Array) -> None:
+        assert len(self._under_way) < SETS, "every set of buffers is under way"
+        assert len(prompts) == self._batch and len(noise) == self._batch, "a batch is full"
+        chosen = self._sets[self._next]
+        self._next = (self._next + 1) % SETS
+        self._feed(chosen, prompts, noise)
+        cuda.let_wait(self._graphs.compute, chosen.fed)
+        self._draw(chosen)
+        cuda.record(chosen.drawn, self._graphs.compute)
+        cuda.let_wait(self._copy, chosen.drawn)
+        self._bring_back(chosen)
+        cuda.record(chosen.arrived, self._copy)
+        self._under_way.append(chosen)
+
+    def collect(self) -> dict[str, Array]:
+        chosen = self._under_way.popleft()
+        cuda.wait_for_event(chosen.arrived)
+        made = {name: array.copy() for name, (_, array) in chosen.results.items()}
+        self._repair(made)
+        return made
+
+    def close(self) -> None:
+        """Wait for what is under way, and free everything."""
+        for stream in (self._graphs.feed, self._graphs.compute):
+            cuda.wait_for_stream(stream)
+        self._under_way.clear()
+        for done in self._sets:
+            if done.recorded is not None:
+                done.recorded.close()
+        self._sets = []
+        self._own.close()
+
+    def _may_record(self) -> bool:
+        for graph in (self._graphs.denoise, self._graphs.decode):
+            if not graph.capturable:
+                self._say(f"no CUDA graph of the whole trajectory: {graph.why_not}")
+                return False
+        return True
+
+    def _allocate(self, guidance: float) -> None:
+        text = self._graphs.text
+        self._inputs = {tensor.name: tensor for tensor in self._graphs.denoise.graph.inputs}
+        self._embedding_bytes = nbytes(text.graph.outputs[0], 1)
+        self._token_bytes = nbytes(text.graph.inputs[0], 1)
+        self._slots = embedding_slots(text.graph.outputs[0])
+        self._cache = self._own.device(self._slots * aligned(self._embedding_bytes))
+        self._cached: OrderedDict[str, int] = OrderedDict()  # prompt to slot, the one used last at the end
+        self._constants = self._upload_constants(guidance)
+        self._sets = [self._new_set() for _ in range(SETS)]
+
+    def _upload_constants(self, guidance: float) -> dict[str, int]:
+        """The inputs that no batch changes: guidance, conditioning (zeros: everything is free), and each step's row."""
+        batch, rows, stream = self._batch, list(self._plan.rows), self._graphs.feed
+        scale, scales = self._own.pinned((batch,), "float32")
+        scales[...] = guidance
+        stride = aligned(4)
+        # A recorded sequence reads the same addresses every time, so every step's number has an address of its own.
+        steps, numbers = self._own.pinned((len(rows), stride // 4), "int32")
+        numbers[...] = np.array(rows, np.int32)[:, None]
+        held = {"guidance": self._own.device(4 * batch), "steps": self._own.device(len(rows) * stride)}
+        cuda.to_device(held["guidance"], scale, 4 * batch, stream)
+        cuda.to_device(held["steps"], steps, len(rows) * stride, stream)
+        if "conditioning" in self._inputs:
+            size = nbytes(self._inputs["conditioning"], batch)
+            held["conditioning"] = self._own.device(size)
+            cuda.zero(held["conditioning"], size, stream)
+        return held
+
+    def _new_set(self) -> _Set:
+        batch, own = self._batch, self._own
+        latent, outputs = self._inputs["latent"], self._graphs.decode.graph.outputs
+        tokens = self._graphs.text.graph.inputs[0]
+        latents = (own.device(nbytes(latent, batch)), own.device(nbytes(latent, batch)))
+        results = {"latent": own.pinned(latent.sizes(batch), latent.dtype)}
+        results.update({tensor.name: own.pinned(tensor.sizes(batch), tensor.dtype) for tensor in outputs})
+        return _Set(
+            latents=latents,
+            embedding=own.device(nbytes(self._inputs["embedding"], batch)),
+            outputs={tensor.name: own.device(nbytes(tensor, batch)) for tensor in outputs},
+            tokens=own.device((batch + 1) * aligned(self._token_bytes)),
+            noise=own.pinned(latent.sizes(batch), latent.dtype),
+            token_ids=own.pinned((batch + 1, tokens.sizes(1)[1]), tokens.dtype),
+            results=results,
+            fed=own.event(),
+            drawn=own.event(),
+            arrived=own.event(),
+        )
+
+    def _feed(self, chosen: _Set, prompts: Sequence[str], noise: Array) -> None:
+        """Put noise and embeddings in place, on the stream for that; the set's last batch has been collected."""
+        stream, batch = self._graphs.feed, self._batch
+        address, array = chosen.noise
+        array[...] = noise
+        cuda.to_device(chosen.latents[0], address, nbytes(self._inputs["latent"], batch), stream)
+        encoded = 0
+        if not chosen.has_negative:
+            encoded += self._place(chosen, self._negative, range(batch), encoded)
+            chosen.has_negative = True
+        for row, prompt in enumerate(prompts, start=batch):
+            encoded += self._place(chosen, prompt, [row], encoded)
+        cuda.record(chosen.fed, stream)
+
+    def _place(self, chosen: _Set, prompt: str, rows: Sequence[int], encoded: int) -> int:
+        """Put a prompt's embedding into rows of a set; gives 1 if it had to be encoded, as the `encoded`-th, else 0."""
+        slot = self._cached.pop(prompt, None)
+        new = slot is None
+        if slot is None:
+            # A slot is free, or its prompt was used longest ago; copies out of it are on the same stream, so are done.
+            slot = len(self._cached) if len(self._cached) < self._slots else self._cached.popitem(last=False)[1]
+            self._encode(chosen, prompt, encoded, self._slot(slot))
+        self._cached[prompt] = slot
+        for row in rows:
+            target = chosen.embedding + row * self._embedding_bytes
+            cuda.on_device(target, self._slot(slot), self._embedding_bytes, self._graphs.feed)
+        return int(new)
+
+    def _encode(self, chosen: _Set, prompt: str, place: int, target: int) -> None:
+        """One prompt at a time, so that an embedding never depends on other prompts."""
+        text, stream = self._graphs.text, self._graphs.feed
+        address, array = chosen.token_ids
+        array[place] = self._tokenize(prompt)[0]
+        on_device = chosen.tokens + place * aligned(self._token_bytes)
+        cuda.to_device(on_device, address + place * self._token_bytes, self._token_bytes, stream)
+        text.enqueue({text.graph.inputs[0].name: on_device, text.graph.outputs[0].name: target}, stream)
+
+    def _slot(self, slot: int) -> int:
+        return self._cache + slot * aligned(self._embedding_bytes)
+
+    def _draw(self, chosen: _Set) -> None:
+        """Put the trajectory on the stream: recorded if it can be, step by step if not.
+
+        The first batch is never recorded: engines finish setting themselves up in their first run.
+        """
+        if self._recordable and self._warm and chosen.recorded is None:
+            try:
+                chosen.recorded = cuda.capture(self._graphs.compute, lambda: self._walk(chosen))
+            except WetgenError as error:
+                self._recordable = False
+                self._say(f"no CUDA graph of the whole trajectory: {error.what} {error.why}")
+        if chosen.recorded is None:
+            self._walk(chosen)
+        else:
+            chosen.recorded.launch(self._graphs.compute)
+        self._warm = True
+
+    def _walk(self, chosen: _Set) -> None:
+        """Every step of the plan, then the decoder."""
+        fixed = {name: address for name, address in self._constants.items() if name != "steps"}
+        for place in range(len(self._plan.steps)):
+            self._graphs.denoise.enqueue(
+                {
+                    "latent": chosen.latents[place % 2],
+                    "latent_after": chosen.latents[(place + 1) % 2],
+                    "embedding": chosen.embedding,
+                    "step": self._constants["steps"] + place * aligned(4),
+                    **fixed,
+                },
+                self._graphs.compute,
+            )
+        self._graphs.decode.enqueue({"latent": self._last_latent(chosen), **chosen.outputs}, self._graphs.compute)
+
+    def _last_latent(self, chosen: _Set) -> int:
+        return chosen.latents[len(self._plan.steps) % 2]
+
+    def _bring_back(self, chosen: _Set) -> None:
+        sources = {"latent": self._last_latent(chosen), **chosen.outputs}
+        for name, (address, array) in chosen.results.items():
+            cuda.to_host(address, sources[name], array.nbytes, self._copy)
+
+    def _repair(self, made: dict[str, Array]) -> None:
+        """Decode again, once and in float32, what came out as one colour from a latent that is sound.
+
+        A latent that is not finite is left as it is: the pair is broken, and no decoder can help.
+        """
+        latents, images = made["latent"], made["image"].astype(np.uint8, copy=False)
+        flat = [place for place in range(self._batch) if picture_faults(latents[place], images[place]) == (CONSTANT,)]
+        if not flat:
+            return
+        if self._redecode is None:
+            self._say(f"{len(flat)} pictures are of one colour, and the bundle has no cpu target to decode them with")
+            return
+        for name, array in self._redecode(latents[flat]).items():
+            made[name][flat] = array
+        images = made["image"].astype(np.uint8, copy=False)
+        saved = sum(picture_faults(latents[place], images[place]) == () for place in flat)
+        self._say(f"{len(flat)} pictures of one colour were decoded again by the cpu target; {saved} are pictures now")

@@ -1,0 +1,94 @@
+"""What a run will take of the device's memory, known before any of it is taken."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wetgen.runtime.engines.device_graph import aligned, nbytes
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.graphs import Graph, Tensor
+
+SETS = 2  # of buffers: one is computed with while the other is filled and read
+EMBEDDING_BYTES = 16 * 2**20  # kept on the device for prompts that come again
+_SPARE = 64 * 2**20  # CUDA's own: modules, the recorded sequence's nodes
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes by what they are for. On an integrated GPU pinned memory comes out of the device's, elsewhere it does not.
+
+    What a batch adds is in `buffers`, `scratch` and `pinned`; weights stay the same.
+    """
+
+    weights: int
+    scratch: int
+    buffers: int
+    pinned: int
+    integrated: bool
+
+    @property
+    def needed(self) -> int:
+        """What must be free on the device."""
+        return self.weights + self.scratch + self.buffers + _SPARE + (self.pinned if self.integrated else 0)
+
+    def text(self, free: int) -> str:
+        """The plan in one line."""
+        parts = {"weights": self.weights, "activations": self.scratch, "buffers": self.buffers, "pinned": self.pinned}
+        listed = ", ".join(f"{name} {_mib(size)}" for name, size in parts.items())
+        return f"memory: {listed}; {_mib(self.needed)} of the {_mib(free)} that are free"
+
+    def check(self, free: int, batch: int) -> None:
+        """Raise WetgenError unless it fits into `free` bytes."""
+        if self.needed <= free:
+            return
+        smaller = f"use a --batch smaller than {batch}, or " if batch > 1 else ""
+        shared = " (on this board the GPU shares the machine's memory)" if self.integrated else ""
+        raise WetgenError(
+            f"A batch of {batch} does not fit into the GPU's memory.",
+            why=f"{self.text(free)}{shared}.",
+            fix=f"{smaller}close what else uses the memory"
+            f"{': stop the desktop with `sudo init 3`' if self.integrated else ''}.",
+        )
+
+
+def plan_memory(
+    graphs: Mapping[str, Graph],
+    batch: int,
+    steps: int,
+    *,
+    weights: Mapping[str, int],
+    scratch: Mapping[str, int],
+    integrated: bool,
+) -> MemoryPlan:
+    """The plan for a batch and a number of sampling steps; `weights` and `scratch` are bytes by graph.
+
+    The denoiser and the decoder work one after the other and share scratch memory; any other graph has its own.
+    """
+    shared = max(scratch["denoise"], scratch["decode"])
+    own = sum(size for name, size in scratch.items() if name not in ("denoise", "decode"))
+    denoise, decode = graphs["denoise"], graphs["decode"]
+    latent = aligned(nbytes(decode.inputs[0], batch))
+    tokens, embedding = graphs["text"].inputs[0], graphs["text"].outputs[0]
+    outputs = _sum(decode.outputs, batch)
+    fed = SETS * (2 * latent + aligned(nbytes(_named(denoise, "embedding"), batch)) + outputs)
+    fed += SETS * (batch + 1) * aligned(nbytes(tokens, 1))
+    constant = _sum([t for t in denoise.inputs if t.name in ("conditioning", "guidance")], batch) + steps * aligned(4)
+    cache = embedding_slots(embedding) * aligned(nbytes(embedding, 1))
+    pinned = SETS * (2 * latent + outputs + (batch + 1) * nbytes(tokens, 1))
+    return MemoryPlan(sum(weights.values()), shared + own, fed + constant + cache, pinned, integrated)
+
+
+def embedding_slots(embedding: Tensor) -> int:
+    """How many prompts' embeddings are kept on the device: two at least, the negative's and one more."""
+    return max(2, EMBEDDING_BYTES // aligned(nbytes(embedding, 1)))
+
+
+def _named(graph: Graph, name: str) -> Tensor:
+    return next(tensor for tensor in graph.inputs if tensor.name == name)
+
+
+def _sum(tensors: "list[Tensor] | tuple[Tensor, ...]", batch: int) -> int:
+    return sum(aligned(nbytes(tensor, batch)) for tensor in tensors)
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"

@@ -1,0 +1,100 @@
+"""ONNX Runtime's CUDA provider as a graph on device memory.
+
+A session runs on our stream, on buffers of its own that were bound once: ONNX Runtime can record its work as a CUDA
+graph only at fixed addresses, and only by itself. So what goes in is copied to those buffers and what comes out from
+them, on the device, and each session repeats a recording of its own instead of being part of a larger one.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wetgen.runtime.engines import cuda, ort
+from wetgen.runtime.engines.device_graph import nbytes
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.graphs import Graph
+
+_ASYNCHRONOUS = ("disable_synchronize_execution_providers", "1")
+
+
+class OrtCudaGraph:
+    """One graph in one session; `note` says why it does not repeat a CUDA graph, and is empty where it does."""
+
+    scratch_bytes = 0  # the provider keeps an arena of its own
+    capturable, why_not = False, "ONNX Runtime records each of its sessions by itself"
+
+    def __init__(self, graph: Graph, path: Path, *, batch: int, stream: int) -> None:
+        self.graph, self.batch, self._stream = graph, batch, stream
+        self._resources = cuda.Resources()
+        self._session, self.note = _open_session(path, batch, stream)
+        ort.check_tensors(self._session, graph, path)
+        try:
+            self._bind()
+        except BaseException:
+            self.close()
+            raise
+
+    def _bind(self) -> None:
+        from onnxruntime import RunOptions
+
+        tensors = (*self.graph.inputs, *self.graph.outputs)
+        self._sizes = {tensor.name: nbytes(tensor, self.batch) for tensor in tensors}
+        self._own = {tensor.name: self._resources.device(self._sizes[tensor.name]) for tensor in tensors}
+        self._binding = self._session.io_binding()
+        for tensors, bind in (
+            (self.graph.inputs, self._binding.bind_input),
+            (self.graph.outputs, self._binding.bind_output),
+        ):
+            for tensor in tensors:
+                kind, sizes = np.dtype(tensor.dtype).type, tensor.sizes(self.batch)
+                bind(tensor.name, "cuda", 0, kind, sizes, self._own[tensor.name])
+        self._options = RunOptions()
+        self._options.add_run_config_entry(*_ASYNCHRONOUS)
+
+    def lend(self, scratch: int) -> None: ...
+
+    def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
+        assert stream == self._stream, "the session was opened on another stream"
+        for tensor in self.graph.inputs:
+            cuda.on_device(self._own[tensor.name], addresses[tensor.name], self._sizes[tensor.name], stream)
+        try:
+            self._session.run_with_iobinding(self._binding, self._options)
+        except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
+            raise WetgenError(
+                f"ONNX Runtime could not run '{self.graph.name}' on cuda.",
+                why=f"{str(error).strip()}.",
+                fix="use a smaller --batch; if it repeats, send this message.",
+            ) from error
+        for tensor in self.graph.outputs:
+            cuda.on_device(addresses[tensor.name], self._own[tensor.name], self._sizes[tensor.name], stream)
+
+    def close(self) -> None:
+        self._binding = None
+        self._session = None
+        self._resources.close()
+
+
+def _open_session(path: Path, batch: int, stream: int) -> tuple[Any, str]:
+    """A session on our stream, and why it does not repeat a CUDA graph, or nothing if it does.
+
+    A provider that cannot record, because nodes are left to the CPU, says so when the session is opened.
+    """
+    module = ort.import_onnxruntime()
+    ort.check_provider(module, "cuda")
+
+    def opened(*, recorded: bool) -> Any:
+        options = ort.session_options(module, batch, threads=1)
+        with ort.model_at(path, options) as model:
+            return ort.open_session(module, model, path.name, "cuda", options, on_stream(stream, recorded=recorded))
+
+    try:
+        return opened(recorded=True), ""
+    except WetgenError as error:
+        return opened(recorded=False), f"no CUDA graph of {path.name}: {error.why}"
+
+
+def on_stream(stream: int, *, recorded: bool) -> dict[str, str]:
+    """The provider's options for a session that works on a stream."""
+    return {"user_compute_stream": str(stream), "enable_cuda_graph": "1" if recorded else "0"}

@@ -1,0 +1,51 @@
+"""What may be asked of a generator, whatever the bundle; refused before anything is loaded or drawn."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from wetgen.runtime.engines import DEVICES
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.noise import SEED_LIMIT
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def check_loading(device: str, batch: int, threads: int | None) -> None:
+    if device not in DEVICES:
+        raise WetgenError(
+            f"There is no device '{device}'.", why=f"devices are {', '.join(DEVICES)}.", fix="choose one."
+        )
+    for name, value in (("batch", batch), ("threads", threads)):
+        if value is not None and value < 1:
+            raise WetgenError(f"{name} is {value}.", why="it must be at least 1.", fix=f"use {name} 1 or more.")
+
+
+def check_asked(prompts: Sequence[str], seed: int, count: int, guidance: float | None) -> None:
+    """Raise WetgenError for values that no bundle can generate from."""
+    if isinstance(prompts, str):
+        raise TypeError("prompts is a list of prompts, not one string")
+    if not prompts:
+        raise WetgenError("There are no prompts.", why="the list is empty.", fix="give at least one prompt.")
+    if count < 1:
+        raise WetgenError(f"The count is {count}.", why="it is the number of pairs per prompt.", fix="use 1 or more.")
+    if not 0 <= seed < SEED_LIMIT:
+        raise WetgenError(f"The seed is {seed}.", why="seeds run from 0 to 2^63 - 1.", fix="use a seed in that range.")
+    if guidance is not None and not abs(guidance) <= _LARGEST:  # false for NaN too
+        raise WetgenError(
+            f"The guidance is {guidance}.",
+            why="it scales the difference that the prompt makes, so it must be a finite number.",
+            fix="use a number such as 3; 1 is the prompt alone, 0 ignores the prompt.",
+        )
+
+
+def checked_indexes(indexes: Iterable[int], total: int) -> list[int]:
+    wanted = list(indexes)
+    wrong = [index for index in wanted if not 0 <= index < total]
+    if wrong:
+        raise WetgenError(
+            f"There is no pair {wrong[0]}.",
+            why=f"prompts times count make {total} pairs, 0 to {total - 1}.",
+            fix="ask for indexes in that range, or raise count.",
+        )
+    return wanted

@@ -1,0 +1,87 @@
+"""How a batch of pairs is drawn: noise and prompts in, arrays out. One sampler keeps arrays on the host.
+
+Axes: B pairs of a batch, C h w of a latent, H W of a picture, T tokens, E text width.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from wetgen.runtime.engines import Engine
+from wetgen.runtime.graphs import Array
+from wetgen.runtime.schedule import Plan
+
+
+class Sampler(Protocol):
+    """Draws batches of one plan, guidance and negative prompt, at a fixed batch size.
+
+    `depth` is how many batches may be under way: with more than one the next is handed over before the last is taken.
+    """
+
+    depth: int
+
+    def submit(self, prompts: Sequence[str], noise: Array) -> None:
+        """Begin a batch: B prompts, and their starting noise float32 (B, C, h, w)."""
+
+    def collect(self) -> dict[str, Array]:
+        """The oldest batch under way: `latent`, and the decoder's outputs by name."""
+
+    def close(self) -> None:
+        """Give back what drawing took; batches under way are dropped."""
+
+
+class HostSampler:
+    """Runs engine after engine, each fed with arrays; a batch is drawn when it is collected."""
+
+    depth = 1
+
+    def __init__(
+        self,
+        denoise: Engine,
+        decode: Engine,
+        embed: Callable[[str], Array],
+        plan: Plan,
+        guidance: float,
+        negative: str,
+        conditioning: Mapping[str, Array],
+    ) -> None:
+        """`embed` gives a prompt's embedding (T, E); `conditioning` is that input, or nothing where there is none."""
+        self._denoise, self._decode, self._embed = denoise, decode, embed
+        self._plan, self._guidance, self._negative, self._conditioning = plan, guidance, negative, conditioning
+        self._waiting: deque[tuple[Sequence[str], Array]] = deque()
+
+    def submit(self, prompts: Sequence[str], noise: Array) -> None:
+        self._waiting.append((prompts, noise))
+
+    def collect(self) -> dict[str, Array]:
+        prompts, noise = self._waiting.popleft()
+        # (2B, T, E): uncond, cond
+        embedding = np.stack([*[self._embed(self._negative)] * len(prompts), *map(self._embed, prompts)])
+        *_, latent = sample(self._denoise, self._plan, noise, embedding, self._guidance, self._conditioning)
+        return {"latent": latent, **self._decode.run({"latent": latent})}
+
+    def close(self) -> None:
+        self._waiting.clear()
+
+
+def sample(
+    denoise: Engine,
+    plan: Plan,
+    noise: Array,
+    embedding: Array,
+    guidance: float,
+    conditioning: Mapping[str, Array],
+) -> Iterator[Array]:
+    """Walk the plan from noise (B, C, h, w), yielding the latent after each step.
+
+    `embedding` is (2B, T, E), the uncond half first; `conditioning` holds that input, or nothing if the graph has none.
+    """
+    latent = noise
+    scale = np.full(len(noise), guidance, np.float32)  # (B,)
+    for row in plan.rows:
+        step = np.array([row], np.int32)
+        feed = {"latent": latent, "embedding": embedding, **conditioning, "step": step, "guidance": scale}
+        latent = denoise.run(feed)["latent_after"]
+        yield latent
