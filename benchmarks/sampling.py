@@ -104,7 +104,7 @@ def step_works(
     """One guided step of each side, at the runtime's batch and threads."""
     bundle, batch = generator.bundle, generator.batch
     sizes = bundle.sizes
-    path = bundle.graph_files["denoise"]
+    path = bundle.targets["cpu"].files["denoise"]
     engine = open_engine(bundle.graphs["denoise"], path, device="cpu", batch=batch, threads=generator.threads)
     rng = np.random.default_rng(0)
     feed = {

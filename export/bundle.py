@@ -1,4 +1,4 @@
-"""A checkpoint to a bundle: plans, graphs, the gate, bundle.json; under its final name only when all of it holds.
+"""A checkpoint to a bundle: plans, graphs for every target, the gate, bundle.json; under its name only when all holds.
 
 One network is in memory at a time, so that a Stable-Diffusion-sized checkpoint fits into a workstation.
 """
@@ -12,23 +12,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
-from wetgen.export import onnx, reference, verify, wrappers
+from wetgen.export import onnx, reference, small_floats, verify, wrappers
 from wetgen.export.folder import check_free, unfinished, write_json
 from wetgen.export.onnx import Weights
 from wetgen.export.plans import plans_of
 from wetgen.export.tokens import padded
-from wetgen.runtime.bundle import (
-    FORMAT,
-    TOKENIZER_NAME,
-    Bundle,
-    declarations,
-    plan_to_json,
-    sizes_to_json,
-)
+from wetgen.export.weights import WeightStore
+from wetgen.export.wrappers import Wrapper
+from wetgen.runtime.bundle import FORMAT, TOKENIZER_NAME, Bundle, declarations, plan_to_json, sizes_to_json
+from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import graphs_of
 from wetgen.runtime.schedule import Plan
+from wetgen.runtime.target_graphs import graph_entry, target_entry
+from wetgen.runtime.targets import DEFAULT_BATCHES, DEFAULT_TARGET, TARGETS, Target
 from wetgen.runtime.tokenizer import PromptTokenizer
 from wetgen.training.card import CARD_NAME
 from wetgen.training.checkpoint import Checkpoint, return_memory
@@ -50,10 +47,28 @@ class Request:
     weights: Weights = "float32"
     prompts: tuple[str, ...] = ()
     force: bool = False
+    targets: tuple[str, ...] = (DEFAULT_TARGET,)
+    batches: tuple[int, ...] = DEFAULT_BATCHES
+
+    def __post_init__(self) -> None:
+        for name in self.targets:
+            if name not in TARGETS:
+                raise _impossible(f"There is no target '{name}'.", f"targets are {', '.join(TARGETS)}.", "choose some.")
+        if not self.targets or len(set(self.targets)) != len(self.targets):
+            raise _impossible(
+                f"The targets are {', '.join(self.targets) or 'none'}.", "each is given once.", "name some."
+            )
+        if not self.batches or any(batch < 1 for batch in self.batches):
+            listed = ", ".join(map(str, self.batches)) or "none"
+            raise _impossible(f"The batches are {listed}.", "an engine draws 1 pair or more.", "use, say, 1,2,4,8.")
+
+
+def _impossible(what: str, why: str, fix: str) -> WetgenError:
+    return WetgenError(what, why=why, fix=fix)
 
 
 def export_bundle(checkpoint: Checkpoint, folder: Path, request: Request, say: Say = lambda _: None) -> dict[str, Any]:
-    """Write and verify the bundle; returns what was measured. On any failure nothing stands under `folder`.
+    """Write and verify the bundle; returns what was measured, by target. On failure nothing stands under `folder`.
 
     Raises WetgenError for an impossible request, and verify.Rejected for a bundle that does not compute what the
     checkpoint computes; that one is kept, without its bundle.json, as FOLDER.rejected.
@@ -64,13 +79,22 @@ def export_bundle(checkpoint: Checkpoint, folder: Path, request: Request, say: S
         export = _Export(checkpoint, part, request, plans, say)
         export.write_graphs()
         info = export.describe()
+        if export.narrow:
+            small = small_floats.export(export.job())
+            info["targets"].update(small.entries)
         write_json(part, info)
-        say(f"drawing {len(export.pictures)} pictures with the bundle")
-        found = verify.check_pictures(Bundle.open(part), export.pictures, export.guidance, request.weights)
-        measured = {"graphs": export.figures, "plans": found, "limits": export.limits}
-        write_json(part, {**info, "measured": measured})
+        if DEFAULT_TARGET in request.targets:
+            say(f"drawing {len(export.pictures)} pictures with the bundle")
+            found = verify.check_pictures(Bundle.open(part), export.pictures, export.guidance, export.arithmetic)
+            measured = {"graphs": export.figures, "plans": found, "limits": verify.LIMITS}
+            info["targets"][DEFAULT_TARGET]["measured"] = measured
+        if export.narrow:
+            small.check(Bundle.open(part), info["targets"])
+        # In the order of the table, so that the same targets give the same bytes.
+        info["targets"] = {name: info["targets"][name] for name in TARGETS if name in info["targets"]}
+        write_json(part, info)
         Bundle.open(part)
-    return measured
+    return {name: target["measured"] for name, target in info["targets"].items()}
 
 
 @dataclass
@@ -82,9 +106,28 @@ class _Export:
     request: Request
     plans: list[Plan]
     say: Say
-    files: dict[str, list[Path]] = field(default_factory=dict)
+    store: WeightStore | None = None
+    entries: dict[str, object] = field(default_factory=dict)
+    cases: dict[str, Sequence[reference.Case]] = field(default_factory=dict)
     figures: dict[str, verify.Figures] = field(default_factory=dict)
     pictures: list[reference.Picture] = field(default_factory=list)
+    token_ids: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+    texts: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    last: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A bundle for one target keeps its weights inside the graphs; several targets share theirs.
+        if len(self.request.targets) > 1:
+            self.store = WeightStore(self.part)
+
+    @property
+    def narrow(self) -> list[Target]:
+        """The targets that compute in less than float32."""
+        return [TARGETS[name] for name in self.request.targets if TARGETS[name].compute != "float32"]
+
+    @property
+    def arithmetic(self) -> verify.Arithmetic:
+        return "float32" if self.request.weights == "float32" else "float16 weights"
 
     @property
     def guidance(self) -> float:
@@ -97,76 +140,91 @@ class _Export:
         own = self.checkpoint.info.get("prompts", FALLBACK_PROMPTS)
         return list(self.request.prompts) if self.request.prompts else list(own)[:MOST_PROMPTS]
 
-    @property
-    def limits(self) -> dict[str, float]:
-        return {"psnr_db": verify.LEAST_PSNR, "mask_agreement": verify.LEAST_AGREEMENT}
+    def job(self) -> small_floats.Job:
+        """What exporting to the targets in `narrow` needs of all this."""
+        return small_floats.Job(
+            self.checkpoint,
+            self.part,
+            self.plans,
+            self.narrow,
+            self.request.batches,
+            self.guidance,
+            self.store,
+            self.cases,
+            self.pictures,
+            self.token_ids,
+            self.texts,
+            self.last,
+            self.say,
+        )
 
     def write_graphs(self) -> None:
-        """Export and check the graphs, network by network, and compute the pictures the bundle must draw."""
-        texts = self._text()
-        last = self._denoiser(texts)
-        self._vae(last)
+        """Export and check the float32 graphs, network by network, and compute the pictures the bundle must draw."""
+        self._text()
+        self._denoiser()
+        self._vae()
 
-    def _text(self) -> NDArray[np.float32]:
-        """Write tokenizer and text graph; returns the embeddings of "" and of the gate's prompts, (1 + N, T, E)."""
+    def _text(self) -> None:
+        """Write tokenizer and text graph; computes the embeddings of "" and of the gate's prompts, (1 + N, T, E)."""
         sizes = self.checkpoint.sizes
         file = self.part / TOKENIZER_NAME
         padded(self.checkpoint.tokenizer, self.checkpoint.folder, sizes.tokens).save(str(file))
-        ids = PromptTokenizer(file, sizes.tokens).encode(["", *self.prompts], truncate=True)
+        self.token_ids = PromptTokenizer(file, sizes.tokens).encode(["", *self.prompts], truncate=True)
         encoder = self.checkpoint.text_encoder
-        graph = graphs_of(sizes)["text"]
-        cases = reference.text_cases(encoder, graph, ids)
-        texts = reference.embeddings(encoder, ids)
+        self.cases["text"] = reference.text_cases(encoder, graphs_of(sizes)["text"], self.token_ids)
+        self.texts = reference.embeddings(encoder, self.token_ids)
         self._write("text", wrappers.text(encoder))
         self.checkpoint.release("text_encoder")
         del encoder
-        self._check("text", cases)
-        return texts
+        self._check("text")
 
-    def _denoiser(self, texts: NDArray[np.float32]) -> dict[str, list[NDArray[np.float32]]]:
-        """Write the denoise graph; returns the last latents of every plan."""
+    def _denoiser(self) -> None:
+        """Write the denoise graph; computes the last latents of every plan."""
         sizes, unet = self.checkpoint.sizes, self.checkpoint.unet
         steps = [step for plan in self.plans for step in plan.steps]
-        cases = reference.denoise_cases(unet, graphs_of(sizes)["denoise"], sizes, steps, texts)
-        last = reference.latents(unet, sizes, self.plans, texts, self.guidance)
+        self.cases["denoise"] = reference.denoise_cases(unet, graphs_of(sizes)["denoise"], sizes, steps, self.texts)
+        self.last = reference.latents(unet, sizes, self.plans, self.texts, self.guidance)
         self._write("denoise", wrappers.denoise(unet, steps, sizes))
         self.checkpoint.release("unet")
         del unet
-        self._check("denoise", cases)
-        return last
+        self._check("denoise")
 
-    def _vae(self, last: dict[str, list[NDArray[np.float32]]]) -> None:
+    def _vae(self) -> None:
         """Write the decode and encode graphs, and the pictures of the last latents."""
         sizes, vae = self.checkpoint.sizes, self.checkpoint.vae
         graphs = graphs_of(sizes)
-        self.pictures = reference.pictures(vae, self.prompts, last)
-        decode = reference.decode_cases(vae, graphs["decode"], last[self.plans[0].name][:1])
-        encode = reference.encode_cases(vae, graphs["encode"], sizes, self.pictures[:1])
+        self.pictures = reference.pictures(vae, self.prompts, self.last)
+        self.cases["decode"] = reference.decode_cases(vae, graphs["decode"], self.last[self.plans[0].name][:1])
+        self.cases["encode"] = reference.encode_cases(vae, graphs["encode"], sizes, self.pictures[:1])
         self._write("decode", wrappers.decode(vae, sizes))
         self._write("encode", wrappers.encode(vae, sizes))
         self.checkpoint.release("vae")
         del vae
-        self._check("decode", decode)
-        self._check("encode", encode)
+        self._check("decode")
+        self._check("encode")
 
-    def _write(self, name: str, wrapper: nn.Module) -> None:
+    def _write(self, name: str, wrapper: Wrapper) -> None:
+        if DEFAULT_TARGET not in self.request.targets:
+            return
         self.say(f"exporting {name}")
-        graph = graphs_of(self.checkpoint.sizes)[name]
-        self.files[name] = onnx.export(wrapper, graph, self.part / f"{name}.onnx", self.request.weights)
+        graph, path = graphs_of(self.checkpoint.sizes)[name], self.part / f"{name}.onnx"
+        written = onnx.export(wrapper, graph, path, self.request.weights, store=self.store)
+        precision = {"compute": "float32", "weights": self.request.weights}
+        self.entries[name] = graph_entry(written.path.name, precision, written.weights)
 
-    def _check(self, name: str, cases: Sequence[reference.Case]) -> None:
-        graph, path = graphs_of(self.checkpoint.sizes)[name], self.files[name][0]
-        self.figures[name] = verify.check_graphs(cases, graph, path, self.request.weights)
+    def _check(self, name: str) -> None:
+        if DEFAULT_TARGET in self.request.targets:
+            graph, path = graphs_of(self.checkpoint.sizes)[name], self.part / f"{name}.onnx"
+            self.figures[name] = verify.check_graphs(self.cases[name], graph, path, self.arithmetic)
         return_memory()
 
     def describe(self) -> dict[str, Any]:
-        """bundle.json, all but "files" and "measured"."""
+        """bundle.json, all but "files", the targets in `narrow`, and what is measured."""
         checkpoint, request = self.checkpoint, self.request
-        precision = "float32" if request.weights == "float32" else "float32, weights stored as float16"
-        files = {name: paths[0].name for name, paths in self.files.items()}
         card = checkpoint.folder / CARD_NAME
         if card.is_file():
             shutil.copyfile(card, self.part / CARD_NAME)
+        cpu = {DEFAULT_TARGET: target_entry(TARGETS[DEFAULT_TARGET], self.entries, (), {})} if self.entries else {}
         return {
             "format": FORMAT,
             "name": request.name,
@@ -175,7 +233,8 @@ class _Export:
             "classes": None if checkpoint.classes is None else checkpoint.classes.to_json(),
             "words": checkpoint.info.get("words", {}),
             "sizes": sizes_to_json(checkpoint.sizes),
-            "graphs": declarations(checkpoint.sizes, files, precision, "any ONNX engine"),
+            "graphs": declarations(checkpoint.sizes),
+            "targets": cpu,
             "plans": {plan.name: plan_to_json(plan) for plan in self.plans},
             "default_plan": self.plans[0].name,
             "default_guidance": self.guidance,

@@ -26,6 +26,7 @@ from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.fingerprints import KIND
 from wetgen.runtime.graphs import JUDGE, Array, judge_graph
+from wetgen.runtime.target_graphs import graph_entry
 
 FILE_NAME = "judge.onnx"
 FINGERPRINTS_NAME = "fingerprints.bin"
@@ -68,11 +69,11 @@ def add_judge(
     with unfinished(out_folder) as part:
         _copy(bundle, part, without=[JUDGE, *(["fingerprints"] if copies else [])])
         graph, path = judge_graph(bundle.sizes), part / FILE_NAME
-        onnx.export(JudgeGraph(judge.module, factor).eval(), graph, path)
+        written = onnx.export(JudgeGraph(judge.module, factor).eval(), graph, path)
         parity = _parity(judge, bundle, factor, examples, path)
-        stated = {**judge.info, "classes": list(judge.classes), "size": judge.size, "parity": parity}
-        graphs = declarations(bundle.sizes, {JUDGE: path.name}, "float32", "any ONNX engine")
-        info = {**bundle.info, "graphs": {**bundle.info["graphs"], **graphs}, "judge": stated}
+        entry = graph_entry(path.name, {"compute": "float32", "weights": "float32"}, written.weights)
+        stated = {**entry, **judge.info, "classes": list(judge.classes), "size": judge.size, "parity": parity}
+        info = {**bundle.info, "graphs": declarations(bundle.sizes, judge=True), "judge": stated}
         if copies is not None:
             copies.fingerprints.write(part / FINGERPRINTS_NAME)
             info["fingerprints"] = {
@@ -99,7 +100,7 @@ class JudgeGraph(nn.Module):
         self.module, self.factor = module, factor
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        pixels = image.permute(0, 3, 1, 2).float() / 255.0  # (B, 3, H, W)
+        pixels = image.float().permute(0, 3, 1, 2) / 255.0  # (B, 3, H, W); TensorRT knows uint8 at the border only
         if self.factor > 1:
             pixels = functional.avg_pool2d(pixels, self.factor)
         shares = self.module(pixels)  # (B, K, S, S)
@@ -142,10 +143,10 @@ def _unfit(bundle: Bundle, why: str) -> WetgenError:
 def _copy(bundle: Bundle, part: Path, without: list[str]) -> None:
     """Copy the files of a verified bundle, those of an earlier judge or of earlier fingerprints left out."""
     info = bundle.info
-    dropped = [info["graphs"][JUDGE]["file"]] if JUDGE in without and bundle.has_judge else []
+    dropped = [info[JUDGE]["file"]] if JUDGE in without and bundle.has_judge else []
     dropped += [info["fingerprints"]["file"]] if "fingerprints" in without and bundle.fingerprints else []
     for name in info["files"]:
-        if not any(name == other or name == f"{other}.data" for other in dropped):
+        if name not in dropped:
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle.folder / name, part / name)
     if (bundle.folder / ENGINES).is_dir():

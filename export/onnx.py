@@ -1,10 +1,12 @@
 """A wrapper to an ONNX file that holds nothing but standard operators, and the check that it does."""
 
+import ast
 import inspect
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,16 +16,20 @@ import torch
 from torch import nn
 
 import onnx
+from wetgen.export.precision import shown
+from wetgen.export.types import mistyped, types_of
+from wetgen.export.weights import WeightStore
+from wetgen.export.weights import size as weight_bytes
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import Graph, Tensor
 
 Weights = Literal["float32", "float16"]
 
-# The first opset with Gelu, which opset 18 spells in four operators. From opset 21 on normalisation is exported as
-# GroupNormalization, which ONNX Runtime's CPU provider has no kernel for and takes apart into slower pieces.
+# Of graphs for any ONNX engine: the first opset with Gelu, which opset 18 spells in four operators. From opset 21 on
+# normalisation is exported as GroupNormalization, which ONNX Runtime's CPU provider has no kernel for and takes apart.
 OPSET = 20
 
-LARGEST_FILE = 1_900_000_000  # a protobuf file ends at 2 GiB; beyond this the weights stand in a file of their own
+LARGEST_FILE = 1_900_000_000  # a protobuf file ends at 2 GiB; beyond this the weights stand in files of their own
 
 _BATCH = 2  # of the traced example; a batch of 1 would be taken for a constant
 _SMALLEST_HALVED = 256  # smaller tensors (biases, scales, shapes) save nothing as float16
@@ -31,25 +37,47 @@ _SMALLEST_HALVED = 256  # smaller tensors (biases, scales, shapes) save nothing 
 _Axes = list[int | str]
 
 
-def export(module: nn.Module, graph: Graph, path: Path, weights: Weights = "float32") -> list[Path]:
-    """Write the graph of a wrapper to `path` and check it; returns the files written.
+@dataclass(frozen=True)
+class Written:
+    """A graph on disk: its file, and the names of the files beside it in which weights of it stand."""
 
-    Raises WetgenError when the file would need more than standard ONNX, or does not have the declared tensors.
+    path: Path
+    weights: tuple[str, ...] = ()
+
+
+def export(
+    module: nn.Module,
+    graph: Graph,
+    path: Path,
+    weights: Weights = "float32",
+    *,
+    opset: int = OPSET,
+    store: WeightStore | None = None,
+    scopes: bool = False,
+) -> Written:
+    """Write the graph of a wrapper to `path` and check it.
+
+    Weights go into `store`, and where a graph is too large for one file into a store of its folder without being asked.
+    With `scopes` nodes are named after the torch modules they come from. Raises WetgenError when the file would need
+    more than standard ONNX, or does not have the declared tensors.
     """
     names = list(inspect.signature(module.forward).parameters)
     assert names == [tensor.name for tensor in graph.inputs], f"{type(module).__name__}.forward takes {names}"
-    model = _trace(module, graph)
+    model = _trace(module, graph, opset)
     _name_axes(model, graph)
-    _drop_notes(model)
+    _drop_notes(model, scopes)
     if weights == "float16":
         _halve(model, keep=frozenset(name for name, _ in module.named_buffers()))
-    files = _save(model, path)
+    if store is None and weight_bytes(model) > LARGEST_FILE:
+        store = WeightStore(path.parent)
+    shared = () if store is None else tuple(store.move_out(model))
+    ir.save(model, path)
     _let_go(model)
     check_file(path, graph)
-    return files
+    return Written(path, shared)
 
 
-def _trace(module: nn.Module, graph: Graph) -> ir.Model:
+def _trace(module: nn.Module, graph: Graph, opset: int) -> ir.Model:
     batch = torch.export.Dim("B", min=1, max=31)  # only of the trace: the file takes any batch
     axis = {"B": batch, "2B": 2 * batch}
     example = tuple(_example(tensor) for tensor in graph.inputs)
@@ -61,7 +89,7 @@ def _trace(module: nn.Module, graph: Graph) -> ir.Model:
             (),
             input_names=[tensor.name for tensor in graph.inputs],
             output_names=[tensor.name for tensor in graph.outputs],
-            opset_version=OPSET,
+            opset_version=opset,
             dynamo=True,
             verbose=False,
         )
@@ -104,17 +132,19 @@ def _named(found: int | str, declared: int | str) -> int | str:
     return declared if isinstance(found, str) and isinstance(declared, str) else found
 
 
-def _drop_notes(model: ir.Model) -> None:
+def _drop_notes(model: ir.Model, scopes: bool) -> None:
     """Remove what only the exporter's authors read: module names, traces of source lines, inferred shapes.
 
     They are a quarter of a small graph, and name paths of the machine that exported it.
     """
     declared = {id(value) for value in (*model.graph.inputs, *model.graph.outputs)}
+    for number, node in enumerate(model.graph):
+        scope = _scope(node) if scopes else ""
+        node.name = f"{scope}/{node.op_type}_{number}" if scope else f"{node.op_type}_{number}"
     for thing in (model, model.graph, *model.graph):
         thing.metadata_props.clear()
         thing.doc_string = None
     for number, node in enumerate(model.graph):
-        node.name = f"{node.op_type}_{number}"
         for place, value in enumerate(node.outputs):
             value.metadata_props.clear()
             if id(value) not in declared:
@@ -122,6 +152,13 @@ def _drop_notes(model: ir.Model) -> None:
                 value.name, value.shape, value.type = f"v{number}.{place}", None, None
     for value in (*model.graph.inputs, *model.graph.initializers.values()):
         value.metadata_props.clear()
+
+
+def _scope(node: ir.Node) -> str:
+    """The torch path of the module whose code made the node, as in the checkpoint."""
+    written = node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]")
+    paths = [path for path in ast.literal_eval(written)[:-1] if path]  # the last is the operator itself
+    return shown(paths[-1]) if paths else ""
 
 
 def _halve(model: ir.Model, keep: frozenset[str]) -> None:
@@ -150,16 +187,6 @@ def _halve(model: ir.Model, keep: frozenset[str]) -> None:
         model.graph.initializers.add(small)
 
 
-def _save(model: ir.Model, path: Path) -> list[Path]:
-    size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
-    if size <= LARGEST_FILE:
-        ir.save(model, path)
-        return [path]
-    data = path.with_name(f"{path.name}.data")
-    ir.save(model, path, external_data=data.name)
-    return [path, data]
-
-
 def _let_go(model: ir.Model) -> None:
     """Drop the weights: the exporter's rewrite rules remember the last graph they saw, for as long as the process."""
     for weight in model.graph.initializers.values():
@@ -174,22 +201,26 @@ def check_file(path: Path, graph: Graph) -> None:
     except onnx.checker.ValidationError as error:
         raise _not_fit(graph, f"ONNX's checker says: {error}") from error
     model = onnx.load(str(path), load_external_data=False)
-    foreign = sorted({f"{n.domain}.{n.op_type}" for n in _nodes(model.graph.node) if n.domain not in ("", "ai.onnx")})
+    foreign = sorted({f"{n.domain}.{n.op_type}" for n in nodes_of(model.graph.node) if n.domain not in ("", "ai.onnx")})
     if foreign or model.functions:
         raise _not_fit(graph, f"it holds operators outside standard ONNX: {', '.join(foreign)}")
+    (opset,) = (entry.version for entry in model.opset_import)
+    wrong = list(mistyped(nodes_of(list(model.graph.node)), types_of(path), opset))
+    if wrong:
+        raise _not_fit(graph, "; ".join(wrong[:3]))
     for found, declared in ((model.graph.input, graph.inputs), (model.graph.output, graph.outputs)):
         has, wants = [_tensor(value) for value in found], list(declared)
         if has != wants:
             raise _not_fit(graph, f"it has {has} where {wants} are declared")
 
 
-def _nodes(nodes: "Iterator[onnx.NodeProto] | list[onnx.NodeProto]") -> Iterator[onnx.NodeProto]:
+def nodes_of(nodes: "Iterator[onnx.NodeProto] | list[onnx.NodeProto]") -> Iterator[onnx.NodeProto]:
     """All nodes, those in the branches of control flow included."""
     for node in nodes:
         yield node
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                yield from _nodes(list(inner.node))
+                yield from nodes_of(list(inner.node))
 
 
 def _tensor(value: onnx.ValueInfoProto) -> Tensor:

@@ -16,7 +16,17 @@ from wetgen.runtime.graphs import Sizes
 from wetgen.runtime.schedule import Step
 
 
-class Text(nn.Module):
+class Wrapper(nn.Module):
+    """A network behind a graph's declaration: what crosses the border is float32, whatever the network computes in."""
+
+    compute: torch.dtype = torch.float32  # of the network; `precision.lowered` changes both
+
+    def into(self, tensor: Tensor) -> Tensor:
+        """A float32 tensor in the network's own type."""
+        return tensor.to(self.compute)
+
+
+class Text(Wrapper):
     """Token ids (B, T) int32 to text embedding (B, T, E)."""
 
     def __init__(self, encoder: nn.Module) -> None:
@@ -24,10 +34,10 @@ class Text(nn.Module):
         self.encoder = encoder
 
     def forward(self, token_ids: Tensor) -> Tensor:
-        return cast(Tensor, self.encoder(token_ids.long()).last_hidden_state)
+        return cast(Tensor, self.encoder(token_ids.long()).last_hidden_state).float()
 
 
-class Encode(nn.Module):
+class Encode(Wrapper):
     """Photograph (B, H, W, 3) uint8 to latent (B, C, h, w)."""
 
     def __init__(self, vae: nn.Module) -> None:
@@ -38,8 +48,9 @@ class Encode(nn.Module):
         return self._encode(image, None)
 
     def _encode(self, image: Tensor, mask: Tensor | None) -> Tensor:
-        pixels = image.permute(0, 3, 1, 2).float() / 127.5 - 1.0  # (B, 3, H, W) in [-1, 1]
-        return cast(Tensor, cast(Any, self.vae).encode(pixels, mask))
+        # Bytes become numbers first: TensorRT knows uint8 at the border of a network only.
+        pixels = image.float().permute(0, 3, 1, 2) / 127.5 - 1.0  # (B, 3, H, W) in [-1, 1]
+        return cast(Tensor, cast(Any, self.vae).encode(self.into(pixels), mask)).float()
 
 
 class EncodePair(Encode):
@@ -49,7 +60,7 @@ class EncodePair(Encode):
         return self._encode(image, mask.long())
 
 
-class Decode(nn.Module):
+class Decode(Wrapper):
     """Latent (B, C, h, w) to picture (B, H, W, 3) uint8."""
 
     def __init__(self, vae: nn.Module) -> None:
@@ -57,15 +68,16 @@ class Decode(nn.Module):
         self.vae = lightened(vae)
 
     def forward(self, latent: Tensor) -> Tensor:
-        image, _ = cast(Any, self.vae).decode(latent)
-        return to_bytes(image)
+        image, _ = cast(Any, self.vae).decode(self.into(latent))
+        return to_bytes(image.float())
 
 
 class DecodePair(Decode):
     """Latent to picture (B, H, W, 3), mask of class ids and confidence in 255ths (B, H, W), all uint8."""
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
-        image, logits = cast(Any, self.vae).decode(latent)  # (B, 3, H, W), (B, K, H, W)
+        image, logits = cast(Any, self.vae).decode(self.into(latent))  # (B, 3, H, W), (B, K, H, W)
+        image, logits = image.float(), logits.float()
         best, mask = logits.max(dim=1)  # (B, H, W) each
         # The softmax of the largest logit is 1 / sum(exp(logit - largest)); the other K - 1 are never needed.
         confidence = 1.0 / torch.exp(logits - best.unsqueeze(1)).sum(dim=1)
@@ -74,10 +86,10 @@ class DecodePair(Decode):
 
 def to_bytes(image: Tensor) -> Tensor:
     """(B, 3, H, W) float in [-1, 1] to (B, H, W, 3) uint8, rounded to the nearest and clipped."""
-    return ((image + 1.0) * 127.5).round().clamp(0.0, 255.0).to(torch.uint8).permute(0, 2, 3, 1)
+    return ((image + 1.0) * 127.5).round().clamp(0.0, 255.0).permute(0, 2, 3, 1).to(torch.uint8)
 
 
-class Denoise(nn.Module):
+class Denoise(Wrapper):
     """One sampling step (B, C, h, w) -> (B, C, h, w): guidance, the network and the DDIM update.
 
     `step` is the row in the tables of all plans, one after the other.
@@ -99,7 +111,8 @@ class Denoise(nn.Module):
     def _step(self, latent: Tensor, seen: Tensor, embedding: Tensor, step: Tensor, guidance: Tensor) -> Tensor:
         """`seen` (B, C + Cc, h, w) is what the network sees of the latent."""
         batch = latent.shape[0]
-        both = self.unet(torch.cat([seen, seen]), step, embedding, return_dict=False)[0]  # (2B, C, h, w)
+        seen, embedding = self.into(seen), self.into(embedding)
+        both = self.unet(torch.cat([seen, seen]), step, embedding, return_dict=False)[0].float()  # (2B, C, h, w)
         uncond, cond = both[:batch], both[batch:]
         prediction = uncond + guidance.reshape(-1, 1, 1, 1) * (cond - uncond)  # (B, C, h, w)
         keep, push = (table.index_select(0, step).reshape(1, 1, 1, 1) for table in (self.keep, self.push))
@@ -116,22 +129,22 @@ class DenoiseConditioned(Denoise):
         return self._step(latent, torch.cat([latent, conditioning], dim=1), embedding, step, guidance)
 
 
-def text(encoder: nn.Module) -> nn.Module:
+def text(encoder: nn.Module) -> Wrapper:
     """The wrapper of the text graph."""
     return Text(encoder).eval()
 
 
-def denoise(unet: nn.Module, steps: Sequence[Step], sizes: Sizes) -> nn.Module:
+def denoise(unet: nn.Module, steps: Sequence[Step], sizes: Sizes) -> Wrapper:
     """The wrapper of the denoise graph, with or without a conditioning input."""
     return (DenoiseConditioned if sizes.conditioning_channels else Denoise)(unet, steps).eval()
 
 
-def encode(vae: nn.Module, sizes: Sizes) -> nn.Module:
+def encode(vae: nn.Module, sizes: Sizes) -> Wrapper:
     """The wrapper of the encode graph, with or without a mask."""
     return (EncodePair if sizes.classes else Encode)(vae).eval()
 
 
-def decode(vae: nn.Module, sizes: Sizes) -> nn.Module:
+def decode(vae: nn.Module, sizes: Sizes) -> Wrapper:
     """The wrapper of the decode graph, with or without a mask."""
     return (DecodePair if sizes.classes else Decode)(vae).eval()
 

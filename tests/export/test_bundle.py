@@ -31,8 +31,8 @@ def test_a_checkpoint_becomes_a_bundle_that_draws_the_same(pair_bundle: Bundle, 
     assert info["trained_on"][0]["license"] == "CC0-1.0" and info["training"] == {"seed": 1}
     assert len(info["schedule"]["alphas_cumprod"]) == 1000
     assert set(info["files"]) == {"tokenizer.json", "text.onnx", "denoise.onnx", "decode.onnx", "encode.onnx"}
-    assert info["measured"]["plans"]["ddim:2"]["least_psnr_db"] >= 45
-    assert info["measured"]["graphs"]["denoise"]["relative_error"] <= 1e-4
+    assert info["targets"]["cpu"]["measured"]["plans"]["ddim:2"]["least_psnr_db"] >= 45
+    assert info["targets"]["cpu"]["measured"]["graphs"]["denoise"]["relative_error"] <= 1e-4
 
 
 def test_the_second_plan_starts_where_the_first_ends(pair_bundle: Bundle, networks: Checkpoint):
@@ -81,7 +81,7 @@ def test_an_output_that_is_not_a_number_is_rejected(pair_bundle: Bundle, network
     (case, *_) = bundles.reference.encode_cases(networks.vae, graph, networks.sizes, [])
     case.expected["latent"][0, 0, 0, 0] = np.nan
     with pytest.raises(verify.Rejected, match="relative_error is nan"):
-        verify.check_graphs([case], graph, pair_bundle.graph_files["encode"], "float32")
+        verify.check_graphs([case], graph, pair_bundle.targets["cpu"].files["encode"], "float32")
 
 
 def _changed(path: Path, change: Callable[[np.ndarray], np.ndarray], big: int = 4) -> None:
@@ -97,11 +97,11 @@ def reuse_graphs(monkeypatch: pytest.MonkeyPatch, pair_bundle: Bundle) -> Callab
     """Make exporting copy the graphs of `pair_bundle`, one of them with changed weights: nothing is traced again."""
 
     def use(spoiled: str | None) -> None:
-        def copy(module: Any, graph: Graph, path: Path, weights: Any) -> list[Path]:
-            shutil.copyfile(pair_bundle.graph_files[graph.name], path)
+        def copy(module: Any, graph: Graph, path: Path, weights: Any, store: Any) -> bundles.onnx.Written:
+            shutil.copyfile(pair_bundle.targets["cpu"].files[graph.name], path)
             if graph.name == spoiled:
                 _changed(path, lambda weight: 1.05 * weight)
-            return [path]
+            return bundles.onnx.Written(path)
 
         monkeypatch.setattr(bundles.onnx, "export", copy)
 

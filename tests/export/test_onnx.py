@@ -4,13 +4,15 @@ import gc
 import weakref
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from wetgen.export.onnx import OPSET, check_file, export
+from wetgen.export.onnx import OPSET, Written, check_file, export
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import Graph, Tensor
 
@@ -59,7 +61,7 @@ class Double(nn.Module):
 def test_exporting_twice_gives_the_same_bytes(tmp_path: Path):
     module = Double().eval()
     for name in ("one.onnx", "two.onnx"):
-        assert export(module, DOUBLE, tmp_path / name) == [tmp_path / name]
+        assert export(module, DOUBLE, tmp_path / name) == Written(tmp_path / name)
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
 
 
@@ -74,9 +76,19 @@ def test_large_graphs_keep_their_weights_beside_them(tmp_path: Path, monkeypatch
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x + (x @ self.table).sum(1, keepdim=True)
 
-    files = export(Wide().eval(), DOUBLE, tmp_path / "g.onnx")
-    assert [path.name for path in files] == ["g.onnx", "g.onnx.data"]
-    assert files[0].stat().st_size < 2000 < files[1].stat().st_size
+    written = export(Wide().eval(), DOUBLE, tmp_path / "g.onnx")
+    assert written.weights == ("weights.float32.data",)
+    assert written.path.stat().st_size < 2000 < (tmp_path / "weights.float32.data").stat().st_size
+    session = onnxruntime.InferenceSession(str(written.path), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"x": np.ones((1, 2), np.float32)})
+    np.testing.assert_array_equal(found, [[801, 801]])
+
+
+def test_nodes_are_named_after_the_modules_they_come_from_when_asked(tmp_path: Path):
+    export(Double().eval(), DOUBLE, tmp_path / "g.onnx", scopes=True)
+    assert [node.name for node in onnx.load(tmp_path / "g.onnx").graph.node] == ["y/Gemm_0", "Add_1"]
+    export(Double().eval(), DOUBLE, tmp_path / "g.onnx")
+    assert [node.name for node in onnx.load(tmp_path / "g.onnx").graph.node] == ["Gemm_0", "Add_1"]
 
 
 class Scaled(nn.Module):
