@@ -54,7 +54,7 @@ def rounded(network: nn.Module) -> Iterator[list[str]]:
 @contextmanager
 def _attention_apart() -> Iterator[None]:
     """Attention as products and a softmax in the type of its inputs; left alone, torch casts small types up there."""
-    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()  # type: ignore[no-untyped-call]
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # of the CPU too, whatever its name says
     try:
         with sdpa_kernel(SDPBackend.MATH):
