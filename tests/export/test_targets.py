@@ -226,8 +226,11 @@ def _scaled(block: Any, by: float = 1e6) -> None:
 
 
 @pytest.fixture
-def climbed(pair_checkpoint: Path, tmp_path: Path) -> Callable[..., tuple[list[Any], dict[str, Islands]]]:
+def climbed(
+    pair_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[list[Any], dict[str, Islands]]]:
     """Climb the ladder on a doctored checkpoint for targets; returns the trials and the islands."""
+    monkeypatch.setattr(verify, "LEAST_AGREEMENT", 0.98)  # as in `targets_bundle`
 
     def climb(change: Callable[[Checkpoint], None], *names: str, measured: bool = True) -> tuple[list[Any], Any]:
         checkpoint = _doctored(pair_checkpoint, tmp_path, change)

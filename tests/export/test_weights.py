@@ -63,5 +63,10 @@ def test_what_is_small_stays_inside(tmp_path: Path, size: int, outside: bool):
 def test_the_same_numbers_of_another_type_are_other_weights(tmp_path: Path):
     bits = np.arange(2000, dtype=np.float64)
     store = WeightStore(tmp_path)
-    _, files = graph_of(tmp_path, "g.onnx", store, a=bits, b=bits.view(np.float32), c=bits.view(np.int64))
+    path, files = graph_of(
+        tmp_path, "g.onnx", store, a=bits, first=OTHER, b=bits.view(np.float32), c=bits.view(np.int64)
+    )
     assert files == ["weights.float32.data", "weights.float64.data"]  # and integers stay inside
+    read = {w.name: numpy_helper.to_array(w) for w in onnx.load(str(path)).graph.initializer}
+    np.testing.assert_array_equal(read["a"], bits)
+    np.testing.assert_array_equal(read["b"], bits.view(np.float32))
