@@ -12,7 +12,7 @@ from wetgen.runtime.bundle import Bundle
 from wetgen.runtime.bundle_files import ENGINES, JSON_NAME
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import TEMPORARY, os_errors
-from wetgen.runtime.stored import mapped, names_in
+from wetgen.runtime.stored import mapped, names_in, read_stored
 from wetgen.runtime.target_graphs import named_files
 
 SUFFIX = ".wetgen.zip"
@@ -29,13 +29,11 @@ def pack(bundle: Bundle, out: Path, *, targets: Collection[str] = (), engines: b
     WetgenError for a target that the bundle lacks, and when the file cannot be written; then nothing is left of it.
     """
     info = _with_targets(bundle, targets)
-    entries = {JSON_NAME: _json_bytes(bundle, info)}
     names = [*sorted(info["files"]), *(_engines_of(bundle, info["targets"]) if engines else ())]
     part = out.with_name(f".{out.name}.{os.getpid()}{TEMPORARY}")
     try:
         with os_errors(out, "written"), zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
-            for name, data in entries.items():
-                packed.writestr(_entry(name), data)
+            packed.writestr(_entry(JSON_NAME), _json_bytes(bundle, info))
             for name in names:
                 _copy(bundle.folder / name, packed, name)
         Bundle.open(part)
@@ -70,8 +68,7 @@ def _with_targets(bundle: Bundle, wanted: Collection[str]) -> dict[str, Any]:
 def _json_bytes(bundle: Bundle, info: Mapping[str, Any]) -> bytes:
     """bundle.json as it is where nothing was dropped, so that the bundle keeps its hash."""
     if info == bundle.info:
-        with mapped(bundle.folder / JSON_NAME) as data:
-            return bytes(data)
+        return read_stored(bundle.folder / JSON_NAME)
     return (json.dumps(info, indent=1) + "\n").encode()
 
 

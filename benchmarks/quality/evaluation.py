@@ -56,7 +56,7 @@ def gather(
     kept_apart = None if test is None else load_pairs(test, side)
     raw = None if unfiltered is None else load_pairs(unfiltered, side)
     for other in (known, kept_apart, raw):
-        _same_table(made, other)
+        same_table(made, other)
     parts = _parts(known, kept_apart is not None, seed, real)
     if kept_apart is not None:  # the real folder's own test part stays unused: the given one takes its place
         inside = [i for i, part in enumerate(parts) if part != "test"]
@@ -108,7 +108,8 @@ def _items(pairs: Pairs) -> list[Item]:
     ]
 
 
-def _same_table(first: Pairs, other: Pairs | None) -> None:
+def same_table(first: Pairs, other: Pairs | None) -> None:
+    """Raise WetgenError when two sets of pairs have different class tables."""
     if other is not None and other.table != first.table:
         raise WetgenError(
             "Real and synthetic pairs have different class tables.",

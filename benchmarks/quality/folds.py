@@ -52,18 +52,22 @@ def trial(materials: Sequence[Material], trainer: Trainer, seeds: int, stores: S
 def run(folds: Sequence[tuple[Path, Path]], profile: str, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure, pool and report; raises WetgenError when a real picture is tested in two folds."""
     materials = [gather(made, real, None, None, None, 0, say) for made, real in folds]
-    tested = [name for material in materials for name in material.test.names]
-    if len(set(tested)) < len(tested):
-        raise WetgenError(
-            "A real picture is tested in two folds.",
-            why="then it would count twice.",
-            fix="split with `wetgen split --folds K --fold I`, each fold once.",
-        )
+    check_tested_once([name for material in materials for name in material.test.names])
     stores = [Store(out / f"fold{i}", f"{m.digest}/{profile}", say) for i, m in enumerate(materials)]
     trials = {t.name: plain(trial(materials, t, SEEDS[profile], stores), t.name) for t in trainers(profile)}
     atomic_write(out / RESULTS_NAME, (json.dumps(trials, indent=1, allow_nan=False) + "\n").encode())
     write([block for found in trials.values() for block in trial_blocks(found)], "Trial over folds", out, "folds")
     return trials
+
+
+def check_tested_once(names: Sequence[str]) -> None:
+    """Raise WetgenError when a real picture is tested in two folds, of the names that all folds test."""
+    if len(set(names)) < len(names):
+        raise WetgenError(
+            "A real picture is tested in two folds.",
+            why="then it would count twice.",
+            fix="split with `wetgen split --folds K --fold I`, each fold once.",
+        )
 
 
 @click.group(cls=Cli, invoke_without_command=True)

@@ -18,14 +18,14 @@ from wetgen.benchmarks.quality import downstream
 from wetgen.benchmarks.quality.arms import REAL, Arm
 from wetgen.benchmarks.quality.downstream import Found, Measured
 from wetgen.benchmarks.quality.evaluate import SEEDS, trainers
-from wetgen.benchmarks.quality.evaluation import real_parts
+from wetgen.benchmarks.quality.evaluation import real_parts, same_table
+from wetgen.benchmarks.quality.folds import check_tested_once
 from wetgen.benchmarks.quality.pairs import Pairs, load_pairs
 from wetgen.benchmarks.quality.report.document import Block, Heading, Table, Text, write
 from wetgen.benchmarks.quality.report.words import interval, number, points
 from wetgen.benchmarks.quality.segmenters import Trainer
 from wetgen.benchmarks.quality.store import Store, plain
 from wetgen.runtime.cli import Cli
-from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write
 
 SCENES, BOTH = "scenes", "real+scenes"
@@ -121,20 +121,10 @@ def run(
 
 
 def _check(folds: Sequence[Mapping[str, Pairs]], part: str, scenes: Pairs) -> None:
-    tested = [name for fold in folds for name in fold[part].names]
-    if part == "test" and len(set(tested)) < len(tested):
-        raise WetgenError(
-            "A real picture is tested in two folds.",
-            why="then it would count twice.",
-            fix="split with `wetgen split --folds K --fold I`, each fold once.",
-        )
+    if part == "test":
+        check_tested_once([name for fold in folds for name in fold[part].names])
     for fold in folds:
-        if fold["train"].table != scenes.table:
-            raise WetgenError(
-                "Real pairs and scenes have different class tables.",
-                why=f"scenes have {', '.join(scenes.table.names)}; real ones {', '.join(fold['train'].table.names)}.",
-                fix="bring masks and classes.json of one of them in line with the other.",
-            )
+        same_table(scenes, fold["train"])
 
 
 def _blocks(results: Mapping[str, Any]) -> Iterator[Block]:
