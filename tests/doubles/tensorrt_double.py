@@ -6,7 +6,8 @@ import json
 
 import numpy as np
 import onnx
-from onnx import TensorProto, shape_inference
+from onnx import TensorProto, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
 
 from .cuda_double import ALIGNMENT, Misuse
 from .stubs import StubbedModule, enums_of, held_to, trt_stub
@@ -186,7 +187,7 @@ def _parsing(double):
                 for value in model.graph.output:
                     for dim in value.type.tensor_type.shape.dim:
                         dim.Clear()
-                known = shape_inference.infer_shapes(model, data_prop=True).graph
+                known = _inferred(model)
                 self._found = {v.name: v for v in (*known.input, *known.value_info, *known.output)}
                 self._stale = False
 
@@ -525,6 +526,65 @@ def _session(model):
 
     options = session_options(onnxruntime, batch=1, threads=1)
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _inferred(model):
+    """The graph with every shape that follows from those of the inputs.
+
+    As TensorRT does it: arithmetic on sizes is computed, not only followed as far as ONNX's inference does. `model` is
+    used up.
+    """
+    done = []
+    while True:
+        known = shape_inference.infer_shapes(model, data_prop=True).graph
+        sizes = {v.name: _sizes(v) for v in (*known.input, *known.value_info, *known.output)}
+        fixed = {t.name: t for t in model.graph.initializer if t.data_type in _WHOLE and t.data_location == 0}
+        folded = [node for node in model.graph.node if _foldable(node, sizes, fixed)]
+        normal = _normalised(model, known)
+        if not folded and not normal:
+            known.value_info.extend(done)
+            return known
+        model.graph.value_info.extend(normal)
+        for node in folded:
+            value = _folded(node, sizes, fixed)
+            model.graph.initializer.append(value)
+            done.append(onnx.helper.make_tensor_value_info(value.name, value.data_type, value.dims))
+            model.graph.node.remove(node)
+
+
+def _normalised(model, known):
+    """The outputs of group norms, whose shape ONNX's inference leaves open: that of their input."""
+    values = (*known.input, *known.value_info)
+    shown = {v.name: v for v in values if v.type.tensor_type.HasField("shape") and min(_sizes(v), default=0) >= 0}
+    found = []
+    for node in model.graph.node:
+        if node.op_type == "GroupNormalization" and node.input[0] in shown and node.output[0] not in shown:
+            found.append(onnx.ValueInfoProto())
+            found[-1].CopyFrom(shown[node.input[0]])
+            found[-1].name = node.output[0]
+    return found
+
+
+_WHOLE = (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)  # what sizes are computed in
+
+
+def _foldable(node, sizes, fixed):
+    if len(node.output) != 1:
+        return False
+    if node.op_type == "Shape":
+        return node.input[0] in sizes and bool(sizes[node.input[0]]) and min(sizes[node.input[0]]) >= 0
+    return bool(node.input) and all(not name or name in fixed for name in node.input)
+
+
+def _folded(node, sizes, fixed):
+    if node.op_type == "Shape":
+        start = next((a.i for a in node.attribute if a.name == "start"), 0)
+        end = next((a.i for a in node.attribute if a.name == "end"), None)
+        value = np.array(sizes[node.input[0]][start:end], np.int64)
+    else:
+        feed = {name: numpy_helper.to_array(fixed[name]) for name in node.input if name}
+        (value,) = ReferenceEvaluator(node).run(None, feed)
+    return numpy_helper.from_array(np.asarray(value), node.output[0])
 
 
 def _bytes(value):
