@@ -4,7 +4,7 @@ One network is in memory at a time, so that a Stable-Diffusion-sized checkpoint 
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -14,16 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.export import onnx, reference, small_floats, verify, wrappers
+from wetgen.export.cross_attention import keys_and_values
+from wetgen.export.denoisers import denoise
 from wetgen.export.folder import check_free, unfinished, write_json
 from wetgen.export.onnx import Weights
-from wetgen.export.plans import plans_of
+from wetgen.export.plans import Named, Network, parsed, placed
+from wetgen.export.search import Job, search, wanted_quality
 from wetgen.export.tokens import padded
 from wetgen.export.weights import WeightStore
+from wetgen.export.work import work_of_bundle
 from wetgen.export.wrappers import Wrapper
 from wetgen.runtime.bundle import FORMAT, TOKENIZER_NAME, Bundle, declarations, plan_to_json, sizes_to_json
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import graphs_of
-from wetgen.runtime.schedule import Plan
+from wetgen.runtime.graphs import Graph, denoise_name, graphs_of
+from wetgen.runtime.request import check_guidance
+from wetgen.runtime.schedule import Kind, Plan, kinds_of
 from wetgen.runtime.target_graphs import graph_entry, target_entry
 from wetgen.runtime.targets import DEFAULT_BATCHES, DEFAULT_TARGET, TARGETS, Target
 from wetgen.runtime.tokenizer import PromptTokenizer
@@ -49,6 +54,7 @@ class Request:
     force: bool = False
     targets: tuple[str, ...] = (DEFAULT_TARGET,)
     batches: tuple[int, ...] = DEFAULT_BATCHES
+    judge: Path | None = None  # a bundle whose judge is asked about the plans that a search finds
 
     def __post_init__(self) -> None:
         for name in self.targets:
@@ -74,9 +80,11 @@ def export_bundle(checkpoint: Checkpoint, folder: Path, request: Request, say: S
     checkpoint computes; that one is kept, without its bundle.json, as FOLDER.rejected.
     """
     check_free(folder, request.force)
-    plans = plans_of(request.plans, checkpoint.schedule.steps)
+    named = plans_named(checkpoint, request, say)
+    plans = placed(named, checkpoint.schedule, network_of(checkpoint))
     with unfinished(folder) as part:
-        export = _Export(checkpoint, part, request, plans, say)
+        export = _Export(checkpoint, part, request, plans, {one.name: one.said for one in named}, say)
+        check_guidance(export.guidance, checkpoint.guidance_range)
         export.write_graphs()
         info = export.describe()
         if export.narrow:
@@ -92,9 +100,39 @@ def export_bundle(checkpoint: Checkpoint, folder: Path, request: Request, say: S
             small.check(Bundle.open(part), info["targets"])
         # In the order of the table, so that the same targets give the same bytes.
         info["targets"] = {name: info["targets"][name] for name in TARGETS if name in info["targets"]}
+        info["work"] = work_of_bundle(part, info)
         write_json(part, info)
         Bundle.open(part)
     return {name: target["measured"] for name, target in info["targets"].items()}
+
+
+def network_of(checkpoint: Checkpoint) -> Network:
+    """What plans must know of a checkpoint's denoiser."""
+    return Network(distilled=checkpoint.guidance_range is not None, deep=checkpoint.sizes.deep_channels > 0)
+
+
+def plans_named(checkpoint: Checkpoint, request: Request, say: Say) -> list[Named]:
+    """The plans that were asked for, in order; where one is to be searched for, those that were found in its place."""
+    network, named = network_of(checkpoint), list[Named]()
+    for spec in request.plans:
+        wish = wanted_quality(spec)
+        if wish is None:
+            named.append(parsed(spec, checkpoint.schedule.count, network))
+            continue
+        job = Job(
+            checkpoint, network, _prompts(checkpoint, request), _guidance(checkpoint, request), wish, request.judge
+        )
+        named += search(job, say)
+    return named
+
+
+def _guidance(checkpoint: Checkpoint, request: Request) -> float:
+    return float(checkpoint.info.get("guidance", FALLBACK_GUIDANCE) if request.guidance is None else request.guidance)
+
+
+def _prompts(checkpoint: Checkpoint, request: Request) -> list[str]:
+    """The user's, or the checkpoint's."""
+    return list(request.prompts) if request.prompts else list(checkpoint.info.get("prompts", FALLBACK_PROMPTS))
 
 
 @dataclass
@@ -105,6 +143,7 @@ class _Export:
     part: Path
     request: Request
     plans: list[Plan]
+    said: Mapping[str, Mapping[str, object]]  # of each plan, for bundle.json
     say: Say
     store: WeightStore | None = None
     entries: dict[str, object] = field(default_factory=dict)
@@ -116,9 +155,18 @@ class _Export:
     last: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # A bundle for one target keeps its weights inside the graphs; several targets share theirs.
-        if len(self.request.targets) > 1:
+        # One target's one denoiser keeps its weights inside the graph; several targets or kinds of steps share theirs.
+        if len(self.request.targets) > 1 or len(self.kinds) > 1:
             self.store = WeightStore(self.part)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of steps of all plans."""
+        return kinds_of(self.plans)
+
+    @property
+    def graphs(self) -> dict[str, Graph]:
+        return graphs_of(self.checkpoint.sizes, kinds=self.kinds)
 
     @property
     def narrow(self) -> list[Target]:
@@ -131,14 +179,13 @@ class _Export:
 
     @property
     def guidance(self) -> float:
-        stated = self.checkpoint.info.get("guidance", FALLBACK_GUIDANCE)
-        return float(stated if self.request.guidance is None else self.request.guidance)
+        return _guidance(self.checkpoint, self.request)
 
     @property
     def prompts(self) -> list[str]:
         """The prompts the gate draws: the user's, or some of the checkpoint's."""
-        own = self.checkpoint.info.get("prompts", FALLBACK_PROMPTS)
-        return list(self.request.prompts) if self.request.prompts else list(own)[:MOST_PROMPTS]
+        listed = _prompts(self.checkpoint, self.request)
+        return listed if self.request.prompts else listed[:MOST_PROMPTS]
 
     def job(self) -> small_floats.Job:
         """What exporting to the targets in `narrow` needs of all this."""
@@ -153,7 +200,6 @@ class _Export:
             self.cases,
             self.pictures,
             self.token_ids,
-            self.texts,
             self.last,
             self.say,
         )
@@ -165,34 +211,38 @@ class _Export:
         self._vae()
 
     def _text(self) -> None:
-        """Write tokenizer and text graph; computes the embeddings of "" and of the gate's prompts, (1 + N, T, E)."""
+        """Write tokenizer and text graph; computes the embeddings of "" and of the gate's prompts, (1 + N, T, W)."""
         sizes = self.checkpoint.sizes
         file = self.part / TOKENIZER_NAME
         padded(self.checkpoint.tokenizer, self.checkpoint.folder, sizes.tokens).save(str(file))
         self.token_ids = PromptTokenizer(file, sizes.tokens).encode(["", *self.prompts], truncate=True)
-        encoder = self.checkpoint.text_encoder
-        self.cases["text"] = reference.text_cases(encoder, graphs_of(sizes)["text"], self.token_ids)
+        encoder, projection = self.checkpoint.text_encoder, keys_and_values(self.checkpoint.unet)
+        self.cases["text"] = reference.text_cases(encoder, self.checkpoint.unet, self.token_ids)
+        self.checkpoint.release("unet")
         self.texts = reference.embeddings(encoder, self.token_ids)
-        self._write("text", wrappers.text(encoder))
+        self._write("text", wrappers.text(encoder, projection))
         self.checkpoint.release("text_encoder")
-        del encoder
+        del encoder, projection
         self._check("text")
 
     def _denoiser(self) -> None:
-        """Write the denoise graph; computes the last latents of every plan."""
+        """Write the denoise graphs; computes the last latents of every plan."""
         sizes, unet = self.checkpoint.sizes, self.checkpoint.unet
         steps = [step for plan in self.plans for step in plan.steps]
-        self.cases["denoise"] = reference.denoise_cases(unet, graphs_of(sizes)["denoise"], sizes, steps, self.texts)
         self.last = reference.latents(unet, sizes, self.plans, self.texts, self.guidance)
-        self._write("denoise", wrappers.denoise(unet, steps, sizes))
+        for kind in self.kinds:
+            name = denoise_name(kind)
+            self.cases[name] = reference.denoise_cases(unet, kind, sizes, steps, self.texts)
+            self._write(name, denoise(unet, steps, sizes, kind))
         self.checkpoint.release("unet")
         del unet
-        self._check("denoise")
+        for kind in self.kinds:
+            self._check(denoise_name(kind))
 
     def _vae(self) -> None:
         """Write the decode and encode graphs, and the pictures of the last latents."""
         sizes, vae = self.checkpoint.sizes, self.checkpoint.vae
-        graphs = graphs_of(sizes)
+        graphs = self.graphs
         self.pictures = reference.pictures(vae, self.prompts, self.last)
         self.cases["decode"] = reference.decode_cases(vae, graphs["decode"], self.last[self.plans[0].name][:1])
         self.cases["encode"] = reference.encode_cases(vae, graphs["encode"], sizes, self.pictures[:1])
@@ -207,14 +257,14 @@ class _Export:
         if DEFAULT_TARGET not in self.request.targets:
             return
         self.say(f"exporting {name}")
-        graph, path = graphs_of(self.checkpoint.sizes)[name], self.part / f"{name}.onnx"
+        graph, path = self.graphs[name], self.part / f"{name}.onnx"
         written = onnx.export(wrapper, graph, path, self.request.weights, store=self.store)
         precision = {"compute": "float32", "weights": self.request.weights}
         self.entries[name] = graph_entry(written.path.name, precision, written.weights)
 
     def _check(self, name: str) -> None:
         if DEFAULT_TARGET in self.request.targets:
-            graph, path = graphs_of(self.checkpoint.sizes)[name], self.part / f"{name}.onnx"
+            graph, path = self.graphs[name], self.part / f"{name}.onnx"
             self.figures[name] = verify.check_graphs(self.cases[name], graph, path, self.arithmetic)
         return_memory()
 
@@ -233,11 +283,12 @@ class _Export:
             "classes": None if checkpoint.classes is None else checkpoint.classes.to_json(),
             "words": checkpoint.info.get("words", {}),
             "sizes": sizes_to_json(checkpoint.sizes),
-            "graphs": declarations(checkpoint.sizes),
+            "graphs": declarations(checkpoint.sizes, kinds=self.kinds),
             "targets": cpu,
-            "plans": {plan.name: plan_to_json(plan) for plan in self.plans},
+            "plans": {plan.name: plan_to_json(plan, **self.said[plan.name]) for plan in self.plans},
             "default_plan": self.plans[0].name,
             "default_guidance": self.guidance,
+            **({} if checkpoint.guidance_range is None else {"guidance_range": list(checkpoint.guidance_range)}),
             "prompts": list(checkpoint.info.get("prompts", [])),
             "trained_on": checkpoint.info.get("trained_on", []),
             "training": checkpoint.info.get("config", {}),

@@ -39,8 +39,9 @@ class Command(click.Command):
     multiple=True,
     default=("ddim:20",),
     show_default=True,
-    metavar="ddim:STEPS",
-    help="Sampling plan to put in; may be repeated, the first is the default.",
+    metavar="PLAN",
+    help="Sampling plan to put in, such as ddim:20 or fast=ddim:6,guided=none; auto:quality=0.98 searches for three. "
+    "May be repeated, the first is the default.",
 )
 @click.option("--name", help="What the bundle calls itself.  [default: the folder's name]")
 @click.option("--guidance", type=float, help="Default guidance.  [default: the checkpoint's]")
@@ -68,6 +69,12 @@ class Command(click.Command):
     help="Batches that engines are to be built for, for targets that have engines.",
 )
 @click.option("--prompts", metavar="FILE", help="Prompts to verify with.  [default: some of the checkpoint's]")
+@click.option(
+    "--judge",
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help="With --plan auto: a bundle whose judge is asked about the plans.",
+)
 @click.option("--force", is_flag=True, help="Replace a bundle that stands at BUNDLE.")
 @click.version_option(package_name="wetgen", prog_name="wetgen-export")
 def cli(
@@ -80,6 +87,7 @@ def cli(
     targets: tuple[str, ...],
     batches: str,
     prompts: str | None,
+    judge: Path | None,
     force: bool,
 ) -> None:
     """Export CHECKPOINT, a folder of wetgen-train or of Stable Diffusion's layout, as the folder BUNDLE.
@@ -98,7 +106,7 @@ def cli(
         raise missing(str(error.name), extra="export", needed_to="export a checkpoint") from error
     named = tuple(name.strip() for listed in targets for name in listed.split(",") if name.strip())
     request = Request(
-        plans, bundle.name if name is None else name, guidance, weights, texts, force, named, _batches(batches)
+        plans, bundle.name if name is None else name, guidance, weights, texts, force, named, _batches(batches), judge
     )
     measured = export_bundle(Checkpoint.load(checkpoint), bundle, request, lambda line: click.echo(line, err=True))
     for target, found in measured.items():

@@ -73,7 +73,7 @@ def add_judge(
         parity = _parity(judge, bundle, factor, examples, path)
         entry = graph_entry(path.name, {"compute": "float32", "weights": "float32"}, written.weights)
         stated = {**entry, **judge.info, "classes": list(judge.classes), "size": judge.size, "parity": parity}
-        info = {**bundle.info, "graphs": declarations(bundle.sizes, judge=True), "judge": stated}
+        info = {**bundle.info, "graphs": declarations(bundle.sizes, kinds=bundle.kinds, judge=True), "judge": stated}
         if copies is not None:
             copies.fingerprints.write(part / FINGERPRINTS_NAME)
             info["fingerprints"] = {

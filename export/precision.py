@@ -16,7 +16,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 from transformers.models.clip.modeling_clip import CLIPAttention
 
-from wetgen.export.wrappers import TimeTable, Wrapper
+from wetgen.export.time_tables import GuidedTime, TimeTable
+from wetgen.export.wrappers import Wrapper
 
 Compute = Literal["float32", "float16", "bfloat16"]
 TYPES: dict[Compute, torch.dtype] = {
@@ -79,7 +80,7 @@ def lowered(wrapper: Wrapper, precision: Precision) -> dict[str, str]:
 
 def _islands(wrapper: nn.Module, precision: Precision) -> dict[str, str]:
     """The outermost of: what is asked for, all norms, and the time table."""
-    kinds: list[tuple[Any, str]] = [(_NORMS, NORM_REASON), (TimeTable, TABLE_REASON)]
+    kinds: list[tuple[Any, str]] = [(_NORMS, NORM_REASON), ((TimeTable, GuidedTime), TABLE_REASON)]
     found = {
         path: reason for path, module in wrapper.named_modules() for kind, reason in kinds if isinstance(module, kind)
     }

@@ -2,21 +2,24 @@
 
 Nothing here goes through the wrappers: what they get wrong must not be wrong here in the same way.
 
-Axes: B pairs, C latent channels, h w latent size, H W image size, T tokens, E text width, Cc conditioning channels.
+Axes: B pairs, C latent channels, h w latent size, H W image size, T tokens, W width of the text
+encoder, E width of all that attention sees of a prompt, Cc conditioning channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wetgen.runtime.graphs import Array, Graph, Sizes, Tensor
+from wetgen.runtime.graphs import DEEP, Array, Graph, Sizes, Tensor, denoise_graph
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.schedule import Plan, Step
-from wetgen.training.sample import free_conditioning, guided, sample
+from wetgen.runtime.schedule import Kind, Plan, Step
+from wetgen.training.sample import free_conditioning, guided
+from wetgen.training.student import distilled, sinusoids_of
 
 BATCHES = (1, 3)
 LARGEST_AREA = 32 * 32  # of a latent that is checked in batches; attention's memory grows with the square of the area
@@ -49,41 +52,52 @@ def batches(height: int, width: int) -> tuple[int, ...]:
 
 
 @torch.no_grad()
-def text_cases(encoder: Any, graph: Graph, ids: NDArray[np.int32]) -> list[Case]:
+def text_cases(encoder: Any, unet: Any, ids: NDArray[np.int32]) -> list[Case]:
     """Random token ids, and those of real prompts (N, T), one at a time as the runtime encodes them."""
     rng = np.random.default_rng(1)
     random = [rng.integers(0, encoder.config.vocab_size, (b, ids.shape[1])).astype(np.int32) for b in BATCHES]
     rows = [*random, *(row[None] for row in ids)]
-    return [Case("text", len(row), {"token_ids": row}, {"embedding": embeddings(encoder, row)}) for row in rows]
+    expected = [attended(unet, embeddings(encoder, row)) for row in rows]
+    return [Case("text", len(row), {"token_ids": row}, {"embedding": e}) for row, e in zip(rows, expected, strict=True)]
 
 
 @torch.no_grad()
 def embeddings(encoder: Any, ids: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Token ids (B, T) to embeddings (B, T, E), one prompt at a time."""
+    """Token ids (B, T) to the text encoder's embeddings (B, T, W), one prompt at a time."""
     rows = [encoder(torch.from_numpy(row[None]).long()).last_hidden_state[0].numpy() for row in ids]
     return np.stack(rows).astype(np.float32)
 
 
 @torch.no_grad()
-def denoise_cases(
-    unet: Any, graph: Graph, sizes: Sizes, steps: Sequence[Step], texts: NDArray[np.float32]
-) -> list[Case]:
-    """Steps at the ends and in the middle of the tables, from random and from real embeddings (N, T, E).
+def attended(unet: Any, texts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What graphs are given of texts (N, T, W): the keys and values (N, T, E) of one attention after the other."""
+    text = torch.from_numpy(texts)
+    layers = [layer for name, layer in unet.named_modules() if name.endswith(".attn2")]
+    return torch.cat([part for layer in layers for part in (layer.to_k(text), layer.to_v(text))], dim=2).numpy()
+
+
+@torch.no_grad()
+def denoise_cases(unet: Any, kind: Kind, sizes: Sizes, steps: Sequence[Step], texts: NDArray[np.float32]) -> list[Case]:
+    """Steps of a kind, at the ends and in the middle of the tables, from random and from real texts (N, T, W).
 
     Every other case has a full conditioning tensor; guidance differs between the pairs of a batch.
     """
     rng = np.random.default_rng(2)
-    rows = sorted({0, len(steps) // 2, len(steps) - 1})
+    graph = denoise_graph(sizes, kind)
+    of_kind = [row for row, step in enumerate(steps) if step.kind == kind]
+    rows = sorted({of_kind[0], of_kind[len(of_kind) // 2], of_kind[-1]})
     cases = []
     for number, (row, batch) in enumerate((row, batch) for row in rows for batch in batches(*sizes.latent[1:])):
         feed: dict[str, Array] = {t.name: _random(t, batch, rng) for t in graph.inputs if t.dtype == "float32"}
         feed["step"] = np.array([row], np.int32)
         feed["guidance"] = rng.uniform(0.0, 9.0, batch).astype(np.float32)
+        seen = rng.standard_normal((len(feed["embedding"]), *texts.shape[1:])).astype(np.float32)
         if number % 2:
-            feed["embedding"] = texts[rng.integers(0, len(texts), 2 * batch)]
+            seen = texts[rng.integers(0, len(texts), len(seen))]
+        feed["embedding"] = attended(unet, seen)
         if "conditioning" in feed:
             feed["conditioning"] = _conditioning(sizes, batch, rng) * np.float32(number % 2)
-        cases.append(Case("denoise", batch, feed, {"latent_after": _denoised(unet, steps[row], feed)}))
+        cases.append(Case(graph.name, batch, feed, _denoised(unet, steps[row], feed, seen)))
     return cases
 
 
@@ -103,25 +117,85 @@ def _conditioning(sizes: Sizes, batch: int, rng: np.random.Generator) -> NDArray
     return np.concatenate([layout, latent, known], axis=1).astype(np.float32)
 
 
-def _denoised(unet: Any, step: Step, feed: dict[str, Array]) -> Array:
-    """A step in torch, pair by pair: the reference sampler's guidance takes one scale for a batch."""
+def _denoised(unet: Any, step: Step, feed: dict[str, Array], seen: NDArray[np.float32]) -> dict[str, Array]:
+    """A step in torch from texts (B or 2B, T, W), pair by pair: the sampler's guidance takes one scale for a batch."""
     batch = len(feed["latent"])
-    after = []
+    after, kept = [], []
     for pair in range(batch):
+        places = [pair, batch + pair] if step.guided else [pair]  # of the pair in a batch of two halves
         latent = torch.from_numpy(feed["latent"][pair : pair + 1])
-        uncond, cond = (torch.from_numpy(feed["embedding"][row : row + 1]) for row in (pair, batch + pair))
+        texts = [torch.from_numpy(seen[place : place + 1]) for place in places]
         extra = torch.from_numpy(feed["conditioning"][pair : pair + 1]) if "conditioning" in feed else None
-        scale = float(feed["guidance"][pair])
-        prediction = guided(unet, latent, step.timestep, uncond, cond, scale, extra)
+        deep = torch.from_numpy(feed[DEEP][places]) if step.reuses else None
+        with deep_features(unet, deep) as entered:
+            prediction = predicted(unet, latent, step, texts[0], texts[-1], float(feed["guidance"][pair]), extra)
         after.append((step.keep * latent + step.push * prediction).numpy()[0])
-    return np.stack(after)
+        kept.append(entered[0].numpy())  # (1 or 2, F, h, w): the pair's row of every half
+    halves = np.stack(kept, axis=1).reshape(-1, *kept[0].shape[1:])  # (B or 2B, F, h, w)
+    return {"latent_after": np.stack(after), **({DEEP: halves} if step.keeps else {})}
+
+
+def predicted(
+    unet: Any, x: torch.Tensor, step: Step, uncond: torch.Tensor, cond: torch.Tensor, scale: float, extra: Any
+) -> torch.Tensor:
+    """What a step predicts for x (B, C, h, w), guided or not."""
+    given = x if extra is None else torch.cat([x, extra], 1)
+    if step.guided:
+        said = guided(unet, x, step.timestep, uncond, cond, scale, extra)
+    elif sinusoids_of(unet) is not None:
+        said = distilled(unet, x, step.timestep, cond, scale, extra)
+    else:
+        said = unet(given, step.timestep, cond).sample
+    return cast(torch.Tensor, said)
+
+
+@contextmanager
+def deep_features(unet: Any, given: torch.Tensor | None) -> Iterator[list[torch.Tensor]]:
+    """Collects what enters the last block upwards while the network runs, and puts `given` in its place.
+
+    All of the network is computed all the same, so that nothing of how graphs leave parts out is in here.
+    """
+    entered: list[torch.Tensor] = []
+
+    def hook(block: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        entered.append(kwargs["hidden_states"])
+        return args, kwargs if given is None else {**kwargs, "hidden_states": given}
+
+    handle = unet.up_blocks[-1].register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield entered
+    finally:
+        handle.remove()
+
+
+@torch.no_grad()
+def walk(
+    unet: Any,
+    noise: torch.Tensor,
+    uncond: torch.Tensor,
+    cond: torch.Tensor,
+    steps: Sequence[Step],
+    scale: float,
+    extra: torch.Tensor | None = None,
+) -> Iterator[torch.Tensor]:
+    """Yield the latent (B, C, h, w) after every step, of whatever kind.
+
+    `uncond` and `cond` are embeddings (B, T, W), `extra` the conditioning (B, Cc, h, w) where the network takes one.
+    """
+    x, kept = noise, None
+    for step in steps:
+        with deep_features(unet, kept if step.reuses else None) as entered:
+            prediction = predicted(unet, x, step, uncond, cond, scale, extra)
+        kept = entered[0] if step.keeps else kept
+        x = step.keep * x + step.push * prediction
+        yield x
 
 
 @torch.no_grad()
 def latents(
     unet: Any, sizes: Sizes, plans: Sequence[Plan], texts: NDArray[np.float32], guidance: float
 ) -> dict[str, list[NDArray[np.float32]]]:
-    """Per plan, the last latent (C, h, w) of every prompt; `texts` (1 + N, T, E) begins with the empty prompt."""
+    """Per plan, the last latent (C, h, w) of every prompt; `texts` (1 + N, T, W) begins with the empty prompt."""
     prompts = range(len(texts) - 1)
     return {plan.name: [_last(unet, sizes, plan, texts, index, guidance) for index in prompts] for plan in plans}
 
@@ -131,7 +205,7 @@ def _last(
 ) -> NDArray[np.float32]:
     noise = torch.from_numpy(starting_noise(SEED, index, sizes.latent)[None])
     uncond, cond = torch.from_numpy(texts[:1]), torch.from_numpy(texts[index + 1 : index + 2])
-    *_, latent = sample(unet, noise, uncond, cond, plan.steps, guidance, free_conditioning(unet, noise))
+    *_, latent = walk(unet, noise, uncond, cond, plan.steps, guidance, free_conditioning(unet, noise))
     return np.asarray(latent[0].numpy(), np.float32)
 
 

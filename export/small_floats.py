@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import onnx
 from wetgen.export import onnx as files
 from wetgen.export import verify
-from wetgen.export.ladder import BFLOAT16_OPSET, GRAPHS, LARGEST, MARGIN, Islands, Rung, rungs
+from wetgen.export.ladder import BFLOAT16_OPSET, LARGEST, MARGIN, Islands, Rung, rungs
 from wetgen.export.operators import check_operators
 from wetgen.export.precision import lowered, shown
 from wetgen.export.reference import Case, Picture
@@ -27,8 +27,8 @@ from wetgen.export.watching import Ranges
 from wetgen.export.weights import WeightStore
 from wetgen.runtime.bundle import Bundle
 from wetgen.runtime.engines import open_engine
-from wetgen.runtime.graphs import graphs_of
-from wetgen.runtime.schedule import Plan
+from wetgen.runtime.graphs import DENOISE, JUDGE, Graph, denoise_name, graphs_of
+from wetgen.runtime.schedule import KINDS, Kind, Plan, kinds_of
 from wetgen.runtime.target_graphs import TargetGraphs, graph_entry, target_entry
 from wetgen.runtime.targets import DEFAULT_TARGET, TARGETS, Target
 from wetgen.training.checkpoint import Checkpoint
@@ -48,9 +48,13 @@ class Job:
     cases: Mapping[str, Sequence[Case]]
     pictures: Sequence[Picture]
     token_ids: NDArray[np.int32]
-    texts: NDArray[np.float32]
     last: Mapping[str, Sequence[NDArray[np.float32]]]
     say: Callable[[str], None]
+
+    @property
+    def graphs(self) -> dict[str, Graph]:
+        """The declarations of what is to be exported."""
+        return graphs_of(self.checkpoint.sizes, kinds=kinds_of(self.plans))
 
 
 @dataclass
@@ -83,7 +87,7 @@ def export(job: Job) -> Exported:
     """Find the rung that holds and write the graphs of every target on it. Raises verify.Rejected when none holds."""
     trials = Trials(job.checkpoint, job.plans, job.token_ids, job.guidance, job.pictures)
     job.say("measuring the ranges of every module")
-    islands, ranges = trials.islands(job.texts, job.last)
+    islands, ranges = trials.islands(job.last)
     tried = climb(trials, islands, job.targets, job.say)
     exported = Exported(job, tried[-1].rung)
     how = _how(tried, islands, ranges)
@@ -159,16 +163,16 @@ def _write(job: Job, rung: Rung, targets: Sequence[Target]) -> tuple[dict[str, d
     first = targets[0]
     entries: dict[str, dict[str, object]] = {target.name: {} for target in targets}
     figures = {}
-    for name in GRAPHS:
+    for name, graph in job.graphs.items():
         job.say(f"exporting {name} for {', '.join(target.name for target in targets)}")
         path = job.part / f"{name}.{first.name}.onnx"
-        wrapper = wrapper_of(name, job.checkpoint, job.plans)
-        precision = rung.precision[name]
+        network, kind = network_of(name)
+        wrapper = wrapper_of(network, job.checkpoint, job.plans, kind)
+        precision = rung.precision[network]
         reasons = lowered(wrapper, precision)
-        graph = graphs_of(job.checkpoint.sizes)[name]
         written = files.export(wrapper, graph, path, opset=first.opset, store=job.store, scopes=True)
         del wrapper
-        job.checkpoint.release(PARTS[name])
+        job.checkpoint.release(PARTS[network])
         stated = {"compute": precision.compute, "weights": precision.compute, **_found_in(path, reasons)}
         figures[name] = _check_graph(job, name, path, cast(verify.Arithmetic, precision.compute))
         for target in targets:
@@ -179,6 +183,12 @@ def _write(job: Job, rung: Rung, targets: Sequence[Target]) -> tuple[dict[str, d
                 check_operators(copy, target)
             entries[target.name][name] = graph_entry(copy.name, stated, written.weights)
     return entries, figures
+
+
+def network_of(graph: str) -> tuple[str, Kind]:
+    """Which network a graph runs, and for the denoiser the kind of its steps."""
+    kinds: dict[str, Kind] = {denoise_name(kind): kind for kind in KINDS}
+    return (DENOISE, kinds[graph]) if graph in kinds else (graph, "guided")
 
 
 def _found_in(path: Path, reasons: Mapping[str, str]) -> dict[str, object]:
@@ -195,7 +205,7 @@ def _found_in(path: Path, reasons: Mapping[str, str]) -> dict[str, object]:
 
 def _check_graph(job: Job, name: str, path: Path, arithmetic: verify.Arithmetic) -> verify.Figures:
     """Run the cases through the rounding copy of a file; float16 files must also load in ONNX Runtime as they are."""
-    graph = graphs_of(job.checkpoint.sizes)[name]
+    graph = job.graphs[name]
     if arithmetic == "float16":
         open_engine(graph, path, device="cpu", batch=1).run(job.cases[name][0].feed)
     with TemporaryDirectory(dir=job.part.parent, prefix=".rounding-") as folder:
@@ -205,7 +215,7 @@ def _check_graph(job: Job, name: str, path: Path, arithmetic: verify.Arithmetic)
 def _rounding(bundle: Bundle, target: Target, folder: Path) -> Bundle:
     """The bundle with the rounding copies of a target's graphs in place of those for a CPU."""
     held = bundle.targets[target.name]
-    copies = {name: rounding_copy(held.files[name], folder) for name in GRAPHS}
+    copies = {name: rounding_copy(path, folder) for name, path in held.files.items() if name != JUDGE}
     others = {name: path for name, path in held.files.items() if name not in copies}
     weights = dict.fromkeys(held.files, ())
     cpu = TargetGraphs(TARGETS[DEFAULT_TARGET], (), {**copies, **others}, weights, held.precision)

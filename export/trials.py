@@ -3,19 +3,21 @@
 Trying a rung takes no tracing and no engine, so the ladder is climbed here; the files are held against the same
 pictures afterwards. One network is in memory at a time, as everywhere in export.
 
-Axes: B pairs, C latent channels, h w latent size, T tokens, E text width.
+Axes: B pairs, C latent channels, h w latent size, T tokens, E width of all keys and values.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from wetgen.export import verify, wrappers
+from wetgen.export.cross_attention import keys_and_values
+from wetgen.export.denoisers import Denoise, denoise
 from wetgen.export.ladder import Islands, Rung, islands_of
 from wetgen.export.precision import Precision, lowered, shown
 from wetgen.export.reference import SEED, Picture
@@ -23,7 +25,7 @@ from wetgen.export.watching import Ranges, measured, rounded
 from wetgen.export.wrappers import Wrapper
 from wetgen.runtime.faults import picture_faults
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.schedule import Plan
+from wetgen.runtime.schedule import Kind, Plan
 from wetgen.training.checkpoint import Checkpoint
 
 _Key = tuple[str | Precision, ...]
@@ -65,14 +67,15 @@ class Trials:
         self._overflows: dict[_Key, str] = {}
 
     @torch.no_grad()
-    def islands(self, texts: NDArray[np.float32], last: Latents) -> tuple[dict[str, Islands], dict[str, Ranges]]:
+    def islands(self, last: Latents) -> tuple[dict[str, Islands], dict[str, Ranges]]:
         """What the checkpoint's ranges rule out, graph by graph, and the ranges.
 
-        `texts` (1 + N, T, E) and `last`, the last latents by plan, are the float32 reference's; the denoiser is
+        `last` are the float32 reference's last latents by plan; the denoiser is
         measured over all steps of the first plan.
         """
+        texts = self._once("text", (Precision(),), self._embed)
         latents = [latent for plan in last.values() for latent in plan]
-        works: dict[str, Callable[[Wrapper], object]] = {
+        works: dict[str, Callable[[Any], object]] = {
             "text": self._embed,
             "denoise": lambda unet: self._walk(unet, self._plans[0], texts),
             "decode": lambda vae: [vae(torch.from_numpy(latent[None])) for latent in latents],
@@ -91,7 +94,7 @@ class Trials:
         """Draw the gate's pictures on a rung."""
         text, denoise, decode = (rung.precision[name] for name in ("text", "denoise", "decode"))
         texts = self._once("text", (text,), self._embed)
-        last = self._once("denoise", (text, denoise), lambda unet: self._latents(unet, texts))
+        last = self._once("denoise", (text, denoise), lambda unet: self._latents(cast(Denoise, unet), texts))
         pictures = self._once("decode", (text, denoise, decode), lambda vae: self._pictures(vae, last))
         found = {plan.name: self._figures(plan.name, pictures[plan.name], last[plan.name]) for plan in self._plans}
         keys: tuple[_Key, ...] = (("text", text), ("denoise", text, denoise), ("decode", text, denoise, decode))
@@ -121,23 +124,26 @@ class Trials:
     def _embed(self, text: Wrapper) -> NDArray[np.float32]:
         return np.concatenate([text(torch.from_numpy(row[None])).numpy() for row in self._ids])
 
-    def _latents(self, denoise: Wrapper, texts: NDArray[np.float32]) -> dict[str, list[NDArray[np.float32]]]:
+    def _latents(self, denoise: Denoise, texts: NDArray[np.float32]) -> dict[str, list[NDArray[np.float32]]]:
         return {plan.name: self._walk(denoise, plan, texts) for plan in self._plans}
 
-    def _walk(self, denoise: Wrapper, plan: Plan, texts: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def _walk(self, denoise: Denoise, plan: Plan, texts: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """The last latent (C, h, w) of every prompt of a plan."""
+        return [self._last(denoise, plan, index, texts[[0, index + 1]]) for index in range(len(texts) - 1)]
+
+    def _last(self, denoise: Denoise, plan: Plan, index: int, texts: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The last latent of one prompt; `texts` (2, T, E) are uncond and cond."""
         sizes = self._checkpoint.sizes
         free = torch.zeros(1, sizes.conditioning_channels, *sizes.latent[1:])
         scale = torch.tensor([self._guidance], dtype=torch.float32)
-        last = []
-        for index in range(len(texts) - 1):
-            latent = torch.from_numpy(starting_noise(SEED, index, sizes.latent)[None])
-            both = torch.from_numpy(texts[[0, index + 1]])  # uncond, cond
-            conditioning = (free,) if sizes.conditioning_channels else ()
-            for row in plan.rows:
-                latent = denoise(latent, both, *conditioning, torch.tensor([row], dtype=torch.int32), scale)
-            last.append(latent[0].numpy())
-        return last
+        latent, kept = torch.from_numpy(starting_noise(SEED, index, sizes.latent)[None]), None
+        for row, step in zip(plan.rows, plan.steps, strict=True):
+            denoise.turn_to(step.kind)
+            embedding = torch.from_numpy(texts if step.guided else texts[1:])
+            number, deep = torch.tensor([row], dtype=torch.int32), kept if step.reuses else None
+            made = denoise.after(latent, torch.cat([latent, free], dim=1), embedding, number, scale, deep)
+            latent, kept = made if step.keeps else (made, kept)
+        return np.asarray(latent[0].numpy(), np.float32)
 
     def _pictures(self, decode: Wrapper, last: Latents) -> dict[str, list[tuple[Any, ...]]]:
         return {plan: [self._picture(decode, latent) for latent in latents] for plan, latents in last.items()}
@@ -174,10 +180,12 @@ def _watched(wrapper: Wrapper, precision: Precision) -> Iterator[list[str]]:
         yield first
 
 
-def wrapper_of(name: str, checkpoint: Checkpoint, plans: Sequence[Plan]) -> Wrapper:
-    """The float32 wrapper of a graph, its network loaded from the checkpoint."""
+def wrapper_of(name: str, checkpoint: Checkpoint, plans: Sequence[Plan], kind: Kind = "guided") -> Wrapper:
+    """The float32 wrapper of a network, which is loaded from the checkpoint; of the denoiser for a kind of step."""
     if name == "text":
-        return wrappers.text(checkpoint.text_encoder)
+        projection = keys_and_values(checkpoint.unet)
+        checkpoint.release(PARTS["denoise"])
+        return wrappers.text(checkpoint.text_encoder, projection)
     if name == "denoise":
-        return wrappers.denoise(checkpoint.unet, [step for plan in plans for step in plan.steps], checkpoint.sizes)
+        return denoise(checkpoint.unet, [step for plan in plans for step in plan.steps], checkpoint.sizes, kind)
     return {"decode": wrappers.decode, "encode": wrappers.encode}[name](checkpoint.vae, checkpoint.sizes)

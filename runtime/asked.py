@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 # Where a negation ends: at punctuation and at words that begin a new thought ("no cracks but a stain").
 _CLAUSE = re.compile(
@@ -16,13 +17,20 @@ def asked_classes(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[str,
     Words match whole and in any case, the longest first ("rust stain" is no "rust" if it is listed for another class).
     What a clause negates ("no mold", "without cracks or stains", "mold-free") does not count.
     """
-    owners = {_normal(word): name for name, listed in words.items() for word in listed}
+    owners, pattern = _listed(tuple((name, tuple(listed)) for name, listed in words.items()))
     if not owners:
         return ()
-    longest_first = sorted(owners, key=len, reverse=True)
-    pattern = re.compile(rf"\b(?:{'|'.join(map(_spaced, longest_first))})\b(?![\s-]+free\b)", re.IGNORECASE)
     found = {owners[_normal(match)] for clause in _CLAUSE.split(prompt) for match in pattern.findall(_affirmed(clause))}
     return tuple(name for name in words if name in found)
+
+
+@lru_cache(maxsize=8)  # a bundle's words are asked for at every pair
+def _listed(words: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[dict[str, str], re.Pattern[str]]:
+    """The class of every normal word, and the pattern that finds the words in a clause."""
+    owners = {_normal(word): name for name, listed in words for word in listed}
+    longest_first = sorted(owners, key=len, reverse=True)
+    pattern = rf"\b(?:{'|'.join(map(_spaced, longest_first))})\b(?![\s-]+free\b)"
+    return owners, re.compile(pattern, re.IGNORECASE)
 
 
 def _affirmed(clause: str) -> str:

@@ -2,14 +2,14 @@
 
 Everything is verified before it is loaded.
 
-bundle.json (format 2) states the class table, the sizes, each graph's tensors, for each target its graphs' files, their
+bundle.json (format 3) states the class table, the sizes, each graph's tensors, for each target its graphs' files, their
 precision and the figures measured at export, the plans with their tables, the sha256 and size of every file, what made
-it, and what it was trained on.
+it, and what it was trained on. In format 2, which is read too, every step of every plan is guided.
 A bundle may also hold a judge, which looks at its pictures, and fingerprints of the pictures it was trained on.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from wetgen.runtime.bundle_files import JSON_NAME, check_files, file_sha256, ins
 from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import JUDGE, Graph, Sizes, graphs_of
-from wetgen.runtime.schedule import Plan, Step
+from wetgen.runtime.schedule import Kind, Plan, Step, kinds_of
 from wetgen.runtime.stored import exists, read_stored
 from wetgen.runtime.target_graphs import TargetGraphs, named_files, read_targets
 
-FORMAT = 2
+FORMAT = 3
+READ_FORMATS = (2, 3)
 TOKENIZER_NAME = "tokenizer.json"
 SHIPPED = Path(__file__).parent / "bundles" / "default"  # the bundle inside the package
 
@@ -43,6 +44,8 @@ class Bundle:
 
     `info` is the whole of bundle.json, for what only people and reports read.
 
+    `guidance_range` holds the scales that a denoiser with distilled guidance learnt; None takes any.
+
     `judge_knows` names the classes that its judge can tell; it is empty without a judge.
     """
 
@@ -53,6 +56,7 @@ class Bundle:
     plans: Mapping[str, Plan]
     default_plan: str
     default_guidance: float
+    guidance_range: tuple[float, float] | None
     targets: Mapping[str, TargetGraphs]
     judge_knows: tuple[str, ...]
     fingerprints: FingerprintFile | None
@@ -63,9 +67,14 @@ class Bundle:
         return JUDGE in self.info["graphs"]
 
     @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of steps that its plans have; for each it holds a graph."""
+        return kinds_of(self.plans.values())
+
+    @property
     def graphs(self) -> dict[str, Graph]:
         """The declarations of its graphs, by name."""
-        return graphs_of(self.sizes, judge=self.has_judge)
+        return graphs_of(self.sizes, kinds=self.kinds, judge=self.has_judge)
 
     @property
     def tokenizer_file(self) -> Path:
@@ -101,6 +110,7 @@ class Bundle:
                 plans=_plans(info["plans"]),
                 default_plan=info["default_plan"],
                 default_guidance=float(info["default_guidance"]),
+                guidance_range=_range(info["guidance_range"]) if "guidance_range" in info else None,
                 targets=read_targets(folder, info),
                 judge_knows=tuple(info["judge"]["classes"]) if JUDGE in info["graphs"] else (),
                 fingerprints=_fingerprint_file(folder, info["fingerprints"]) if "fingerprints" in info else None,
@@ -120,14 +130,14 @@ class Bundle:
         return bundle
 
 
-def plan_to_json(plan: Plan) -> dict[str, object]:
-    """A plan as stored in bundle.json."""
-    return {"first_row": plan.first_row, "steps": [step._asdict() for step in plan.steps]}
+def plan_to_json(plan: Plan, **said: object) -> dict[str, object]:
+    """A plan as stored in bundle.json, with what else is to be said of it: its short form, what was measured."""
+    return {**said, "first_row": plan.first_row, "steps": [step._asdict() for step in plan.steps]}
 
 
-def declarations(sizes: Sizes, *, judge: bool = False) -> dict[str, object]:
+def declarations(sizes: Sizes, *, kinds: Sequence[Kind] = ("guided",), judge: bool = False) -> dict[str, object]:
     """The "graphs" entry of bundle.json: the tensors of each graph, which are the same for every target."""
-    return {name: graph.to_json() for name, graph in graphs_of(sizes, judge=judge).items()}
+    return {name: graph.to_json() for name, graph in graphs_of(sizes, kinds=kinds, judge=judge).items()}
 
 
 def sizes_to_json(sizes: Sizes) -> dict[str, int]:
@@ -148,10 +158,10 @@ def _read_json(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise WetgenError(f"{path} cannot be read.", why=f"{error}.", fix="copy or export the bundle again.") from error
     found = info.get("format") if isinstance(info, dict) else None
-    if found != FORMAT:
+    if found not in READ_FORMATS:
         raise WetgenError(
             f"{folder} is a bundle of format {found}.",
-            why=f"this wetgen reads format {FORMAT}.",
+            why=f"this wetgen reads the formats {' and '.join(map(str, READ_FORMATS))}.",
             fix="export it again with the installed wetgen-export, or install the wetgen that made it.",
         )
     return dict(info)
@@ -162,6 +172,11 @@ def _plans(data: Mapping[str, Any]) -> dict[str, Plan]:
         name: Plan(name, int(plan["first_row"]), tuple(Step(**step) for step in plan["steps"]))
         for name, plan in data.items()
     }
+
+
+def _range(data: Sequence[float]) -> tuple[float, float]:
+    least, greatest = data
+    return float(least), float(greatest)
 
 
 def _fingerprint_file(folder: Path, data: Mapping[str, Any]) -> FingerprintFile:

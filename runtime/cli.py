@@ -136,6 +136,9 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all usable cores]")
 @_limit_options
+@click.option(
+    "--shards", type=click.IntRange(min=1), metavar="PAIRS", help="Write WebDataset tar files of so many pairs each."
+)
 @click.option("--truncate", is_flag=True, help="Cut prompts that are too long instead of refusing them.")
 @click.option("--resume", is_flag=True, help="Make what an earlier run left undone in --out.")
 @click.option("--quiet", is_flag=True, help="No progress.")

@@ -4,13 +4,10 @@ Every check of a folder is written once, as a function that raises, returns or y
 the first such fault, `check` collects them all.
 """
 
-import errno
-import json
-import os
 import stat
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,27 +15,22 @@ import numpy as np
 from wetgen.runtime import classes as class_table
 from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.files import atomic_write, os_errors, read_bytes, sweep
+from wetgen.runtime.files import os_errors
 from wetgen.runtime.metadata import (
     IMAGES,
     MASKS,
     METADATA,
-    Line,
+    SHARDS,
     Row,
-    key_faults,
     leads_outside,
     lines,
-    named_twice,
-    parse,
     place,
     read_metadata,
     row_faults,
     row_of,
     shown,
 )
-from wetgen.runtime.pictures import Pixels, encode_png, read_image, read_mask
-
-MAX_NAME = 200  # bytes; leaves room for the suffixes within the 255 bytes of common file systems
+from wetgen.runtime.pictures import Pixels, read_image, read_mask
 
 
 @dataclass(frozen=True)
@@ -63,12 +55,12 @@ class Dataset:
     folder: Path
     classes: ClassTable
     rows: tuple[Row, ...]
-    _files: "_Files" = field(repr=False, compare=False)
+    _files: "Files" = field(repr=False, compare=False)
 
     @classmethod
     def open(cls, folder: Path) -> "Dataset":
         """Read the class table and metadata.jsonl; raises WetgenError at the first fault, naming file and line."""
-        files = _Files(folder)
+        files = Files(folder)
         table, rows, faults = _read_table(folder)
         for fault in faults:
             raise fault
@@ -132,7 +124,7 @@ def check(folder: Path, visit: Callable[[Row, Pixels, Pixels], None] | None = No
 
     `visit` is called with each sound pair: its row, image uint8 (H, W, 3) and mask uint8 (H, W).
     """
-    files = _Files(folder)
+    files = Files(folder)
     table, rows, faults = _read_table(folder)
     for row in rows:
         image, mask, found = _read_pair(files, row, table)
@@ -142,139 +134,10 @@ def check(folder: Path, visit: Callable[[Row, Pixels, Pixels], None] | None = No
     return Report(folder, table, rows, tuple(faults))
 
 
-class DatasetWriter:
-    """Writes a dataset folder, one pair at a time; a process killed at any moment leaves a readable folder.
-
-    A row is added only after its files stand under their names. Opening a folder that holds rows resumes it: a last
-    line that was cut off is dropped and temporary files are removed. One writer at a time. Without a class table
-    (`classes` None) it writes images only: no masks and no classes.json.
-    """
-
-    def __init__(self, folder: Path, classes: ClassTable | None) -> None:
-        self.folder, self.classes = folder, classes
-        self._metadata = folder / METADATA
-        self._known: dict[str, dict[str, object]] = {}  # rows by name, their files present
-        self._lost: set[str] = set()  # names whose row stands although a file is missing
-        self._prepare_folders()
-        self._refuse_other_class_table()
-        self._resume()
-        if classes is not None:
-            table = json.dumps(classes.to_json(), indent=1) + "\n"
-            atomic_write(folder / class_table.FILE_NAME, table.encode())
-
-    def existing(self) -> dict[str, dict[str, object]]:
-        """The rows whose files exist, by name (the image's file name without its suffix)."""
-        return dict(self._known)
-
-    def add(self, name: str, image: Pixels, mask: Pixels | None, row: dict[str, object]) -> None:
-        """Write image uint8 (H, W, 3), mask uint8 (H, W) and their row, which must hold a `text`.
-
-        Raises WetgenError for what the reader would refuse and for a failing disk. ValueError (a bug in the caller):
-        an unusable or known name, wrong dtypes or shapes, a mask without a class table or the reverse.
-        """
-        self._refuse_name(name)
-        self._refuse_pixels(name, image, mask)
-        keys = {"file_name": f"{IMAGES}/{name}.png"}
-        if mask is not None:
-            keys["mask_file_name"] = f"{MASKS}/{name}.png"
-        if row.keys() & {"file_name", "mask_file_name"}:
-            raise ValueError("the writer names the files itself")
-        keyed: dict[str, object] = {**keys, **row}
-        for fault in key_faults(keyed, f"{self._metadata}, new row {name}", masks=mask is not None):
-            raise fault
-        line = json.dumps(keyed, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-        if mask is not None:
-            atomic_write(self.folder / keys["mask_file_name"], encode_png(mask))
-        atomic_write(self.folder / keys["file_name"], encode_png(image))
-        self._write_row(name, line)
-        self._known[name] = keyed
-
-    def _prepare_folders(self) -> None:
-        for path in [self.folder, self.folder / IMAGES, *([self.folder / MASKS] if self.classes is not None else [])]:
-            with os_errors(path, "created"):
-                path.mkdir(parents=True, exist_ok=True)
-            sweep(path)
-
-    def _refuse_other_class_table(self) -> None:
-        path = self.folder / class_table.FILE_NAME
-        there = ClassTable.load(path) if path.exists() else self.classes
-        if there != self.classes:
-            ours = "none: no masks would be written" if self.classes is None else ", ".join(self.classes.names)
-            raise WetgenError(
-                f"{self.folder} holds pairs of another class table.",
-                why=f"{path.name} there says {', '.join(there.names) if there else 'nothing'}; the new one is {ours}.",
-                fix="choose an empty folder.",
-            )
-
-    def _resume(self) -> None:
-        """Take up the rows that stand, and leave metadata.jsonl ending after a whole line."""
-        data = read_bytes(self._metadata) if self._metadata.exists() else b""
-        kept = data
-        files = _Files(self.folder)
-        for line in lines(data):
-            try:
-                keys = parse(line, self._metadata)
-            except WetgenError:
-                if line.whole:
-                    raise
-                kept = data[: line.start]
-                continue
-            where = place(self._metadata, line.number)
-            for fault in key_faults(keys, where, masks=self.classes is not None):
-                raise fault
-            self._take_up(files, line.number, keys)
-        if kept and not kept.endswith(b"\n"):
-            kept += b"\n"
-        if kept != data:
-            atomic_write(self._metadata, kept)
-        self._size = len(kept)
-
-    def _take_up(self, files: "_Files", number: int, keys: dict[str, object]) -> None:
-        name = PurePosixPath(str(keys["file_name"])).stem
-        if name in self._known or name in self._lost:
-            raise named_twice(place(self._metadata, number), f"a picture called {name}", "an earlier line")
-        named = [str(keys[key]) for key in ("file_name", "mask_file_name") if key in keys]
-        if all(files.present(file_name) for file_name in named):
-            self._known[name] = keys
-        else:
-            self._lost.add(name)
-
-    def _write_row(self, name: str, line: bytes) -> None:
-        if name in self._lost:  # its old row still stands and gives way to the new one
-            data = read_bytes(self._metadata)
-            others = (data[old.start : old.end] for old in lines(data) if self._name_in(old) != name)
-            kept = b"".join([*others, line])
-            atomic_write(self._metadata, kept)
-            self._size = len(kept)
-            self._lost.remove(name)
-        else:
-            self._size = _append(self._metadata, line, self._size)
-
-    def _name_in(self, line: "Line") -> str:
-        return PurePosixPath(str(parse(line, self._metadata)["file_name"])).stem
-
-    def _refuse_name(self, name: str) -> None:
-        if not 0 < len(name.encode()) <= MAX_NAME or not name.isprintable() or set(name) & set('/\\:*?"<>|'):
-            raise ValueError(f"{name!r} cannot be a file name everywhere")
-        if name.startswith(".") or name in self._known:
-            raise ValueError(f"{name!r} is hidden or exists already")
-
-    def _refuse_pixels(self, name: str, image: Pixels, mask: Pixels | None) -> None:
-        if (mask is None) != (self.classes is None):
-            raise ValueError("masks need a class table, and a class table needs masks")
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"an image is uint8 (H, W, 3), not {image.dtype} {image.shape}")
-        if mask is None or self.classes is None:
-            return
-        if mask.dtype != np.uint8 or mask.shape != image.shape[:2]:
-            raise ValueError(f"the mask of {image.shape} is uint8 {image.shape[:2]}, not {mask.dtype} {mask.shape}")
-        fault = unknown_ids(mask, self.classes, f"The new mask {name}")
-        if fault is not None:
-            raise fault
-
-
 def unknown_ids(mask: Pixels, classes: ClassTable, name: str, *, ignore: bool = False) -> WetgenError | None:
     """The fault of a mask uint8 (H, W) with ids outside the class table, if there is one; `ignore` allows IGNORE."""
+    if not mask.size or mask.max() < len(classes):  # counting takes 20 times as long
+        return None
     counts = np.bincount(mask.ravel(), minlength=256)
     if ignore:
         counts[class_table.IGNORE] = 0
@@ -297,6 +160,13 @@ def _read_table(folder: Path) -> tuple[ClassTable | None, tuple[Row, ...], list[
     if not folder.is_dir():
         fault = WetgenError(f"{folder} is no dataset folder.", why="there is no such folder.", fix="check the path.")
         return None, (), [fault]
+    if (folder / SHARDS).is_dir() and not (folder / IMAGES).is_dir():
+        fault = WetgenError(
+            f"{folder} holds its pairs in shards.",
+            why=f"`wetgen run --shards` wrote them into {folder / SHARDS}, for programs that read WebDataset.",
+            fix=f"unpack them into a dataset folder: wetgen convert {folder} --from webdataset --out FOLDER",
+        )
+        return None, (), [fault]
     faults: list[WetgenError] = []
     table = None
     try:
@@ -309,7 +179,7 @@ def _read_table(folder: Path) -> tuple[ClassTable | None, tuple[Row, ...], list[
     except WetgenError as fault:
         return table, (), [*faults, fault]
     first_lines: dict[PurePosixPath, int] = {}
-    for line in lines(data):
+    for line in lines(BytesIO(data)):
         found, keys = row_faults(line, folder / METADATA, first_lines)
         faults += found
         if not found:
@@ -325,7 +195,7 @@ def _find_class_table(folder: Path) -> ClassTable:
         return ClassTable.load(path)
 
 
-class _Files:
+class Files:
     """The files of one dataset folder; refuses links that lead out of it."""
 
     def __init__(self, folder: Path) -> None:
@@ -372,7 +242,7 @@ class _Files:
 
 
 def _read_pair(
-    files: _Files, row: Row, classes: ClassTable | None, *, ignore: bool = False
+    files: Files, row: Row, classes: ClassTable | None, *, ignore: bool = False
 ) -> tuple[Pixels | None, Pixels | None, list[WetgenError]]:
     """Image uint8 (H, W, 3), mask uint8 (H, W) and the pair's faults; None for a picture that cannot be read."""
     where = place(files.metadata, row.line)
@@ -405,22 +275,3 @@ def _sizes_differ(mask_name: str, row: Row, image: Pixels, mask: Pixels) -> Wetg
         why="a mask marks its image pixel by pixel (sizes are width x height).",
         fix=fix,
     )
-
-
-def _append(path: Path, line: bytes, size: int) -> int:
-    """Append a line to a file of `size` bytes and return its new size; a line that does not fit is taken back."""
-    with os_errors(path, "written"), path.open("ab", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size != size:
-            raise WetgenError(
-                f"{path} was changed while this program writes it.",
-                why="another program writes the same folder.",
-                fix="let one program at a time write a folder.",
-            )
-        try:
-            if file.write(line) != len(line):  # the part that still fitted on the disk
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except BaseException:
-            with suppress(OSError):
-                file.truncate(size)
-            raise
-    return size + len(line)

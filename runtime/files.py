@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from wetgen.runtime.errors import WetgenError
@@ -44,15 +45,24 @@ def atomic_write(path: Path, data: bytes | memoryview) -> None:
     Safe against a killed process, not against a power cut (nothing is synced). On failure no temporary file is left
     and what stood at `path` still stands; operating system errors become WetgenError.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{TEMPORARY}")
+    folder, name = os.path.split(path)  # not pathlib's, which takes as long as the file: runs write thousands a second
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{threading.get_ident()}{TEMPORARY}")
     with os_errors(path, "written"):
         try:
-            temporary.write_bytes(data)
+            with open(temporary, "wb", buffering=0) as file:
+                write_all(file, data)
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
-                temporary.unlink()
+                os.unlink(temporary)
             raise
+
+
+def write_all(file: FileIO, data: bytes | memoryview) -> None:
+    """Write everything to an unbuffered file; a system's write may stop part way."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 def read_bytes(path: Path) -> bytes:

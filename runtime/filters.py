@@ -132,8 +132,10 @@ class Examiner:
             )
 
     def _area(self, pair: Pair, mask: NDArray[np.uint8]) -> Iterator[tuple[str, str]]:
-        area = round(float(np.count_nonzero(mask)) / mask.size, 5)
         least, most = self.limits.least_area, self.limits.most_area
+        if least is None and most is None:
+            return
+        area = round(float(np.count_nonzero(mask)) / mask.size, 5)
         clean = area == 0 and not asked_classes(pair.prompt, self._bundle.words)
         if least is not None and area < least and not clean:
             yield "area", f"damage covers {area:g} of the picture, least is {least:g}"

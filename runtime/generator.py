@@ -19,13 +19,13 @@ from wetgen.runtime.engines import Engine, open_engine
 from wetgen.runtime.engines.load import load_on_device
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.faults import mask_faults, picture_faults
-from wetgen.runtime.graphs import JUDGE, Array, graphs_of
+from wetgen.runtime.graphs import JUDGE, Array, denoise_graph, denoise_name
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.pair import Pair
-from wetgen.runtime.request import check_asked, check_loading, checked_indexes
+from wetgen.runtime.request import check_asked, check_guidance, check_loading, check_negative, checked_indexes
 from wetgen.runtime.sampler import HostSampler, Sampler
 from wetgen.runtime.sampler import sample as sample
-from wetgen.runtime.schedule import Plan
+from wetgen.runtime.schedule import Kind, Plan
 from wetgen.runtime.targets import DEFAULT_TARGET
 from wetgen.runtime.tokenizer import PromptTokenizer
 
@@ -59,12 +59,19 @@ class Generator:
         self._tokenizer = PromptTokenizer(bundle.tokenizer_file, bundle.sizes.tokens)
         self._drawing: list[Sampler] = []
         self.target, self._on_device = load_on_device(bundle, device, batch, self._note)
+        self._denoise: dict[Kind, Engine] = {}
         if self._on_device is None:
             self._text = self._engine("text", 1)  # one at a time, so an embedding never depends on other prompts
-            self._denoise = self._engine("denoise", batch)
+            self._load_denoisers(bundle.plan(None))
             self._decode = self._engine("decode", batch)
         else:
             self.batch = self._on_device.batch
+
+    def _load_denoisers(self, plan: Plan) -> None:
+        """Load what a plan's steps run on and no plan before it did."""
+        for kind in plan.kinds:
+            if kind not in self._denoise:
+                self._denoise[kind] = self._engine(denoise_name(kind), self.batch)
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
@@ -167,7 +174,9 @@ class Generator:
         """
         check_asked(prompts, seed, 1, guidance)
         steps = self.bundle.plan(plan)
+        check_negative(negative, steps)
         scale = self.bundle.default_guidance if guidance is None else guidance
+        check_guidance(scale, self.bundle.guidance_range)
         self._tokenizer.encode([negative, *dict.fromkeys(prompts)], truncate=truncate)  # a prompt too long stops here
         judging = self._judge if judge else None  # a bundle without one stops here
         return self._pairs(prompts, take, seed, steps, scale, negative, judging)
@@ -232,6 +241,7 @@ class Generator:
 
     def _sampler(self, plan: Plan, guidance: float, negative: str) -> Sampler:
         if self._on_device is None:
+            self._load_denoisers(plan)
             conditioning = self._conditioning()
             return HostSampler(self._denoise, self._decode, self._embedder(), plan, guidance, negative, conditioning)
         from wetgen.runtime.device_sampler import DeviceSampler
@@ -264,7 +274,7 @@ class Generator:
 
     def _conditioning(self) -> dict[str, Array]:
         """The conditioning input, if the graph has one: zeros, which mean that everything is free."""
-        declared = graphs_of(self.bundle.sizes)["denoise"].inputs
+        declared = denoise_graph(self.bundle.sizes).inputs
         return {t.name: np.zeros(t.sizes(self.batch), t.dtype) for t in declared if t.name == "conditioning"}
 
     def _pair(

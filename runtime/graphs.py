@@ -1,19 +1,23 @@
 """The contract of every graph, written once: torch wrappers, ONNX export, engines and tests derive from it.
 
-Axes: B pairs, C latent channels, h w latent size, H W image size, T tokens, E text width, Cc conditioning channels.
+Axes: B pairs, C latent channels, h w latent size, H W image size, T tokens, E text width (all
+that the denoiser's attentions see of a prompt, side by side), Cc conditioning channels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.schedule import KINDS, Kind
 
 Array = NDArray[np.generic]
 
+DENOISE = "denoise"  # what the names of all graphs that run sampling steps begin with
 JUDGE = "judge"  # the one graph that a bundle may lack
+DEEP = "deep_features"  # the tensor that steps hand to later ones
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Sizes:
     text_width: int
     classes: int
     conditioning_channels: int  # class layout + known latent + known map, or 0
+    deep_channels: int = 0  # of the denoiser's deep features, which have the latent's size; 0: it has none to reuse
 
     @property
     def latent(self) -> tuple[int, int, int]:
@@ -84,7 +89,7 @@ class Sizes:
 
 
 def text_graph(sizes: Sizes) -> Graph:
-    """Token ids to text embedding."""
+    """Token ids to all that a denoiser's steps need of a prompt: the keys and values of its attentions to the text."""
     return Graph(
         "text",
         (Tensor("token_ids", ("B", sizes.tokens), "int32"),),
@@ -92,19 +97,37 @@ def text_graph(sizes: Sizes) -> Graph:
     )
 
 
-def denoise_graph(sizes: Sizes) -> Graph:
-    """One sampling step: guidance, the network and the DDIM update. `step` is the row of the plans' tables."""
+def denoise_name(kind: Kind) -> str:
+    """The name of the graph that runs the steps of a kind."""
+    return DENOISE if kind == "guided" else f"{DENOISE}_{kind}"
+
+
+def denoises(name: str) -> bool:
+    """Whether a graph of that name runs sampling steps."""
+    return name in {denoise_name(kind) for kind in KINDS}
+
+
+def denoise_graph(sizes: Sizes, kind: Kind = "guided") -> Graph:
+    """One sampling step: guidance, the network and the DDIM update. `step` is the row of the plans' tables.
+
+    An unguided step takes the prompts' embeddings only, and `guidance`, which is an input of the network where guidance
+    was distilled into it and without effect elsewhere. `deep_features` go out of a step that keeps them and into one
+    that reuses them.
+    """
     conditioning = (sizes.conditioning_channels, sizes.latent_height, sizes.latent_width)
+    rows = "2B" if kind.startswith("guided") else "B"
+    deep = Tensor(DEEP, (rows, sizes.deep_channels, sizes.latent_height, sizes.latent_width))
     return Graph(
-        "denoise",
+        denoise_name(kind),
         (
             Tensor("latent", ("B", *sizes.latent)),
-            Tensor("embedding", ("2B", sizes.tokens, sizes.text_width)),
+            Tensor("embedding", (rows, sizes.tokens, sizes.text_width)),
             *([Tensor("conditioning", ("B", *conditioning))] if sizes.conditioning_channels else []),
+            *([deep] if kind.endswith("_reuse") else []),
             Tensor("step", (1,), "int32"),
             Tensor("guidance", ("B",)),
         ),
-        (Tensor("latent_after", ("B", *sizes.latent)),),
+        (Tensor("latent_after", ("B", *sizes.latent)), *([deep] if kind.endswith("_keep") else [])),
     )
 
 
@@ -128,7 +151,8 @@ def judge_graph(sizes: Sizes) -> Graph:
     return Graph(JUDGE, (Tensor("image", ("B", sizes.height, sizes.width, 3), "uint8"),), tuple(seen))
 
 
-def graphs_of(sizes: Sizes, *, judge: bool = False) -> dict[str, Graph]:
-    """The four graphs that every bundle has, by name, and the judge where it has one."""
-    four = (text_graph(sizes), denoise_graph(sizes), decode_graph(sizes), encode_graph(sizes))
-    return {graph.name: graph for graph in (*four, *([judge_graph(sizes)] if judge else []))}
+def graphs_of(sizes: Sizes, *, kinds: Sequence[Kind] = ("guided",), judge: bool = False) -> dict[str, Graph]:
+    """The graphs of a bundle whose plans have steps of these kinds, by name, and the judge where it has one."""
+    denoise = [denoise_graph(sizes, kind) for kind in kinds]
+    graphs = (text_graph(sizes), *denoise, decode_graph(sizes), encode_graph(sizes))
+    return {graph.name: graph for graph in (*graphs, *([judge_graph(sizes)] if judge else []))}

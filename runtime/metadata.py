@@ -1,7 +1,7 @@
 """The table of a dataset folder, metadata.jsonl: one JSON object per line, a line per pair."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from wetgen.runtime.files import read_bytes
 
 METADATA = "metadata.jsonl"
 IMAGES, MASKS = "images", "masks"
+SHARDS = "shards"
 
 _BOM = b"\xef\xbb\xbf"  # some editors put it in front of UTF-8
 
@@ -57,17 +58,19 @@ def read_metadata(folder: Path) -> bytes:
     return data
 
 
-def lines(data: bytes) -> Iterator[Line]:
-    """The lines of a file that are not blank; only \\n ends a line, because captions may hold other separators."""
+def lines(file: Iterable[bytes]) -> Iterator[Line]:
+    """The lines of a file opened for reading bytes that are not blank.
+
+    Only \\n ends a line, because captions may hold other separators.
+    """
     start = 0
-    for number, piece in enumerate(data.split(b"\n"), 1):
-        end = min(start + len(piece) + 1, len(data))
-        content = piece.removeprefix(_BOM) if start == 0 else piece
-        if content.strip():
-            text_start = start + len(piece) - len(content)
-            whole = start + len(piece) < len(data)
-            yield Line(number, start, end, text_start, content.removesuffix(b"\r"), whole)
-        start = end
+    for number, piece in enumerate(file, 1):
+        text = piece.removeprefix(_BOM) if start == 0 else piece
+        if text.strip():
+            end, text_start = start + len(piece), start + len(piece) - len(text)
+            content = text.removesuffix(b"\n").removesuffix(b"\r")
+            yield Line(number, start, end, text_start, content, piece.endswith(b"\n"))
+        start += len(piece)
 
 
 def parse(line: Line, metadata: Path) -> dict[str, object]:

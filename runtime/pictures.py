@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from wetgen.runtime import png
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors
 
 Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit: beyond it a small file may be made to fill the memory
-
-# Measured on photographs of 224 to 512 pixels: a quarter of the time of Pillow's 6, for files 12 % larger.
-PNG_LEVEL = 1
 
 _FORMATS = ("PNG", "JPEG")
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -65,11 +63,14 @@ def decode_mask(data: bytes, name: str) -> Pixels:
     return np.array(_decode(data, name))
 
 
-def encode_png(pixels: Pixels, level: int = PNG_LEVEL) -> bytes:
-    """The PNG file of uint8 (H, W) or (H, W, 3)."""
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=level)
-    return file.getvalue()
+def encode_png(pixels: Pixels) -> bytes:
+    """The PNG file of a picture uint8 (H, W, 3), or of grey levels uint8 (H, W) that change by degrees."""
+    return png.encode(pixels, png.PAETH)
+
+
+def encode_mask(mask: Pixels) -> bytes:
+    """The PNG file of class ids uint8 (H, W), which lie in even areas: half the size and time of `encode_png`."""
+    return png.encode(mask, png.NONE)
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -7,6 +7,7 @@ import numpy as np
 from wetgen.runtime.engines import DEVICES
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import SEED_LIMIT
+from wetgen.runtime.schedule import Plan
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -36,6 +37,27 @@ def check_asked(prompts: Sequence[str], seed: int, count: int, guidance: float |
             f"The guidance is {guidance}.",
             why="it scales the difference that the prompt makes, so it must be a finite number.",
             fix="use a number such as 3; 1 is the prompt alone, 0 ignores the prompt.",
+        )
+
+
+def check_negative(negative: str, plan: Plan) -> None:
+    """Raise WetgenError for a negative prompt that would have no effect."""
+    if negative and not plan.guided:
+        raise WetgenError(
+            f"The plan '{plan.name}' has no use for a negative prompt.",
+            why="it acts where a step is guided, and no step of this plan is.",
+            fix="leave it out, or choose a plan with guided steps; `wetgen inspect` lists them.",
+        )
+
+
+def check_guidance(guidance: float, known: tuple[float, float] | None) -> None:
+    """Raise WetgenError for a scale outside the range `known` to a network; None where guidance is not distilled."""
+    if known is not None and not known[0] <= guidance <= known[1]:
+        raise WetgenError(
+            f"The guidance is {guidance:g}.",
+            why=f"guidance was distilled into this bundle's denoiser, which learnt scales from {known[0]:g} to "
+            f"{known[1]:g}.",
+            fix="choose a guidance in that range, or a bundle whose guidance is not distilled.",
         )
 
 

@@ -1,28 +1,25 @@
 """A run: prompts to a dataset folder, kept whole through interruption, kill and full disk, and resumed pair by pair."""
 
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from wetgen.runtime.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.filters import Examiner, Filter, Verdict
+from wetgen.runtime.filters import Examiner, Filter
 from wetgen.runtime.generator import Generator, Take
 from wetgen.runtime.pair import Pair
 from wetgen.runtime.progress import Progress
 from wetgen.runtime.record import Settings, prompts_sha256
 from wetgen.runtime.rejected import FILE_NAME as REJECTED_NAME
-from wetgen.runtime.run_folder import SHEET_NAME, Row, RunFolder, check_folder
+from wetgen.runtime.run_folder import SHEET_NAME, RunFolder, check_folder, same_shards
+from wetgen.runtime.storing import Storing
 from wetgen.runtime.tries import Tries
 
 DEFAULT_BATCH = 4
 DEFAULT_TRIES = 4
-_WAITING = 64  # pairs that may wait for the disk before sampling does
 
 
 def settings_of(
@@ -62,13 +59,15 @@ def run(
     batch: int | None = None,
     threads: int | None = None,
     tries: int | None = None,
+    shards: int | None = None,
 ) -> dict[str, Any]:
     """Make the pairs that `out` lacks and return the final run.json.
 
     A pair that the settings' filter rejects is drawn again from other noise until it is kept or was tried `tries`
-    times; a larger number makes more pairs and changes none. `batch` and `tries` None mean the defaults, or what the
-    run was started with. Raises WetgenError for a folder that does not fit, and when it fails on the way;
-    KeyboardInterrupt is passed on. Every finished pair is kept in either case.
+    times; a larger number makes more pairs and changes none. With `shards` so many pairs go into a tar file, in place
+    of loose files. `batch`, `tries` and `shards` None mean the defaults, or what the run was started with. Raises
+    WetgenError for a folder that does not fit, and when it fails on the way; KeyboardInterrupt is passed on. Every
+    finished pair is kept in either case.
     """
     earlier = check_folder(out, settings, resume)
     total = count * len(prompts)
@@ -76,21 +75,27 @@ def run(
         batch = min(DEFAULT_BATCH, total) if earlier is None else int(earlier["batch"])
     if tries is None:
         tries = DEFAULT_TRIES if earlier is None else int(earlier.get("tries", 1))
+    if earlier is not None:
+        shards = same_shards(out, earlier.get("shards"), shards)
     with Generator(bundle, device=device, batch=batch, threads=threads, say=progress.note) as generator:
-        return _run(generator, prompts, out, settings, progress, count, truncate, tries)
+        return run_on(
+            generator, prompts, out, settings, progress, count=count, truncate=truncate, tries=tries, shards=shards
+        )
 
 
-def _run(
+def run_on(
     generator: Generator,
     prompts: Sequence[str],
     out: Path,
     settings: Settings,
     progress: Progress,
-    count: int,
-    truncate: bool,
-    tries: int,
+    *,
+    count: int = 1,
+    truncate: bool = False,
+    tries: int = DEFAULT_TRIES,
+    shards: int | None = None,
 ) -> dict[str, Any]:
-    """The run of `run`, on a loaded generator."""
+    """The run of `run`, on a loaded generator; `out` must be one that `check_folder` lets pass."""
     bundle, total = generator.bundle, count * len(prompts)
     examine = Examiner(settings.filter, bundle)
 
@@ -103,20 +108,20 @@ def _run(
     how = {
         "count": count,
         "tries": tries,
+        "shards": shards,
         "device": generator.device,
         "target": generator.target.name,
         "batch": generator.batch,
         "threads": generator.threads,
         "notes": generator.notes,  # what the device has to say; more may come while it draws
     }
-    folder = RunFolder(out, bundle, settings, how)
-    kept, next_try = folder.kept, folder.next_try
-    missing = [(i, next_try.get(i, 0)) for i in range(total) if i not in kept and next_try.get(i, 0) < tries]
-    progress.start(total, total - len(missing))
+    folder = RunFolder(out, bundle, settings, how, shards)
+    folder.expect(index for index, _ in _missing(folder, total, tries))
+    progress.start(total, total - sum(1 for _ in _missing(folder, total, tries)))
     began = time.monotonic()
     try:
-        open_tries = Tries(missing, tries)
-        with _Storing(folder, progress) as storing:
+        open_tries = Tries(_missing(folder, total, tries), tries)
+        with Storing(folder, progress) as storing:
             for pair in draw(open_tries.take):
                 verdict = examine(pair)
                 given_up = bool(verdict.reasons) and open_tries.reject(pair.index, pair.attempt)
@@ -133,45 +138,14 @@ def _run(
     return folder.record
 
 
-class _Storing:
-    """Stores pairs on a thread of its own, so that encoding and the disk do not hold sampling up.
+def _missing(folder: RunFolder, total: int, tries: int) -> Iterator[tuple[int, int]]:
+    """The indexes of pairs that are neither stored nor given up, each with its next try.
 
-    On leaving, what was made is stored first, whatever ended the block. The first failure is raised by the next `put`,
-    or on leaving.
+    Found one by one while the run goes on, which touches no index before it was given out.
     """
-
-    def __init__(self, folder: RunFolder, progress: Progress) -> None:
-        self._folder, self._progress = folder, progress
-        self._pool = ThreadPoolExecutor(max_workers=1)  # one writer at a time, and rows in order
-        self._pending: deque[tuple[Future[tuple[bool, Row]], bool]] = deque()
-
-    def __enter__(self) -> "_Storing":
-        return self
-
-    def put(self, pair: Pair, verdict: Verdict, given_up: bool) -> None:
-        """Hand over a pair, and whether no try of it is left; waits while too many are on their way."""
-        self._pending.append((self._pool.submit(self._folder.store, pair, verdict), given_up))
-        while self._pending and (self._pending[0][0].done() or len(self._pending) > _WAITING):
-            self._tell(*self._pending.popleft())
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            while self._pending:
-                self._tell(*self._pending.popleft())
-        except WetgenError:
-            if error is None:
-                raise
-        finally:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _tell(self, future: Future[tuple[bool, Row]], given_up: bool) -> None:
-        stored, row = future.result()
-        if stored:
-            self._progress.stored(row)
-        else:
-            self._progress.rejected(row, given_up=given_up)
+    for index in range(total):
+        if not folder.is_kept(index) and (attempt := folder.next_try(index)) < tries:
+            yield index, attempt
 
 
 def _check_any(record: Mapping[str, Any], out: Path) -> None:

@@ -1,10 +1,12 @@
 """The folder of a run.
 
-images/000017.png  masks/  confidence/  metadata.jsonl  classes.json     the dataset
+images/000017.png  masks/  confidence/  metadata.jsonl  classes.json     the dataset, or
+shards/000000.tar  metadata.jsonl  classes.json                          the dataset in shards
 run.json  rejected.jsonl  contact-sheet.png                              about the run
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,73 +16,106 @@ from numpy.typing import NDArray
 from wetgen.runtime import sheet
 from wetgen.runtime.bundle import Bundle
 from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.dataset import DatasetWriter
+from wetgen.runtime.dataset_writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.files import atomic_write, os_errors, sweep
+from wetgen.runtime.files import atomic_write, os_errors
 from wetgen.runtime.filters import KINDS, Verdict
-from wetgen.runtime.metadata import IMAGES
+from wetgen.runtime.name_set import pair_name
 from wetgen.runtime.pair import Pair
-from wetgen.runtime.pictures import encode_png, read_image, read_mask
+from wetgen.runtime.pair_writer import PairWriter, Prepared
+from wetgen.runtime.pictures import encode_png
 from wetgen.runtime.record import FILE_NAME, Settings, check_same, new_record, now, read_record, write_record
 from wetgen.runtime.rejected import Rejected
+from wetgen.runtime.shards import ShardWriter
 
-CONFIDENCE = "confidence"
 SHEET_NAME = "contact-sheet.png"
 
 Row = dict[str, object]
 
 
-class RunFolder:
-    """The folder of a run: stores pairs, and its record when the run ends."""
+@dataclass(frozen=True)
+class Kept:
+    """A pair that is kept, as it goes to disk."""
 
-    def __init__(self, out: Path, bundle: Bundle, settings: Settings, how: Mapping[str, object]) -> None:
-        """Create or take up the folder; `how` is what run.json shall say beside the settings."""
+    index: int
+    prepared: Prepared
+
+    @property
+    def row(self) -> Row:
+        """Its row in metadata.jsonl."""
+        return self.prepared.keys
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A try that is not kept, and its row in rejected.jsonl; `given_up`: it was the pair's last."""
+
+    index: int
+    row: Row
+    given_up: bool
+
+
+class RunFolder:
+    """The folder of a run: stores pairs, and its record when the run ends.
+
+    Of what is stored it holds a few bytes a pair, so that a run of any length takes the memory of a short one.
+    """
+
+    def __init__(
+        self, out: Path, bundle: Bundle, settings: Settings, how: Mapping[str, object], shards: int | None = None
+    ) -> None:
+        """Create or take up the folder; `how` is what run.json shall say beside the settings.
+
+        `shards` is how many pairs go into a tar file; None writes every picture as a file.
+        """
         self.out, self.bundle, self.record = out, bundle, new_record(settings, how)
         self._settings = settings
         with os_errors(out, "created"):
             out.mkdir(parents=True, exist_ok=True)
         write_record(out, self.record)
-        self._writer = DatasetWriter(out, bundle.classes)
-        if bundle.classes is not None:
-            with os_errors(out / CONFIDENCE, "created"):
-                (out / CONFIDENCE).mkdir(exist_ok=True)
-            sweep(out / CONFIDENCE)
+        self._writer = _writer(out, bundle.classes, shards)
         self._rejected = Rejected(out)
+        self._contents = Contents()
         self._stored_now = 0
+        for name, row in self._writer.rows():
+            self._contents.add(name, row)
 
-    @property
-    def kept(self) -> set[int]:
-        """The indexes of the pairs that are stored."""
-        return {int(name) for name in self._rows()}
+    def is_kept(self, index: int) -> bool:
+        """Whether the pair of an index is stored."""
+        return pair_name(index) in self._writer.names
 
-    @property
-    def next_try(self) -> dict[int, int]:
-        """The try that comes next, by index, for pairs of which tries were rejected; the others begin at 0."""
-        return dict(self._rejected.next_try)
+    def next_try(self, index: int) -> int:
+        """The try that comes next for a pair that is not stored."""
+        return self._rejected.next_try.get(index, 0)
 
-    def store(self, pair: Pair, verdict: Verdict) -> tuple[bool, Row]:
-        """Write a pair and its row; a rejected one is only listed. Gives whether it was written, and the row."""
+    def expect(self, indexes: Iterable[int]) -> None:
+        """Say which pairs are to be drawn."""
+        self._writer.expect(indexes)
+
+    def prepare(self, pair: Pair, verdict: Verdict, given_up: bool) -> Kept | Rejection:
+        """Encode a pair and its row, or the row of a rejected one. Touches no file: threads prepare side by side."""
         row = {**pair_row(pair, self._settings, self.bundle), **verdict.scores}
         if verdict.reasons:
-            row["reasons"] = dict(verdict.reasons)
-            self._rejected.add(row)
-            return False, row
-        return True, {"file_name": self._write(pair, row), **row}
+            return Rejection(pair.index, {**row, "reasons": dict(verdict.reasons)}, given_up)
+        name = pair_name(pair.index)
+        return Kept(pair.index, self._writer.prepare(name, pair.image, pair.mask, row, pair.confidence))
 
-    def _write(self, pair: Pair, row: Row) -> str:
-        """Write the files and the row of a pair; gives the image's name."""
-        file = f"{pair_name(pair.index)}.png"
-        if pair.confidence is not None:
-            row["confidence_file_name"] = f"{CONFIDENCE}/{file}"
-            atomic_write(self.out / CONFIDENCE / file, encode_png(pair.confidence))
-        self._writer.add(pair_name(pair.index), pair.image, pair.mask, row)
-        self._stored_now += 1
-        return f"{IMAGES}/{file}"
+    def write(self, ready: Kept | Rejection) -> None:
+        """Write a pair's files and its row, or list a rejected try."""
+        if isinstance(ready, Rejection):
+            self._rejected.add(ready.row)
+        else:
+            self._writer.write(ready.prepared)
+            self._contents.add(ready.prepared.name, ready.row)
+            self._stored_now += 1
+        if isinstance(ready, Kept) or ready.given_up:
+            self._writer.settle(ready.index)
 
     def close(self, status: str, total: int, tries: int, seconds: float) -> None:
         """Write the contact sheet and the final run.json; each of the `total` pairs had `tries` tries at most."""
-        rows = self._rows()
-        drawn = len(rows) + self._rejected.tries
+        held, rejected = self._contents, self._rejected
+        drawn = held.pairs + rejected.tries
+        given_up = sum(next_try >= tries and not self.is_kept(index) for index, next_try in rejected.next_try.items())
         self.record.update(
             status=status,
             finished=now(),
@@ -88,36 +123,49 @@ class RunFolder:
             images_per_second=round(self._stored_now / seconds, 4) if seconds > 0 else None,
             counts={
                 "asked": total,
-                "written": len(rows),
-                "with_faults": sum(bool(row.get("faults")) for row in rows.values()),
-                "unjudged": sum("agreement" in row and row["agreement"] is None for row in rows.values()),
+                "written": held.pairs,
+                "with_faults": held.with_faults,
+                "unjudged": held.unjudged,
                 "drawn": drawn,
-                "rejected": self._rejected.tries,
-                "given_up": sum(
-                    next_try >= tries and pair_name(index) not in rows for index, next_try in self.next_try.items()
-                ),
+                "rejected": rejected.tries,
+                "given_up": given_up,
             },
-            reasons={kind: self._rejected.reasons[kind] for kind in KINDS if kind in self._rejected.reasons},
-            keep_rate=round(len(rows) / drawn, 4) if drawn else None,
+            reasons={kind: rejected.reasons[kind] for kind in KINDS if kind in rejected.reasons},
+            keep_rate=round(held.pairs / drawn, 4) if drawn else None,
         )
         write_record(self.out, self.record)
-        first = sorted(rows, key=int)[: sheet.LIMIT]
-        pixels = sheet.contact_sheet([self._tile(name, rows[name]) for name in first], self.bundle.classes)
-        atomic_write(self.out / SHEET_NAME, encode_png(pixels))
-
-    def _rows(self) -> dict[str, Row]:
-        """The rows of this run's pairs, by name; somebody may have put other pairs beside them."""
-        return {name: row for name, row in self._writer.existing().items() if name.isdecimal()}
-
-    def _tile(self, name: str, row: Mapping[str, object]) -> sheet.Tile:
-        image = read_image(self.out / str(row["file_name"]))
-        mask = read_mask(self.out / str(row["mask_file_name"])) if "mask_file_name" in row else None
-        return sheet.Tile(image, mask, f"{int(name)}: {row['text']}")
+        tiles = [sheet.Tile(*self._writer.pictures(row), f"{index}: {row['text']}") for index, row in held.first()]
+        atomic_write(self.out / SHEET_NAME, encode_png(sheet.contact_sheet(tiles, self.bundle.classes)))
 
 
-def pair_name(index: int) -> str:
-    """What a pair's files are called, without suffix."""
-    return f"{index:06d}"
+def _writer(out: Path, classes: ClassTable | None, shards: int | None) -> PairWriter:
+    if shards is None:
+        return DatasetWriter(out, classes, confidence=classes is not None)
+    return ShardWriter(out, classes, shards)
+
+
+class Contents:
+    """What run.json and the contact sheet say of the pairs of a run; holds the rows of the sheet's pairs only."""
+
+    def __init__(self) -> None:
+        self.pairs = self.with_faults = self.unjudged = 0
+        self._first: dict[int, Row] = {}
+
+    def add(self, name: str, row: Row) -> None:
+        """Count a stored pair; somebody may have put other pairs beside the run's, which do not count."""
+        if not name.isdecimal():
+            return
+        self.pairs += 1
+        self.with_faults += bool(row.get("faults"))
+        self.unjudged += "agreement" in row and row["agreement"] is None
+        if len(self._first) < sheet.LIMIT or int(name) < max(self._first):
+            self._first[int(name)] = row
+        if len(self._first) > sheet.LIMIT:
+            del self._first[max(self._first)]
+
+    def first(self) -> list[tuple[int, Row]]:
+        """The pairs of the lowest indexes with their rows, as many as a contact sheet shows."""
+        return sorted(self._first.items(), key=lambda item: item[0])
 
 
 def pair_row(pair: Pair, settings: Settings, bundle: Bundle) -> Row:
@@ -179,3 +227,15 @@ def check_folder(out: Path, settings: Settings, resume: bool) -> dict[str, Any] 
     record = read_record(out)
     check_same(out, record, settings)
     return record
+
+
+def same_shards(out: Path, before: int | None, asked: int | None) -> int | None:
+    """The pairs per shard of the run to continue; raises WetgenError when others are asked for."""
+    if asked is not None and asked != before:
+        stood = "writes no shards" if before is None else f"writes shards of {before} pairs"
+        raise WetgenError(
+            f"{out} holds a run that {stood}.",
+            why="pairs are not moved from one file to another.",
+            fix="resume it without --shards, or choose an empty folder with --out.",
+        )
+    return before

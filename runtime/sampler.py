@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from wetgen.runtime.engines import Engine
-from wetgen.runtime.graphs import Array
-from wetgen.runtime.schedule import Plan
+from wetgen.runtime.graphs import DEEP, Array
+from wetgen.runtime.schedule import Kind, Plan
 
 
 class Sampler(Protocol):
@@ -39,7 +39,7 @@ class HostSampler:
 
     def __init__(
         self,
-        denoise: Engine,
+        denoise: Mapping[Kind, Engine],
         decode: Engine,
         embed: Callable[[str], Array],
         plan: Plan,
@@ -47,7 +47,8 @@ class HostSampler:
         negative: str,
         conditioning: Mapping[str, Array],
     ) -> None:
-        """`embed` gives a prompt's embedding (T, E); `conditioning` is that input, or nothing where there is none."""
+        """`denoise` holds an engine for every kind of step of the plan. `embed` gives a prompt's embedding (T, E);
+        `conditioning` is that input, or nothing where there is none."""
         self._denoise, self._decode, self._embed = denoise, decode, embed
         self._plan, self._guidance, self._negative, self._conditioning = plan, guidance, negative, conditioning
         self._waiting: deque[tuple[Sequence[str], Array]] = deque()
@@ -57,8 +58,8 @@ class HostSampler:
 
     def collect(self) -> dict[str, Array]:
         prompts, noise = self._waiting.popleft()
-        # (2B, T, E): uncond, cond
-        embedding = np.stack([*[self._embed(self._negative)] * len(prompts), *map(self._embed, prompts)])
+        uncond = [self._embed(self._negative)] * len(prompts) if self._plan.guided else []
+        embedding = np.stack([*uncond, *map(self._embed, prompts)])
         *_, latent = sample(self._denoise, self._plan, noise, embedding, self._guidance, self._conditioning)
         return {"latent": latent, **self._decode.run({"latent": latent})}
 
@@ -67,7 +68,7 @@ class HostSampler:
 
 
 def sample(
-    denoise: Engine,
+    denoise: Mapping[Kind, Engine],
     plan: Plan,
     noise: Array,
     embedding: Array,
@@ -76,12 +77,16 @@ def sample(
 ) -> Iterator[Array]:
     """Walk the plan from noise (B, C, h, w), yielding the latent after each step.
 
-    `embedding` is (2B, T, E), the uncond half first; `conditioning` holds that input, or nothing if the graph has none.
+    `embedding` is (2B, T, E), the uncond half first, or (B, T, E) for a plan without guided steps; `conditioning` holds
+    that input, or nothing if the graphs have none.
     """
-    latent = noise
     scale = np.full(len(noise), guidance, np.float32)  # (B,)
-    for row in plan.rows:
-        step = np.array([row], np.int32)
-        feed = {"latent": latent, "embedding": embedding, **conditioning, "step": step, "guidance": scale}
-        latent = denoise.run(feed)["latent_after"]
-        yield latent
+    constant = {**conditioning, "guidance": scale}
+    made: dict[str, Array] = {"latent_after": noise}
+    deep: dict[str, Array] = {}
+    for row, step in zip(plan.rows, plan.steps, strict=True):
+        seen = embedding if step.guided else embedding[-len(noise) :]
+        feed = {"latent": made["latent_after"], "embedding": seen, "step": np.array([row], np.int32), **constant}
+        made = denoise[step.kind].run({**feed, **deep} if step.reuses else feed)
+        deep = {DEEP: made[DEEP]} if step.keeps else deep
+        yield made["latent_after"]

@@ -7,9 +7,9 @@ With eta = 0 a DDIM step (Song et al. 2021, eq. 12) is affine in x and in whatev
 two numbers: x_prev = keep * x + push * prediction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,14 @@ from wetgen.runtime.errors import WetgenError
 Prediction = Literal["v", "eps", "x0"]
 Spacing = Literal["trailing", "leading"]
 Curve = Literal["linear", "scaled_linear"]
+Kind = Literal["guided", "guided_keep", "guided_reuse", "unguided", "unguided_keep", "unguided_reuse"]
+"""How a step is computed, which is to say by which graph.
+
+A guided step runs both halves of classifier-free guidance, an unguided one the prompt's alone. A step that keeps also
+gives its deep features (what enters the last block upwards of the UNet); one that reuses takes those of an earlier step
+and runs only the blocks around them (DeepCache, Ma et al. 2024).
+"""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def alphas_cumprod(
@@ -65,7 +73,19 @@ class Step(NamedTuple):
     timestep: int
     keep: float
     push: float
-    kind: str = "guided"  # both halves of classifier-free guidance; the only kind there is so far
+    kind: Kind = "guided"
+
+    @property
+    def guided(self) -> bool:
+        return self.kind.startswith("guided")
+
+    @property
+    def keeps(self) -> bool:
+        return self.kind.endswith("_keep")
+
+    @property
+    def reuses(self) -> bool:
+        return self.kind.endswith("_reuse")
 
 
 def ddim_steps(
@@ -94,13 +114,50 @@ def _step(timestep: int, a: float, a_prev: float, prediction: Prediction) -> Ste
 
 @dataclass(frozen=True)
 class Plan:
-    """A named, static list of sampling steps; `first_row` is where its steps begin in the denoise graph's tables."""
+    """A named, static list of sampling steps; `first_row` is where its steps begin in the denoise graphs' tables.
+
+    Raises WetgenError for a list that no sampler can walk: one without steps, of a kind that there is not, or with a
+    step that reuses features which no step before it kept.
+    """
 
     name: str
     first_row: int
     steps: tuple[Step, ...]
 
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise self._bad("it has no steps")
+        kept: Step | None = None
+        for number, step in enumerate(self.steps):
+            if step.kind not in KINDS:
+                raise self._bad(f"step {number} is of the kind '{step.kind}'; there are {', '.join(KINDS)}")
+            if step.reuses and (kept is None or kept.guided != step.guided):
+                half, last = step.kind.partition("_")[0], "none" if kept is None else kept.kind.partition("_")[0]
+                raise self._bad(f"step {number} is {half} and reuses deep features; those kept last are {last}")
+            kept = step if step.keeps else kept
+
+    def _bad(self, why: str) -> WetgenError:
+        return WetgenError(
+            f"The plan '{self.name}' cannot be walked.", why=f"{why}.", fix="export the bundle again with another plan."
+        )
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of its steps, once each, in the order of KINDS."""
+        return tuple(kind for kind in KINDS if any(step.kind == kind for step in self.steps))
+
+    @property
+    def guided(self) -> bool:
+        """Whether any step is: without one, neither the negative prompt nor its embedding has a part in it."""
+        return any(step.guided for step in self.steps)
+
     @property
     def rows(self) -> range:
         """The value of the graph's `step` input, step by step."""
         return range(self.first_row, self.first_row + len(self.steps))
+
+
+def kinds_of(plans: Iterable[Plan]) -> tuple[Kind, ...]:
+    """The kinds of steps of all these plans, in the order of KINDS."""
+    found = {kind for plan in plans for kind in plan.kinds}
+    return tuple(kind for kind in KINDS if kind in found)

@@ -22,6 +22,13 @@ def last_figures(metrics: Path) -> dict[str, dict[str, float]]:
     return figures
 
 
+def _distilled(info: Mapping[str, Any]) -> list[str]:
+    if "guidance_range" not in info:
+        return []
+    least, greatest = info["guidance_range"]
+    return ["", f"Its guidance is distilled: guidance from {least:g} to {greatest:g} is an input of the denoiser."]
+
+
 def render(info: Mapping[str, Any], classes: ClassTable, figures: Mapping[str, Mapping[str, float]]) -> str:
     """The card as Markdown; `info` is the checkpoint's wetgen.json."""
     minutes = ", ".join(f"{stage} {value:g} minutes" for stage, value in info["training_minutes"].items())
@@ -33,6 +40,7 @@ def render(info: Mapping[str, Any], classes: ClassTable, figures: Mapping[str, M
             "",
             f"Draws pairs of {info['config']['data']['size']} x {info['config']['data']['size']} pixels with classes "
             f"{', '.join(classes.names)}.",
+            *_distilled(info),
             "",
             "## Trained on",
             "",

@@ -26,10 +26,12 @@ from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import Sizes
 from wetgen.training.card import CARD_NAME
+from wetgen.training.denoiser import cross_attentions
 from wetgen.training.diffusion import NoiseSchedule
 from wetgen.training.vae import JointVAE, LinearSkip
 
 INFO_NAME = "wetgen.json"
+RANGE_KEY = "guidance_range"
 SKIP_NAME = "linear_skip.safetensors"
 PARTS = ("vae", "text_encoder", "unet")
 
@@ -59,9 +61,31 @@ class Checkpoint:
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """wetgen.json: config, trained_on, words, prompts, guidance; empty for a plain diffusers folder."""
+        """wetgen.json: config, trained_on, words, prompts, guidance; empty for a plain diffusers folder.
+
+        A student of guidance has the least and the greatest scale that it learnt as guidance_range.
+        """
         path = self.folder / INFO_NAME
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    @cached_property
+    def guidance_range(self) -> tuple[float, float] | None:
+        """The least and the greatest guidance scale that a student learnt; None where guidance stays outside.
+
+        Raises WetgenError for a network that takes the scale in a checkpoint that does not say which.
+        """
+        unet = json.loads((self.folder / "unet" / "config.json").read_text(encoding="utf-8"))
+        if unet.get("time_cond_proj_dim") is None:
+            return None
+        if RANGE_KEY not in self.info:
+            raise WetgenError(
+                f"{self.folder} does not say which guidance scales its denoiser knows.",
+                why=f"its unet takes the scale as an input (time_cond_proj_dim), and {INFO_NAME} has no {RANGE_KEY}.",
+                fix=f'write a {INFO_NAME} with "{RANGE_KEY}": [least, greatest], or use a checkpoint of '
+                "wetgen-train distill.",
+            )
+        least, greatest = self.info[RANGE_KEY]
+        return float(least), float(greatest)
 
     @cached_property
     def classes(self) -> ClassTable | None:
@@ -113,10 +137,26 @@ class Checkpoint:
             latent_height=size,
             latent_width=size,
             tokens=text["max_position_embeddings"],
-            text_width=text["hidden_size"],
+            text_width=_prompt_width(unet),
             classes=classes,
             conditioning_channels=unet["in_channels"] - latent,
+            deep_channels=_deep_channels(unet),
         )
+
+
+def _prompt_width(unet: dict[str, Any]) -> int:
+    """The keys and values of all attentions to the text, side by side: all that the steps need of a prompt."""
+    with torch.device("meta"):  # shapes alone, no memory
+        built: Any = UNet2DConditionModel.from_config(unet)
+    return sum(layer.to_k.out_features + layer.to_v.out_features for layer in cross_attentions(built))
+
+
+def _deep_channels(unet: dict[str, Any]) -> int:
+    """The channels with which features enter the last block upwards, at the latent's size; 0 if they don't."""
+    widths, size = unet["block_out_channels"], unet["sample_size"]
+    # An odd size on the way down makes the blocks upwards ask for sizes that the graphs of parts do not know.
+    whole = len(widths) > 1 and size % 2 ** (len(widths) - 1) == 0
+    return int(widths[1]) if whole else 0
 
 
 def return_memory() -> None:
@@ -222,8 +262,8 @@ def load_vae(folder: Path, classes: int) -> JointVAE:
     return vae.eval().requires_grad_(False)
 
 
-def vae_digest(folder: Path) -> str:
-    """sha256 over every file of a vae/ part: what cached latents depend on."""
+def part_digest(folder: Path) -> str:
+    """sha256 over every file of a part: what cached latents depend on of a VAE, and a student of its teacher."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         digest.update(path.read_bytes())

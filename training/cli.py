@@ -58,6 +58,16 @@ def both(config: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> No
 
 
 @cli.command()
+@click.option(
+    "--teacher", required=True, type=click.Path(path_type=Path), help="A finished checkpoint, or the run that holds it."
+)
+@run_options
+def distill(config: Path, data: Path, out: Path, resume: bool, dry_run: bool, teacher: Path) -> None:
+    """Distill guidance into a copy of TEACHER's denoiser: a step then costs half; leaves --out/checkpoint."""
+    _train((), config, data, out, resume, dry_run, teacher)
+
+
+@cli.command()
 @click.option("--count", type=click.IntRange(min=1), help="How many scenes the folder shall hold.")
 @click.option("--size", default=256, show_default=True, type=click.IntRange(32, 2048), help="Pixels a side.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Another seed, other scenes.")
@@ -86,7 +96,15 @@ def scenes(
     click.echo(out)
 
 
-def _train(stages: tuple[str, ...], path: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> None:
+def _train(
+    stages: tuple[str, ...],
+    path: Path,
+    data: Path,
+    out: Path,
+    resume: bool,
+    dry_run: bool,
+    teacher: Path | None = None,
+) -> None:
     import json
 
     from wetgen.training.config import load
@@ -96,17 +114,19 @@ def _train(stages: tuple[str, ...], path: Path, data: Path, out: Path, resume: b
         click.echo(json.dumps(config.to_json(), indent=1))
         return
     try:
-        from wetgen.training import run
+        from wetgen.training import distill, run
     except ImportError as error:
         raise missing(str(error.name), extra="train", needed_to="train") from error
+    taught_by = None if teacher is None else distill.open_teacher(teacher)
     started = run.start(config, data, out, resume=resume)
     try:
         if "vae" in stages:
             run.train_vae(started)
-        if "denoiser" in stages:
-            checkpoint = run.train_denoiser(started)
-            if started.accelerator.is_main_process:
-                click.echo(checkpoint)
+        finished = run.train_denoiser(started) if "denoiser" in stages else None
+        if taught_by is not None:
+            finished = distill.distill(started, taught_by)
+        if finished is not None and started.accelerator.is_main_process:
+            click.echo(finished)
     finally:
         started.journal.close()
 

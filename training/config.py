@@ -31,7 +31,7 @@ class Budget:
             raise WetgenError(
                 "A stage has no clear budget.",
                 why=f"steps = {self.steps} and minutes = {self.minutes}; exactly one of them must be above 0.",
-                fix="set steps = ... or minutes = ... in [vae.budget] and [denoiser.budget].",
+                fix="set steps = ... or minutes = ... in [vae.budget], [denoiser.budget] and [distill.budget].",
             )
 
 
@@ -124,12 +124,35 @@ class DenoiserConfig:
 
 
 @dataclass(frozen=True)
+class DistillConfig:
+    """Guidance distilled into a copy of a finished denoiser; what is given and how noise is drawn is the denoiser's."""
+
+    budget: Budget = field(default_factory=lambda: Budget(minutes=60))
+    batch: int = 16
+    learning_rate: float = 1e-4
+    warmup: int = 10
+    """Steps over which the learning rate rises: few, for it starts from a finished network."""
+    least_guidance: float = 1.0
+    greatest_guidance: float = 4.0
+    """The range of guidance scales that the student learns, and the only ones it can be asked for."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least_guidance < self.greatest_guidance:
+            raise WetgenError(
+                f"There are no guidance scales from {self.least_guidance} to {self.greatest_guidance} to distill.",
+                why="the least must be 0 or more, and below the greatest.",
+                fix="set least_guidance = 1.0 and greatest_guidance = 4.0 in [distill], say.",
+            )
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """A whole run."""
 
     vae: VaeConfig
     denoiser: DenoiserConfig
     data: DataConfig = field(default_factory=DataConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
     text: TextConfig = field(default_factory=TextConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     seed: int = 0

@@ -7,7 +7,8 @@ mask to image, and damage painted into a photograph.
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
 
 from wetgen.training.config import DenoiserConfig
 
@@ -34,6 +35,11 @@ def build(
         cross_attention_dim=text_width,
         norm_num_groups=min(32, *config.widths),
     )
+
+
+def cross_attentions(unet: nn.Module) -> list[Attention]:
+    """The attentions that look at the text, in the order of the network's modules."""
+    return [module for module in unet.modules() if isinstance(module, Attention) and module.is_cross_attention]
 
 
 def condition(latent: Tensor, layout: Tensor, give_layout: Tensor, known: Tensor) -> Tensor:

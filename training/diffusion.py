@@ -4,6 +4,7 @@ Names as in the papers: a = alphas_cumprod[t], x0 clean latent, eps noise, x = s
 v = sqrt(a) eps - sqrt(1 - a) x0 (Salimans and Ho 2022).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +34,19 @@ class NoiseSchedule:
         """alpha-bar of every training timestep, (count,)."""
         return alphas_cumprod(self.curve, self.count, self.beta_start, self.beta_end, self.zero_terminal_snr)
 
+    def timesteps(self, steps: int) -> list[int]:
+        """Evenly spaced timesteps of a plan, noisiest first."""
+        return timesteps(self.count, steps, self.spacing, self.offset)
+
     def steps(self, count: int) -> tuple[Step, ...]:
-        """The static DDIM plan of `count` steps."""
+        """The static DDIM plan of `count` evenly spaced steps."""
+        return self.at(self.timesteps(count))
+
+    def at(self, chosen: Sequence[int]) -> tuple[Step, ...]:
+        """The static DDIM plan with these timesteps, noisiest first."""
         table = self.table()
         final = 1.0 if self.ends_clean else float(table[0])
-        return ddim_steps(table, timesteps(self.count, count, self.spacing, self.offset), self.prediction, final)
+        return ddim_steps(table, chosen, self.prediction, final)
 
 
 def add_noise(x0: Tensor, eps: Tensor, a: Tensor) -> Tensor:

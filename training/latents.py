@@ -61,12 +61,13 @@ def to_layout(mask: Tensor, classes: int, stride: int) -> Tensor:
     return (F.avg_pool2d(onehot, stride) * 255).round().byte()
 
 
-def cached(path: Path, key: str, make: Callable[[], Latents]) -> Latents:
-    """The latents stored at `path` under `key` (what they depend on), or made, stored and returned."""
-    if path.is_file():
-        with safe_open(path, "pt") as file:
-            if (file.metadata() or {}).get("key") == key:
-                return Latents(**load_file(path))
+def cached(path: Path, key: str, make: Callable[[], Latents], *elsewhere: Path) -> Latents:
+    """The latents stored under `key` (what they depend on) at `path` or `elsewhere`, or made, stored at `path`."""
+    for stored in (path, *elsewhere):
+        if stored.is_file():
+            with safe_open(stored, "pt") as file:
+                if (file.metadata() or {}).get("key") == key:
+                    return Latents(**load_file(stored))
     latents = make()
     part = path.with_suffix(".part")
     save_file(

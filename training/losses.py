@@ -38,6 +38,18 @@ def min_snr_weight(alphas_cumprod: Tensor, gamma: float, prediction: str) -> Ten
     x0-error = v-error / (SNR + 1) = eps-error / SNR, each squared.
     """
     snr = alphas_cumprod / (1 - alphas_cumprod)
-    on_x0 = snr.clamp(max=gamma)
-    on_x0 = on_x0.clamp(min=LEAST_X0_WEIGHT)
+    return _on_target(snr.clamp(max=gamma).clamp(min=LEAST_X0_WEIGHT), snr, prediction)
+
+
+def truncated_snr_weight(alphas_cumprod: Tensor, prediction: str) -> Tensor:
+    """Loss weight of each timestep, (T,): max(SNR, 1) on x0 (Salimans and Ho 2022, section 4), turned to the target.
+
+    On v it runs from 1 through 1/2, where SNR = 1, back to 1: no step of a sampler is left untaught.
+    """
+    snr = alphas_cumprod / (1 - alphas_cumprod)
+    return _on_target(snr.clamp(min=1.0), snr, prediction)
+
+
+def _on_target(on_x0: Tensor, snr: Tensor, prediction: str) -> Tensor:
+    """A weight of x0's error as that of the predicted one's: x0-error = v-error / (SNR + 1) = eps-error / SNR."""
     return {"x0": on_x0, "v": on_x0 / (snr + 1), "eps": on_x0 / snr.clamp(min=1e-8)}[prediction]

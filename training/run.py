@@ -53,12 +53,12 @@ class Run:
         settings = self.config.to_json()
         for name in ("state_minutes", "sheet_minutes", "guidance"):
             del settings[name]
-        for later in ("denoiser", "text", "schedule"):
-            if stage == "vae":
-                del settings[later]
-        for name in ("vae", "denoiser"):
+        later = {"vae": ("denoiser", "text", "schedule", "distill"), "denoiser": ("distill",), "distill": ()}
+        for name in later[stage]:
+            del settings[name]
+        for name in ("vae", "denoiser", "distill"):
             settings.get(name, {}).pop("budget", None)
-        return _digest(json.dumps(settings, sort_keys=True) + _data_digest(self.photos))
+        return digest(json.dumps(settings, sort_keys=True) + _data_digest(self.photos))
 
 
 def start(config: TrainConfig, data: Path, out: Path, *, resume: bool) -> Run:
@@ -114,8 +114,7 @@ def train_denoiser(run: Run) -> Path:
         )
     device = run.accelerator.device
     net = checkpoint.load_vae(run.vae_folder, len(table)).to(device)
-    latents = _latents(run, net, "training")
-    held = _latents(run, net, "validation")
+    latents, held = latents_of(run, net, "training"), latents_of(run, net, "validation")
     model, tokenizer = _denoiser(run, latents.latent.shape)
     schedule = _schedule(config)
     stage = DenoiserStage(model.to(device), tokenizer, net, latents, held, photos, schedule, config, run.accelerator)
@@ -138,17 +137,18 @@ def train_denoiser(run: Run) -> Path:
     return folder
 
 
-def _latents(run: Run, net: vae.JointVAE, split: str) -> Latents:
-    """Cached latents of a split; on many processes the first one makes them."""
+def latents_of(run: Run, net: vae.JointVAE, split: str, *elsewhere: Path) -> Latents:
+    """Cached latents of a split, from this run or the runs `elsewhere`; on many processes the first one makes them."""
     photos, device = getattr(run.photos, split), run.accelerator.device
 
     def encode() -> Latents:
         run.journal.line(f"encoding {run.config.data.views} views of {len(photos)} {split} pairs")
         return encode_views(net, photos, run.config.data, run.config.seed, device, run.config.mixed_precision == "bf16")
 
-    key = _digest(checkpoint.vae_digest(run.vae_folder) + run.key("vae"))
+    key = digest(checkpoint.part_digest(run.vae_folder) + run.key("vae"))
+    here, *others = (folder / f"latents-{split}.safetensors" for folder in (run.folder, *elsewhere))
     with run.accelerator.main_process_first():
-        return cached(run.folder / f"latents-{split}.safetensors", key, encode)
+        return cached(here, key, encode, *others)
 
 
 def _denoiser(run: Run, shape: torch.Size) -> tuple[Denoiser, Any]:
@@ -171,24 +171,29 @@ def _schedule(config: TrainConfig) -> NoiseSchedule:
 
 def _info(run: Run) -> dict[str, Any]:
     """wetgen.json: what a bundle must say about where it comes from."""
-    sources = Counter((photo.source, photo.license) for photo in run.photos.training)
-    minutes = {name: round(_seconds(run.state(name)) / 60, 1) for name in ("vae", "denoiser")}
     return {
         "config": run.config.to_json(),
-        "trained_on": [{"source": s, "license": terms, "pairs": n} for (s, terms), n in sorted(sources.items())],
-        "training_minutes": minutes,
+        "trained_on": trained_on(run.photos),
+        "training_minutes": {name: minutes(run.state(name)) for name in ("vae", "denoiser")},
         "words": words_of(run.photos.table),
         "prompts": distinct_prompts(run.photos.validation, EXAMPLE_PROMPTS),
         "guidance": run.config.guidance,
     }
 
 
-def _seconds(path: Path) -> float:
-    if not path.is_file():
+def trained_on(photos: Photos) -> list[dict[str, Any]]:
+    """The sources of the training pairs with their licences, and how many pairs are of each."""
+    sources = Counter((photo.source, photo.license) for photo in photos.training)
+    return [{"source": s, "license": terms, "pairs": n} for (s, terms), n in sorted(sources.items())]
+
+
+def minutes(state: Path) -> float:
+    """Minutes that a stage was trained, from its state."""
+    if not state.is_file():
         return 0.0
-    with safe_open(path, "pt") as file:
+    with safe_open(state, "pt") as file:
         note = json.loads(file.metadata()["note"])
-    return Progress(note["step"], note["seconds"]).seconds
+    return round(Progress(note["step"], note["seconds"]).seconds / 60, 1)
 
 
 def _data_digest(photos: Photos) -> str:
@@ -198,5 +203,5 @@ def _data_digest(photos: Photos) -> str:
     return digest.hexdigest()
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,5 +1,7 @@
 """The reference sampler: DDIM (Song et al. 2021, eq. 12, eta = 0) with classifier-free guidance, in float32.
 
+A student of guidance is asked once a step, with the guidance scale; it never sees the embedding without a prompt.
+
 Export compares every bundle with this; keep it plain.
 """
 
@@ -10,6 +12,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from wetgen.runtime.schedule import Step
+from wetgen.training.student import distilled, sinusoids_of
 
 
 def guided(
@@ -44,7 +47,11 @@ def sample(
     """
     x = noise
     for step in steps:
-        x = step.keep * x + step.push * guided(unet, x, step.timestep, uncond, cond, scale, conditioning)
+        if sinusoids_of(unet) is None:
+            prediction = guided(unet, x, step.timestep, uncond, cond, scale, conditioning)
+        else:
+            prediction = distilled(unet, x, step.timestep, cond, scale, conditioning)
+        x = step.keep * x + step.push * prediction
         yield x
 
 

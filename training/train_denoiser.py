@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from wetgen.runtime.noise import starting_noise
-from wetgen.training.config import TrainConfig
+from wetgen.training.config import DenoiserConfig, TrainConfig
 from wetgen.training.data import Photo, Photos, sampling_weights
 from wetgen.training.denoiser import condition, random_known
 from wetgen.training.diffusion import NoiseSchedule, add_noise, stratified_timesteps, target
@@ -34,9 +34,15 @@ class Denoiser(nn.Module):
         super().__init__()
         self.text_encoder, self.unet = text_encoder, unet
 
-    def forward(self, ids: Tensor, x: Tensor, timesteps: Tensor, conditioning: Tensor) -> Tensor:
-        """Token ids (B, T), noisy latent (B, C, h, w), timesteps (B,), conditioning (B, Cc, h, w) to (B, C, h, w)."""
-        said: Tensor = self.unet(torch.cat([x, conditioning], 1), timesteps, embed(self.text_encoder, ids)).sample
+    def forward(
+        self, ids: Tensor, x: Tensor, timesteps: Tensor, conditioning: Tensor, scales: Tensor | None = None
+    ) -> Tensor:
+        """Token ids (B, T), noisy latent (B, C, h, w), timesteps (B,), conditioning (B, Cc, h, w) to (B, C, h, w).
+
+        `scales` (B, S) is the embedded guidance scale, for a student of guidance.
+        """
+        given, text = torch.cat([x, conditioning], 1), embed(self.text_encoder, ids)
+        said: Tensor = self.unet(given, timesteps, text, timestep_cond=scales).sample
         return said
 
 
@@ -56,19 +62,20 @@ class DenoiserStage(Stage):
         schedule: NoiseSchedule,
         config: TrainConfig,
         accelerator: Accelerator,
+        settings: DenoiserConfig | None = None,
     ) -> None:
+        """`settings` are those of `config` where none are given."""
         self.config, self.accelerator, self.schedule, self.vae = config, accelerator, schedule, vae
-        self.budget, self.learning_rate = config.denoiser.budget, config.denoiser.learning_rate
-        self.samples_per_step = config.denoiser.batch * accelerator.num_processes
+        self.settings = config.denoiser if settings is None else settings
+        self.budget, self.learning_rate = self.settings.budget, self.settings.learning_rate
+        self.samples_per_step = self.settings.batch * accelerator.num_processes
         self.latents, self.held, self.photos, self.tokenizer = latents, held, photos, tokenizer
         self.weights = torch.from_numpy(sampling_weights(photos.training, config.data.balance))
         self.ids = token_ids(tokenizer, [photo.text for photo in photos.training])
         self.held_ids = token_ids(tokenizer, [photo.text for photo in photos.validation])
         self.empty = token_ids(tokenizer, [""])
         self.table = torch.from_numpy(schedule.table()).float()
-        self.loss_weight = min_snr_weight(
-            self.table.double(), config.denoiser.min_snr_gamma, schedule.prediction
-        ).float()
+        self.loss_weight = min_snr_weight(self.table.double(), self.settings.min_snr_gamma, schedule.prediction).float()
         self.denoiser = denoiser
         self.net, optimiser = accelerator.prepare(
             denoiser,
@@ -79,11 +86,11 @@ class DenoiserStage(Stage):
         self.networks, self.optimisers, self.averaged = {"denoiser": self.net}, {"denoiser": optimiser}, denoiser
 
     def step(self, generator: torch.Generator, share: float) -> dict[str, Tensor]:
-        batch = self.config.denoiser.batch
+        batch = self.settings.batch
         photos = torch.multinomial(self.weights, batch, replacement=True, generator=generator)
         views = torch.randint(self.latents.latent.shape[1], (batch,), generator=generator)
         x0, layout = self.latents.pick(photos, views)
-        silent = torch.rand(batch, generator=generator) < self.config.denoiser.drop_text
+        silent = torch.rand(batch, generator=generator) < self.settings.drop_text
         ids = torch.where(silent.unsqueeze(1), self.empty, self.ids[photos])
         loss = self._loss(self.net, x0, layout, ids, generator)
         optimiser = self.optimisers["denoiser"]
@@ -94,25 +101,32 @@ class DenoiserStage(Stage):
         return {"loss": loss.detach(), "gradient": gradient}
 
     def _loss(self, net: nn.Module, x0: Tensor, layout: Tensor, ids: Tensor, generator: torch.Generator) -> Tensor:
-        settings, device, batch = self.config.denoiser, self.accelerator.device, len(x0)
-        t = stratified_timesteps(batch, self.schedule.count, generator)
-        eps = torch.randn(x0.shape, generator=generator)
-        known = random_known(batch, x0.shape[-1], settings.give_known, generator)
-        give_layout = torch.rand(batch, generator=generator) < settings.give_layout
-        conditioning = condition(x0, layout, give_layout, known)
-        a = self.table[t]
-        wanted = target(x0, eps, a, self.schedule.prediction)
+        device = self.accelerator.device
+        t, eps, x, conditioning = self._noised(x0, layout, generator)
+        wanted = target(x0, eps, self.table[t], self.schedule.prediction)
         with self.accelerator.autocast():
-            said = net(ids.to(device), add_noise(x0, eps, a).to(device), t.to(device), conditioning.to(device))
+            said = net(ids.to(device), x.to(device), t.to(device), conditioning.to(device))
         error = (said.float() - wanted.to(device)).square().mean((1, 2, 3))
         return (self.loss_weight[t].to(device) * error).mean()
 
+    def _noised(self, x0: Tensor, layout: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Timesteps (B,), noise and noisy latent (B, C, h, w), conditioning (B, Cc, h, w) with its parts at random."""
+        batch = len(x0)
+        t = stratified_timesteps(batch, self.schedule.count, generator)
+        eps = torch.randn(x0.shape, generator=generator)
+        known = random_known(batch, x0.shape[-1], self.settings.give_known, generator)
+        give_layout = torch.rand(batch, generator=generator) < self.settings.give_layout
+        return t, eps, add_noise(x0, eps, self.table[t]), condition(x0, layout, give_layout, known)
+
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        generator = torch.Generator().manual_seed(self.config.seed)
+        return {"loss": float(self._loss(self.denoiser, *self._held_out()))}
+
+    def _held_out(self) -> tuple[Tensor, Tensor, Tensor, torch.Generator]:
+        """Latents (N, C, h, w), layouts (N, K, h, w) and token ids (N, T) to validate on; a generator for the rest."""
         count = min(256, len(self.held_ids))
         x0, layout = self.held.pick(torch.arange(count), torch.zeros(count, dtype=torch.long))
-        return {"loss": float(self._loss(self.denoiser, x0, layout, self.held_ids[:count], generator))}
+        return x0, layout, self.held_ids[:count], torch.Generator().manual_seed(self.config.seed)
 
     def sheet(self) -> Image.Image:
         prompts = distinct_prompts(self.photos.validation, SHEET_PAIRS)

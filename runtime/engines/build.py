@@ -30,7 +30,7 @@ from wetgen.runtime.engines.key import (
 from wetgen.runtime.engines.layers import NetworkLayers, check_engine_layers, check_network, network_layers
 from wetgen.runtime.engines.trt import Messages, create_logger, require_tensorrt
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import JUDGE, Graph
+from wetgen.runtime.graphs import JUDGE, Graph, denoises
 from wetgen.runtime.stored import archive_of
 from wetgen.runtime.target_graphs import TargetGraphs
 from wetgen.runtime.targets import target_for
@@ -123,8 +123,8 @@ def chosen_target(bundle: Bundle, version: str, target: str | None) -> TargetGra
 
 def engines_wanted(bundle: Bundle, batches: Sequence[int]) -> list[tuple[str, int]]:
     """The graphs and batches that a run loads: prompts are encoded one at a time, photographs not at all."""
-    drawing = [name for name in ("denoise", "decode", JUDGE) if name in bundle.graphs]
-    return [("text", 1), *((name, batch) for batch in batches for name in drawing)]
+    batched = [name for name in bundle.graphs if denoises(name) or name in ("decode", JUDGE)]
+    return [("text", 1), *((name, batch) for batch in batches for name in batched)]
 
 
 def _is_built(path: Path, key: EngineKey, rebuild: str) -> bool:

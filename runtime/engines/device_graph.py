@@ -1,6 +1,6 @@
 """A graph that works on device memory, put on a stream call by call; TensorRT and ONNX Runtime have one each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Array, Graph, Tensor
+from wetgen.runtime.graphs import Array, Graph, Tensor, denoise_name
+from wetgen.runtime.schedule import Kind
 
 
 class DeviceGraph(Protocol):
@@ -37,27 +38,28 @@ class DeviceGraph(Protocol):
 class DeviceGraphs:
     """The graphs that draw pairs, the streams they work on, and the memory they work in.
 
-    Prompts are encoded on the stream `feed`, all else works on `compute`; the denoiser and the decoder, which never
-    work at the same time, share their scratch memory.
+    Prompts are encoded on the stream `feed`, all else works on `compute`; the denoisers (one for every kind of step)
+    and the decoder, which never work at the same time, share their scratch memory.
     """
 
     text: DeviceGraph
-    denoise: DeviceGraph
+    denoise: dict[Kind, DeviceGraph]
     decode: DeviceGraph
 
-    def __init__(self, load: Callable[[str, int], DeviceGraph]) -> None:
-        """`load` gives the graph of that name, to work on that stream."""
+    def __init__(self, load: Callable[[str, int], DeviceGraph], kinds: Sequence[Kind] = ("guided",)) -> None:
+        """`load` gives the graph of that name, to work on that stream; `kinds` are those of the bundle's steps."""
         self._own = cuda.Resources()
         self._loaded: list[DeviceGraph] = []
         try:
             self.feed, self.compute = self._own.stream(), self._own.stream()
             self.text = self._keep(load("text", self.feed))
-            self.denoise = self._keep(load("denoise", self.compute))
+            self.denoise = {kind: self._keep(load(denoise_name(kind), self.compute)) for kind in kinds}
             self.decode = self._keep(load("decode", self.compute))
             self.text.lend(self._own.device(self.text.scratch_bytes))
-            shared = self._own.device(max(self.denoise.scratch_bytes, self.decode.scratch_bytes))
-            self.denoise.lend(shared)
-            self.decode.lend(shared)
+            taking_turns = (*self.denoise.values(), self.decode)
+            shared = self._own.device(max(graph.scratch_bytes for graph in taking_turns))
+            for graph in taking_turns:
+                graph.lend(shared)
         except BaseException:
             with suppress(WetgenError):  # the first failure is the one to be told
                 self.close()

@@ -23,15 +23,14 @@ from wetgen.runtime.engines.memory import MemoryPlan, plan_memory
 from wetgen.runtime.engines.ort_cuda import OrtCudaGraph
 from wetgen.runtime.engines.trt import TrtGraph, require_tensorrt
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import JUDGE
+from wetgen.runtime.graphs import JUDGE, denoises
 from wetgen.runtime.stored import names_in
 from wetgen.runtime.target_graphs import TargetGraphs
 from wetgen.runtime.targets import Target, target_for
 
 Say = Callable[[str], None]
 
-DRAWING = ("text", "denoise", "decode")
-_DENOISER = re.compile(r"denoise\.(\w+)\.b(\d+)\.engine")  # target, batch
+_DENOISER = re.compile(r"denoise\w*\.(\w+)\.b(\d+)\.engine")  # target, batch
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def load_tensorrt(bundle: Bundle, held: TargetGraphs, batch: int, version: str, 
         wanted = _wanted(bundle, held, name, chosen, version, gpu)
         return check_engine(wanted.path, wanted.key, wanted.rebuild)
 
-    _check_memory(bundle, chosen, {name: stated(name) for name in DRAWING}, gpu, say)
+    _check_memory(bundle, chosen, {name: stated(name) for name in drawing(bundle)}, gpu, say)
 
     def load(name: str, stream: int) -> DeviceGraph:
         return load_engine(bundle, held, name, chosen, version, gpu)
@@ -89,7 +88,12 @@ def load_tensorrt(bundle: Bundle, held: TargetGraphs, batch: int, version: str, 
         return HostFed(lambda stream: load(JUDGE, stream))
 
     say(f"TensorRT {version} on {gpu}: target {held.target.name}, batches of {chosen}")
-    return OnDevice(DeviceGraphs(load), chosen, judge)
+    return OnDevice(DeviceGraphs(load, bundle.kinds), chosen, judge)
+
+
+def drawing(bundle: Bundle) -> list[str]:
+    """The graphs that every run loads."""
+    return [name for name in bundle.graphs if name in ("text", "decode") or denoises(name)]
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def load_cuda(bundle: Bundle, held: TargetGraphs, batch: int, say: Say) -> OnDev
         return graph
 
     say(f"ONNX Runtime on {cuda.current_gpu()}: target {held.target.name}, batches of {batch}")
-    return OnDevice(DeviceGraphs(load), batch, lambda: HostFed(lambda stream: load(JUDGE, stream)))
+    return OnDevice(DeviceGraphs(load, bundle.kinds), batch, lambda: HostFed(lambda stream: load(JUDGE, stream)))
 
 
 def targets_built(bundle: Bundle) -> list[str]:

@@ -1,11 +1,11 @@
 """What a run will take of the device's memory, known before any of it is taken."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from wetgen.runtime.engines.device_graph import aligned, nbytes
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Graph, Tensor
+from wetgen.runtime.graphs import DEEP, Graph, Tensor, denoises
 
 SETS = 2  # of buffers: one is computed with while the other is filled and read
 EMBEDDING_BYTES = 16 * 2**20  # kept on the device for prompts that come again
@@ -61,20 +61,23 @@ def plan_memory(
 ) -> MemoryPlan:
     """The plan for a batch and a number of sampling steps; `weights` and `scratch` are bytes by graph.
 
-    The denoiser and the decoder work one after the other and share scratch memory; any other graph has its own.
+    The denoisers and the decoder work one after the other and share scratch memory; any other graph has its own. What
+    holds embeddings and deep features is counted for a plan with every kind of step that there is a graph for.
     """
-    shared = max(scratch["denoise"], scratch["decode"])
-    own = sum(size for name, size in scratch.items() if name not in ("denoise", "decode"))
-    denoise, decode = graphs["denoise"], graphs["decode"]
+    turns = [name for name in scratch if name == "decode" or denoises(name)]
+    shared = max(scratch[name] for name in turns)
+    own = sum(size for name, size in scratch.items() if name not in turns)
+    denoise, decode = [graph for name, graph in graphs.items() if denoises(name)], graphs["decode"]
     latent = aligned(nbytes(decode.inputs[0], batch))
     tokens, embedding = graphs["text"].inputs[0], graphs["text"].outputs[0]
     outputs = _sum(decode.outputs, batch)
-    fed = SETS * (2 * latent + aligned(nbytes(_named(denoise, "embedding"), batch)) + outputs)
+    fed = SETS * (2 * latent + _sum(_named(denoise, "embedding"), batch) + outputs)
     fed += SETS * (batch + 1) * aligned(nbytes(tokens, 1))
-    constant = _sum([t for t in denoise.inputs if t.name in ("conditioning", "guidance")], batch) + steps * aligned(4)
+    constant = _sum(_named(denoise, "conditioning") | _named(denoise, "guidance"), batch) + steps * aligned(4)
+    deep = max((aligned(nbytes(tensor, batch)) for tensor in _named(denoise, DEEP)), default=0)
     cache = embedding_slots(embedding) * aligned(nbytes(embedding, 1))
     pinned = SETS * (2 * latent + outputs + (batch + 1) * nbytes(tokens, 1))
-    return MemoryPlan(sum(weights.values()), shared + own, fed + constant + cache, pinned, integrated)
+    return MemoryPlan(sum(weights.values()), shared + own, fed + constant + deep + cache, pinned, integrated)
 
 
 def embedding_slots(embedding: Tensor) -> int:
@@ -82,11 +85,12 @@ def embedding_slots(embedding: Tensor) -> int:
     return max(2, EMBEDDING_BYTES // aligned(nbytes(embedding, 1)))
 
 
-def _named(graph: Graph, name: str) -> Tensor:
-    return next(tensor for tensor in graph.inputs if tensor.name == name)
+def _named(graphs: Iterable[Graph], name: str) -> set[Tensor]:
+    """The tensors of that name that these graphs take, equal ones once."""
+    return {tensor for graph in graphs for tensor in graph.inputs if tensor.name == name}
 
 
-def _sum(tensors: "list[Tensor] | tuple[Tensor, ...]", batch: int) -> int:
+def _sum(tensors: Iterable[Tensor], batch: int) -> int:
     return sum(aligned(nbytes(tensor, batch)) for tensor in tensors)
 
 

@@ -5,6 +5,7 @@ The formats' own tools don't look at it; `wetgen convert --from` does, so that n
 
 import json
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 
 from wetgen.runtime.classes import ClassTable
@@ -36,7 +37,7 @@ def read_sidecar(folder: Path) -> dict[str, dict[str, object]]:
     if not path.exists():
         return {}
     rows = {}
-    for line in lines(read_bytes(path)):
+    for line in lines(BytesIO(read_bytes(path))):
         row = parse(line, path)
         name = row.pop("file_name", None)
         if not isinstance(name, str):

@@ -17,7 +17,9 @@ from wetgen.runtime.formats.incoming import Picture, Receiver, bad_labels, part_
 from wetgen.runtime.formats.names import Names
 from wetgen.runtime.formats.new_folder import NewFolder
 from wetgen.runtime.formats.writer import Writer
-from wetgen.runtime.pictures import decode_mask, encode_png
+from wetgen.runtime.metadata import SHARDS
+from wetgen.runtime.pictures import decode_mask, encode_mask
+from wetgen.runtime.shards import PART
 
 _BLOCK = 512  # tar writes a header of this size and fills files up to multiples of it
 _IMAGES = ("jpg", "jpeg", "png")
@@ -34,7 +36,7 @@ class WebDatasetWriter(Writer):
 
     def add(self, example: Example) -> None:
         row = json.dumps(example.row, ensure_ascii=False).encode()
-        files = [(example.suffix, example.image), (f".{_MASK}", encode_png(example.mask)), (f".{_ROW}", row)]
+        files = [(example.suffix, example.image), (f".{_MASK}", encode_mask(example.mask)), (f".{_ROW}", row)]
         size = sum(_BLOCK + -(-len(data) // _BLOCK) * _BLOCK for _, data in files)
         shard = self._shard(example.part, size)
         for suffix, data in files:
@@ -65,8 +67,19 @@ class WebDatasetWriter(Writer):
 
 
 def read_webdataset(source: Path, ignore: bool, classes: ClassTable | None) -> Incoming:
-    """Read the *.tar of a folder in the order of their names; a mask is NAME.mask.png or NAME.seg.png."""
-    shards = sorted(source.glob("*.tar"))
+    """Read the *.tar of a folder in the order of their names; a mask is NAME.mask.png or NAME.seg.png.
+
+    The folder may be that of a run, which has them in shards/.
+    """
+    folder = source / SHARDS if (source / SHARDS).is_dir() else source
+    shards = sorted(folder.glob("*.tar"))
+    unfinished = sorted(folder.glob(f"*.tar{PART}"))
+    if unfinished:
+        raise WetgenError(
+            f"{source} holds shards that are not complete.",
+            why=f"{unfinished[0].name} still waits for pairs.",
+            fix="finish the run with --resume.",
+        )
     if not shards:
         raise WetgenError(f"{source} holds no shards.", why="there is no *.tar.", fix="give the folder of the shards.")
     table = ClassTable.load(source / FILE_NAME) if classes is None else classes

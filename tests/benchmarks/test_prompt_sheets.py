@@ -8,7 +8,7 @@ from PIL import Image
 
 from wetgen.benchmarks.prompt_sheets import main, write_sheets
 from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.dataset import DatasetWriter
+from wetgen.runtime.dataset_writer import DatasetWriter
 from wetgen.runtime.sheet import LIMIT
 
 RED, GREEN = (220, 20, 20), (20, 220, 20)

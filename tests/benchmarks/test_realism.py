@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from wetgen.benchmarks import realism as module
 from wetgen.benchmarks.realism import SIDE, Patches, auc, features, main, probe, realism, take_patches
 from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.dataset import DatasetWriter
+from wetgen.runtime.dataset_writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 
 TABLE = ClassTable(("background", "stain"))

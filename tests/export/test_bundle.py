@@ -165,3 +165,24 @@ def test_the_command_says_what_is_wrong_and_exits_with_1(pair_checkpoint: Path, 
         done = CliRunner().invoke(cli, arguments)
         assert done.exit_code == 1 and said in done.output and "Traceback" not in done.output, done.output
     assert not list(tmp_path.iterdir())
+
+
+def test_plans_of_several_kinds_are_exported_and_verified(pair_checkpoint: Path, tmp_path: Path):
+    folder = tmp_path / "kinds"
+    specs = ("mixed=ddim:4,t=999;700;400;100,guided=0-1,reuse=2", "fast=ddim:2,guided=none,reuse=2")
+    measured = export_bundle(Checkpoint.load(pair_checkpoint), folder, Request(specs, "kinds"))["cpu"]
+    bundle = Bundle.open(folder)
+    assert bundle.kinds == ("guided_keep", "guided_reuse", "unguided_keep", "unguided_reuse")
+    assert bundle.default_plan == "mixed" and bundle.info["format"] == 3
+    assert bundle.info["plans"]["mixed"]["spec"] == "ddim:4,t=999;700;400;100,guided=0-1,keep=0;2"
+    assert all(measured["plans"][name]["least_psnr_db"] >= 45 for name in ("mixed", "fast"))
+    assert set(measured["graphs"]) == set(bundle.graphs)
+    # Four denoise graphs, whose weights stand once.
+    held = sum(path.stat().st_size for path in folder.glob("weights.*"))
+    alone = sum(parameter.nbytes for parameter in _parameters(pair_checkpoint))
+    assert held < 1.25 * alone
+
+
+def _parameters(checkpoint: Path) -> list[Any]:
+    loaded = Checkpoint.load(checkpoint)
+    return [p for part in (loaded.text_encoder, loaded.unet, loaded.vae) for p in part.parameters()]

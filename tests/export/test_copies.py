@@ -13,7 +13,7 @@ from wetgen.export import copies
 from wetgen.export.copies import GREATEST_BITS, check_of_training, copy_check
 from wetgen.runtime.bundle import Bundle
 from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.dataset import DatasetWriter
+from wetgen.runtime.dataset_writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.config import DataConfig
 from wetgen.training.data import load_photos, random_views

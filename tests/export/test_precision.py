@@ -8,7 +8,8 @@ import torch
 from diffusers.models.attention_processor import Attention
 from torch import nn
 
-from wetgen.export import wrappers
+from wetgen.export import denoisers, wrappers
+from wetgen.export.cross_attention import keys_and_values
 from wetgen.export.onnx import export
 from wetgen.export.precision import Island, Precision, WideLogits, lowered, shown
 from wetgen.export.types import types_of
@@ -74,13 +75,13 @@ def test_what_is_asked_for_stays_float32_and_what_is_inside_it_has_no_casts_of_i
 def test_the_checkpoint_keeps_its_weights_and_float32_is_left_alone(networks: Checkpoint):
     before = {name: (id(p), p.dtype) for name, p in networks.unet.named_parameters()}
     steps = networks.schedule.steps(2)
-    wrapper = wrappers.denoise(networks.unet, steps, networks.sizes)
+    wrapper = denoisers.denoise(networks.unet, steps, networks.sizes)
     assert lowered(wrapper, Precision()) == {} and wrapper.compute == torch.float32
     islands = lowered(wrapper, HALF)
     assert {name: (id(p), p.dtype) for name, p in networks.unet.named_parameters()} == before
-    assert islands["unet.time_proj"] == "time table"
+    assert islands["unet.module.time_proj"] == "time table"
     assert wrapper.keep.dtype == wrapper.push.dtype == torch.float32  # the DDIM update is never rounded
-    assert wrapper.unet.time_proj.module.table.dtype == torch.float32
+    assert wrapper.unet.module.time_proj.module.table.dtype == torch.float32
     kinds = (nn.GroupNorm, nn.LayerNorm)
     norms = [m for m in wrapper.modules() if isinstance(m, kinds)]
     assert norms and all(norm.weight.dtype == torch.float32 for norm in norms)
@@ -92,7 +93,7 @@ def test_the_checkpoint_keeps_its_weights_and_float32_is_left_alone(networks: Ch
 def test_the_smaller_type_computes_nearly_the_same(networks: Checkpoint, name: str, compute: Any):
     steps, sizes = networks.schedule.steps(2), networks.sizes
     make = {
-        "denoise": lambda: wrappers.denoise(networks.unet, steps, sizes),
+        "denoise": lambda: denoisers.denoise(networks.unet, steps, sizes),
         "decode": lambda: wrappers.decode(networks.vae, sizes),
     }[name]
     generator = torch.Generator().manual_seed(1)
@@ -140,7 +141,7 @@ def test_every_attention_is_widened_once_and_not_inside_islands(networks: Checkp
     assert reasons[attentions[0]] == "overflows"
     wide = [module for module in wrapper.modules() if isinstance(module, WideLogits)]
     assert len(wide) == len(attentions) - 1
-    text = wrappers.text(networks.text_encoder)
+    text = wrappers.text(networks.text_encoder, keys_and_values(networks.unet))
     assert "attention logits" in lowered(text, Precision("float16", wide_logits=True)).values()
 
 

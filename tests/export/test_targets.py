@@ -237,12 +237,12 @@ def climbed(
         file = tmp_path / "tokenizer.json"
         checkpoint.tokenizer.save(str(file))
         ids = PromptTokenizer(file, checkpoint.sizes.tokens).encode(["", "a crack in a wall"])
-        plans = plans_of(["ddim:2"], checkpoint.schedule.steps)
+        plans = plans_of(["ddim:2"], checkpoint.schedule)
         texts = reference.embeddings(checkpoint.text_encoder, ids)
         last = reference.latents(checkpoint.unet, checkpoint.sizes, plans, texts, 3.0)
         pictures = reference.pictures(checkpoint.vae, ["a crack in a wall"], last)
         trials = Trials(checkpoint, plans, ids, 3.0, pictures)
-        islands, _ = trials.islands(texts, last) if measured else (dict.fromkeys(GRAPHS, Islands()), None)
+        islands, _ = trials.islands(last) if measured else (dict.fromkeys(GRAPHS, Islands()), None)
         targets = [TARGETS[name] for name in names]
         return small_floats.climb(trials, islands, targets, lambda _: None), islands
 
@@ -258,7 +258,7 @@ def test_a_sound_checkpoint_stays_on_the_lowest_rung(climbed: Any):
 def test_one_block_that_overflows_becomes_an_island_and_passes(climbed: Any):
     tried, islands = climbed(lambda checkpoint: _scaled(checkpoint.unet.mid_block.resnets[0]), "jp6")
     ((path, reason),) = islands["denoise"].modules
-    assert path == "unet.mid_block.resnets.0" and "in unet.mid_block.resnets.0.conv1" in reason
+    assert path == "unet.module.mid_block.resnets.0" and "in unet.mid_block.resnets.0.conv1" in reason
     assert len(tried) == 1 and tried[0].passes and not tried[0].overflows
 
 

@@ -11,7 +11,8 @@ from diffusers.models.activations import GEGLU
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
-from wetgen.export import reference, rewrites, wrappers
+from wetgen.export import denoisers, reference, rewrites, time_tables, wrappers
+from wetgen.export.cross_attention import keys_and_values
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import graphs_of
 from wetgen.training.checkpoint import Checkpoint
@@ -20,8 +21,8 @@ from wetgen.training.checkpoint import Checkpoint
 def _wrappers(networks: Checkpoint) -> dict[str, nn.Module]:
     sizes = networks.sizes
     return {
-        "text": wrappers.text(networks.text_encoder),
-        "denoise": wrappers.denoise(networks.unet, networks.schedule.steps(3), sizes),
+        "text": wrappers.text(networks.text_encoder, keys_and_values(networks.unet)),
+        "denoise": denoisers.denoise(networks.unet, networks.schedule.steps(3), sizes),
         "decode": wrappers.decode(networks.vae, sizes),
         "encode": wrappers.encode(networks.vae, sizes),
     }
@@ -35,8 +36,7 @@ def test_a_wrapper_takes_exactly_its_graphs_inputs(networks: Checkpoint):
 
 def _cases(networks: Checkpoint) -> list[reference.Case]:
     texts = reference.embeddings(networks.text_encoder, np.arange(32, dtype=np.int32).reshape(2, 16))
-    graph = graphs_of(networks.sizes)["denoise"]
-    return reference.denoise_cases(networks.unet, graph, networks.sizes, networks.schedule.steps(3), texts)
+    return reference.denoise_cases(networks.unet, "guided", networks.sizes, networks.schedule.steps(3), texts)
 
 
 def _error(wrapper: nn.Module, case: reference.Case) -> float:
@@ -90,7 +90,7 @@ def test_the_time_tables_are_the_networks_own_time_path(scale_shift: bool):
         resnet_time_scale_shift="scale_shift" if scale_shift else "default",
         time_embedding_act_fn="silu" if scale_shift else None,
     ).eval()
-    twin = wrappers.with_time_tables(unet, [999, 333, 0])
+    twin = time_tables.with_time_tables(unet, [999, 333, 0])
     latent, text = torch.randn(2, 4, 8, 8), torch.randn(2, 5, 16)
     with torch.no_grad():
         for row, timestep in enumerate((999, 333, 0)):
@@ -112,12 +112,12 @@ def test_a_network_with_other_inputs_is_refused(networks: Checkpoint):
         num_class_embeds=3,
     )
     with pytest.raises(WetgenError, match="num_class_embeds = 3"):
-        wrappers.with_time_tables(unet, [0])
+        time_tables.with_time_tables(unet, [0])
 
 
 def test_the_copy_shares_its_weights_and_leaves_the_network_alone(networks: Checkpoint):
     before = {name: id(parameter) for name, parameter in networks.unet.named_parameters()}
-    copy = wrappers.with_time_tables(networks.unet, [0])
+    copy = time_tables.with_time_tables(networks.unet, [0])
     assert {name: id(parameter) for name, parameter in networks.unet.named_parameters()} == before
     shared = {parameter.data_ptr() for parameter in networks.unet.parameters()}
     owned = [name for name, parameter in copy.named_parameters() if parameter.data_ptr() not in shared]
@@ -158,3 +158,21 @@ def test_confidence_is_the_softmax_of_the_chosen_class():
     shares = latent.softmax(1)
     np.testing.assert_array_equal(mask, shares.argmax(1))
     np.testing.assert_array_equal(confidence, (255 * shares.amax(1)).round())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 3)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_wide_transposed_convolution_is_a_convolution_to_patches(size: tuple[int, int], bias: bool):
+    torch.manual_seed(6)
+    transposed = nn.ConvTranspose2d(5, 3, 12, 4, padding=4, bias=bias)
+    (found,) = rewrites.lightened(nn.Sequential(transposed))
+    assert isinstance(found, rewrites.PatchesOut)
+    latent = torch.randn(2, 5, *size)
+    with torch.no_grad():
+        np.testing.assert_allclose(found(latent), transposed(latent), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("other", [{"padding": 3}, {"groups": 2}, {"output_padding": 1}, {"dilation": 2}])
+def test_other_transposed_convolutions_are_left_alone(other: dict[str, int]):
+    transposed = nn.ConvTranspose2d(4, 4, 12, 4, **{"padding": 4, **other})
+    assert rewrites.lightened(nn.Sequential(transposed))[0].__class__ is nn.ConvTranspose2d

@@ -16,6 +16,7 @@ SMALLER = {
     "--count 200 --size 160": "--count 4 --size 48",
     # What a network of six steps draws fails the checks, as it should; other rendered scenes stand in for it.
     "wetgen eval blind-pairs": "wetgen eval more-photos",
+    "bench my-bundle": "bench my-bundle --quick --seconds 0.1 --threads 1",
 }
 
 
@@ -51,10 +52,7 @@ def test_every_command_runs_in_its_order(folder: Path) -> None:
     for command in listed:
         if not command.startswith("pip "):
             run(command, folder)
-    measure = "-m wetgen.benchmarks.sampling runs/first/checkpoint my-bundle --runs 3 --threads 1 --out rows.jsonl"
-    assert "python -m wetgen.benchmarks.sampling CHECKPOINT BUNDLE" in README
-    run(f"python {measure}", folder)
-    assert len((folder / "rows.jsonl").read_text().strip().split("\n")) == 4
+    assert (folder / "speed" / "report.html").is_file()
     assert (folder / "pairs" / "contact-sheet.png").is_file()
     assert len(list((folder / "my-pairs" / "images").glob("*.png"))) > 0
     assert (folder / "report" / "worth.html").is_file() and (folder / "judged-bundle" / "judge.onnx").is_file()
@@ -77,5 +75,5 @@ def test_make_knows_the_two_commands() -> None:
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_the_speed_table_shows_the_newest_rows() -> None:
-    subprocess.run([sys.executable, "-m", "wetgen.benchmarks.render", "--check"], cwd=ROOT, check=True)
+def test_the_speed_tables_and_drawings_show_the_newest_rows() -> None:
+    subprocess.run([sys.executable, "-m", "wetgen.benchmarks.speed.published", "--check"], cwd=ROOT, check=True)

@@ -66,6 +66,14 @@ def images_only_folder(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
+def mixed_folder(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny bundle whose plans have every kind of step, for a CPU and for TensorRT."""
+    folder = tiny.write_bundle(tmp_path_factory.mktemp("mixed"), tiny.MIXED_SIZES, plans=tiny.mixed_plans())
+    _offer_to_tensorrt(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def bundle(bundle_folder: Path) -> Bundle:
     return Bundle.open(bundle_folder)
 
@@ -90,11 +98,16 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, doubles
 def exported_folder(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny bundle with a judge, whose graphs TensorRT may have as they are; without engines."""
     folder = tiny.write_bundle(tmp_path_factory.mktemp("exported"), judge=True)
+    _offer_to_tensorrt(folder)
+    return folder
+
+
+def _offer_to_tensorrt(folder: Path) -> None:
+    """Let the graphs for a CPU be those of the target jp6, too."""
     info = json.loads((folder / "bundle.json").read_text())
     graphs = info["targets"]["cpu"]["graphs"]
     info["targets"]["jp6"] = target_entry(TARGETS["jp6"], graphs, (1, 2, 4), {})
     (folder / "bundle.json").write_text(json.dumps(info))
-    return folder
 
 
 @pytest.fixture

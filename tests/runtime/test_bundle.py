@@ -182,12 +182,12 @@ def test_a_judge_or_fingerprints_that_say_too_little_are_refused(judged_copy, ch
     assert refusal(judged_copy).what == f"{judged_copy / JSON_NAME} is not a bundle description."
 
 
-@pytest.mark.parametrize("found", [1, 3, 0, None, "2"])
+@pytest.mark.parametrize("found", [1, 4, 0, None, "2"])
 def test_another_format_is_refused(copy, found):
     edit(copy, lambda info: info.update(format=found))
     error = refusal(copy)
     assert error.what == f"{copy} is a bundle of format {found}."
-    assert error.why == "this wetgen reads format 2."
+    assert error.why == "this wetgen reads the formats 2 and 3."
 
 
 @pytest.mark.parametrize("name", ["../text.onnx", "/etc/passwd", "a/../../b", "..\\text.onnx", ""])

@@ -7,7 +7,7 @@ import pytest
 
 from wetgen.runtime.census import inspect_dataset, render, take_census
 from wetgen.runtime.classes import DEFAULT, ClassTable
-from wetgen.runtime.dataset import DatasetWriter
+from wetgen.runtime.dataset_writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 
 

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from wetgen.runtime import dataset as dataset_module
+from wetgen.runtime import files, row_log
 from wetgen.runtime.classes import DEFAULT, ClassTable
-from wetgen.runtime.dataset import Dataset, DatasetWriter, check
+from wetgen.runtime.dataset import Dataset, check
+from wetgen.runtime.dataset_writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import TEMPORARY
 from wetgen.runtime.pictures import MAX_PIXELS, Pixels, encode_png, read_mask
@@ -561,10 +562,10 @@ def test_a_writer_killed_between_any_two_steps_leaves_a_readable_folder(
 
     writer = DatasetWriter(folder, DEFAULT)
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Path, "unlink", lambda self: None)  # a killed process cleans nothing up
+        patch.setattr(os, "unlink", lambda path: None)  # a killed process cleans nothing up
         patch.setattr(os, "replace", killing(os.replace))
-        patch.setattr(Path, "write_bytes", killing(Path.write_bytes))
-        patch.setattr(dataset_module, "_append", append)
+        patch.setattr(files, "write_all", killing(files.write_all))
+        patch.setattr(row_log, "append", append)
         writer.add("d", picture(3), labels(3), {"text": "stain d"})
     if at != 5:
         assert check(folder).ok and len(check(folder).rows) == 3
@@ -581,7 +582,7 @@ def test_a_process_killed_while_it_writes_leaves_a_folder_to_resume(tmp_path: Pa
     code = (
         "import itertools, sys, pathlib, numpy as np\n"
         "from wetgen.runtime.classes import DEFAULT\n"
-        "from wetgen.runtime.dataset import DatasetWriter\n"
+        "from wetgen.runtime.dataset_writer import DatasetWriter\n"
         "writer = DatasetWriter(pathlib.Path(sys.argv[1]), DEFAULT)\n"
         "for index in itertools.count():\n"
         "    pixels = np.zeros((64, 96, 3), np.uint8)\n"
@@ -627,6 +628,20 @@ def test_a_row_whose_file_is_lost_is_written_again_in_one_line(folder: Path, los
     writer.add("d", picture(3), labels(3), {"text": "stain d"})
     assert [row["text"] for row in table(folder)] == ["stain a", "stain c", "again", "stain d"]
     assert check(folder).ok
+
+
+def test_rows_of_lost_files_go_all_at_once(folder: Path) -> None:
+    """A lost shard or folder has thousands: rewriting the table for each would take as long as making them."""
+    rows = table(folder)
+    for name in ("a", "c"):
+        (folder / f"images/{name}.png").unlink()
+    writer = DatasetWriter(folder, DEFAULT)
+    assert table(folder) == rows  # nothing is lost by looking
+    writer.add("c", picture(2), labels(2), {"text": "again"})
+    assert [row["text"] for row in table(folder)] == ["stain b", "again"]
+    writer.add("a", picture(0), labels(0), {"text": "and again"})
+    assert [row["text"] for row in table(folder)] == ["stain b", "again", "and again"]
+    assert check(folder).ok and not list(folder.glob(".*"))
 
 
 def test_images_without_masks(tmp_path: Path) -> None:
@@ -713,7 +728,7 @@ def test_a_row_that_does_not_fit_on_the_disk_is_taken_back(folder: Path) -> None
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, hard))
         with pytest.raises(WetgenError, match=r"metadata\.jsonl could not be written"):
-            dataset_module._append(metadata, b"x" * 100, len(whole))
+            row_log.append(metadata, b"x" * 100, len(whole))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
@@ -723,10 +738,10 @@ def test_a_row_that_does_not_fit_on_the_disk_is_taken_back(folder: Path) -> None
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_table_on_a_full_device(folder: Path) -> None:
     writer = DatasetWriter(folder, DEFAULT)
-    writer._metadata, writer._size = Path("/dev/full"), 0
+    writer._log.path, writer._log._size = Path("/dev/full"), 0
     with pytest.raises(WetgenError, match=r"/dev/full could not be written\.\n  why: the disk is full"):
         writer.add("d", picture(), labels(), {"text": "x"})
-    assert "d" not in writer.existing()
+    assert "d" not in writer.names
 
 
 def test_two_writers_of_one_folder_are_noticed(folder: Path) -> None:

@@ -3,10 +3,12 @@
 import errno
 import os
 import sys
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
+from wetgen.runtime import files
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import TEMPORARY, atomic_write, os_errors, read_bytes, sweep
 
@@ -39,15 +41,14 @@ def test_a_failing_disk_leaves_the_old_file_and_no_temporary_one(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    def fail_half_way(self: Path, data: bytes) -> None:
-        with self.open("wb") as file:
-            file.write(data[:1])
+    def fail_half_way(file: FileIO, data: bytes) -> None:
+        file.write(data[:1])
         fail()
 
     if call == "replace":
         monkeypatch.setattr(os, "replace", fail)
     else:
-        monkeypatch.setattr(Path, "write_bytes", fail_half_way)
+        monkeypatch.setattr(files, "write_all", fail_half_way)
     with pytest.raises(WetgenError, match=words) as caught:
         atomic_write(path, b"new")
     assert caught.value.what == f"{path} could not be written."

@@ -53,7 +53,7 @@ def test_sampling_walks_the_plan_row_by_row():
     engine, noise = Recorder(), np.zeros((2, 4, 8, 8), np.float32)
     plan = Plan("p", 7, tuple(Step(t, 1.0, 0.0) for t in (999, 499, 0)))
     embedding = np.arange(4 * 3 * 5, dtype=np.float32).reshape(4, 3, 5)
-    latents = list(module.sample(engine, plan, noise, embedding, 2.5, {"conditioning": noise}))
+    latents = list(module.sample({"guided": engine}, plan, noise, embedding, 2.5, {"conditioning": noise}))
     assert [feed["step"].tolist() for feed in engine.feeds] == [[7], [8], [9]]
     assert [float(latent[0, 0, 0, 0]) for latent in latents] == [2.5, 5.0, 7.5]
     for feed in engine.feeds:
@@ -66,13 +66,13 @@ def test_sampling_walks_the_plan_row_by_row():
 
 def _first_feed(plan, noise, embedding):
     engine = Recorder()
-    list(module.sample(engine, plan, noise, embedding, 1.0, {}))
+    list(module.sample({"guided": engine}, plan, noise, embedding, 1.0, {}))
     return engine.feeds
 
 
 def test_a_batch_has_uncond_before_cond_and_zeros_for_what_is_free(bundle, monkeypatch):
     generator = Generator(bundle, batch=2, threads=1)
-    recorder = generator._denoise = Recorder()
+    recorder = generator._denoise["guided"] = Recorder()
     list(generator.generate(PROMPTS[:2], seed=9, negative="a dry wall", guidance=4.0))
     uncond, first, second = (
         generator._text.run({"token_ids": generator._tokenizer.encode([text])})["embedding"][0]
@@ -307,7 +307,7 @@ def test_a_latent_that_is_not_finite_is_caught_and_its_neighbours_are_not(bundle
         return outputs
 
     generator = Generator(bundle, batch=3, threads=1)
-    generator._denoise = Spoiled(generator._denoise, one_nan)
+    generator._denoise["guided"] = Spoiled(generator._denoise["guided"], one_nan)
     good, bad, other = generator.generate(["mold", "a crack", "mold"])
     assert not good.broken and good.faults == () and not other.broken
     assert bad.broken and NOT_FINITE in bad.faults

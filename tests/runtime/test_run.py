@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from wetgen.runtime.cli import cli
@@ -21,7 +24,11 @@ from wetgen.runtime.faults import CONSTANT, NOT_FINITE
 from wetgen.runtime.filters import Verdict
 from wetgen.runtime.fingerprints import Fingerprints, fingerprint
 from wetgen.runtime.generator import Generator
-from wetgen.runtime.run import _Storing
+from wetgen.runtime.name_set import pair_name
+from wetgen.runtime.progress import Silent
+from wetgen.runtime.run_folder import Contents, Rejection
+from wetgen.runtime.sheet import LIMIT
+from wetgen.runtime.storing import Storing
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "Nässe an der Decke")
 
@@ -680,20 +687,36 @@ def test_a_run_without_one_usable_pair_fails(wetgen, tmp_path, monkeypatch):
 
 def test_sampling_waits_for_a_slow_disk(monkeypatch):
     """No more than a fixed number of pairs wait in memory."""
-    monkeypatch.setattr("wetgen.runtime.run._WAITING", 3)
-    waiting, most = [], []
+    monkeypatch.setattr("wetgen.runtime.storing.WAITING", 3)
+    waiting, most, written, told = [], [], [], []
 
     class Slow:
-        def store(self, pair, verdict):
+        def prepare(self, pair, verdict, given_up):
+            time.sleep(0.001 * (pair % 3))  # encoders overtake one another
+            return Rejection(pair, {"index": pair}, given_up)
+
+        def write(self, ready):
             most.append(len(waiting))
-            waiting.remove(pair)
-            return True, {}
+            waiting.remove(ready.index)
+            written.append(ready.index)
 
-    class Silent:
-        def stored(self, row): ...
+    class Told(Silent):
+        def rejected(self, row, *, given_up):
+            told.append(row["index"])
 
-    with _Storing(Slow(), Silent()) as storing:
+    with Storing(Slow(), Told()) as storing:
         for number in range(50):
             waiting.append(number)
             storing.put(number, Verdict({}, {}), False)
     assert not waiting and max(most) <= 5
+    assert written == told == list(range(50))
+
+
+@given(st.permutations(range(40)))
+def test_the_sheet_shows_the_first_pairs_in_whatever_order_they_came(order):
+    contents = Contents()
+    for index in order:
+        contents.add(pair_name(index), {"index": index})
+        assert len(contents._first) <= LIMIT
+    contents.add("somebody's", {"index": -1})
+    assert contents.first() == [(index, {"index": index}) for index in range(LIMIT)] and contents.pairs == 40

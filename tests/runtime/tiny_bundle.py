@@ -6,7 +6,7 @@ mix-up changes the pictures.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,8 @@ from wetgen.runtime.bundle import FORMAT, TOKENIZER_NAME, declarations, plan_to_
 from wetgen.runtime.bundle_files import file_sha256
 from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.fingerprints import KIND, Fingerprints
-from wetgen.runtime.graphs import JUDGE, Graph, Sizes, Tensor, graphs_of
-from wetgen.runtime.schedule import Plan, alphas_cumprod, ddim_steps, timesteps
+from wetgen.runtime.graphs import DEEP, JUDGE, Graph, Sizes, Tensor, graphs_of
+from wetgen.runtime.schedule import Plan, alphas_cumprod, ddim_steps, kinds_of, timesteps
 from wetgen.runtime.target_graphs import graph_entry, target_entry
 from wetgen.runtime.targets import TARGETS
 
@@ -27,6 +27,7 @@ CLASSES = ClassTable(("background", "crack", "stain", "mold"))
 WORDS = {"crack": ["crack", "cracks"], "stain": ["stain", "water stain"], "mold": ["mold", "mould"]}
 SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, len(CLASSES), 8)
 NO_MASK_SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, 0, 0)
+MIXED_SIZES = replace(SIZES, deep_channels=6)
 WIDTH = 16  # channels inside the denoiser
 JUDGED = ("crack", "stain")  # what the judge knows; of mold it knows nothing
 CAPTIONS = ("a crack in a wet wall", "a brown water stain on the ceiling", "black mold in a bathroom corner")
@@ -36,21 +37,29 @@ _TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "uint8": Ten
 
 
 def write_bundle(
-    folder: Path, sizes: Sizes = SIZES, *, seed: int = 0, judge: bool = False, known: Fingerprints | None = None
+    folder: Path,
+    sizes: Sizes = SIZES,
+    *,
+    seed: int = 0,
+    judge: bool = False,
+    known: Fingerprints | None = None,
+    plans: Sequence[Plan] = (),
 ) -> Path:
     """Write a bundle into `folder` and return it; `sizes` must have 8 x 8 latents of 32 x 32 pictures.
 
-    `judge`: with a judge, the other graphs the same as without; `known`: with these fingerprints.
+    `judge`: with a judge, the other graphs the same as without; `known`: with these fingerprints; `plans`: instead of
+    `tiny_plans`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_tokenizer(folder / TOKENIZER_NAME, sizes.tokens)
-    plans = tiny_plans()
+    plans = plans or tiny_plans()
+    kinds = kinds_of(plans)
     rng = np.random.default_rng(seed)
-    builders = {"text": _text, "denoise": _denoise, "decode": _decode, "encode": _encode, "judge": _judge}
+    builders = {"text": _text, "decode": _decode, "encode": _encode, "judge": _judge}
     files = {}
-    for name, graph in graphs_of(sizes, judge=judge).items():
+    for name, graph in graphs_of(sizes, kinds=kinds, judge=judge).items():
         files[name] = f"{name}.onnx"
-        onnx.save(builders[name](graph, sizes, plans, rng), folder / files[name])
+        onnx.save(builders.get(name, _denoise)(graph, sizes, plans, rng), folder / files[name])
     info = {
         "format": FORMAT,
         "sizes": sizes_to_json(sizes),
@@ -59,7 +68,7 @@ def write_bundle(
         "plans": {plan.name: plan_to_json(plan) for plan in plans},
         "default_plan": plans[0].name,
         "default_guidance": 3.0,
-        "graphs": declarations(sizes, judge=judge),
+        "graphs": declarations(sizes, kinds=kinds, judge=judge),
         "targets": {"cpu": target_entry(TARGETS["cpu"], _entries(files), (), {})},
         "made_by": "wetgen 0.1.0",
         "versions": {"numpy": np.__version__},
@@ -95,6 +104,21 @@ def tiny_plans() -> list[Plan]:
     for name, steps in (("four", 4), ("two", 2)):
         plans.append(Plan(name, first_row, ddim_steps(table, timesteps(1000, steps))))
         first_row += steps
+    return plans
+
+
+def mixed_plans() -> list[Plan]:
+    """A plan with every kind of step, features being kept twice, and one without guidance."""
+    table = alphas_cumprod()
+    kinds = (
+        ("unguided", "guided_keep", "guided_reuse", "guided", "guided_reuse", "unguided_keep", "unguided_reuse"),
+        ("unguided_keep", "unguided_reuse", "unguided"),
+    )
+    plans, first_row = [], 0
+    for name, each in zip(("every", "unguided"), kinds, strict=True):
+        steps = ddim_steps(table, timesteps(1000, len(each)))
+        plans.append(Plan(name, first_row, tuple(s._replace(kind=k) for s, k in zip(steps, each, strict=True))))
+        first_row += len(each)
     return plans
 
 
@@ -165,25 +189,38 @@ def _text(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.Gene
 
 
 def _denoise(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.Generator) -> onnx.ModelProto:
-    """uncond + guidance * (cond - uncond), then keep * x + push * v, the tables indexed by `step`."""
+    """uncond + guidance * (cond - uncond), then keep * x + push * v, the tables indexed by `step`.
+
+    An unguided step takes guidance as a network does that it was distilled into. Deep features are made of the hidden
+    layer, or given.
+    """
     net = _Network(rng)
     steps = [step for plan in plans for step in plan.steps]
     channels = sizes.latent_channels + sizes.conditioning_channels
+    guided = graph.inputs[1].shape[0] == "2B"
     given = ["latent"]
     if sizes.conditioning_channels:
         given = [net.op("Concat", "latent", "conditioning", axis=1)]
-    doubled = net.op("Concat", *given, *given, axis=0)
-    hidden = net.op("Conv", doubled, net.random(WIDTH, channels, 3, 3, scale=0.2), pads=[1, 1, 1, 1])
+    seen = net.op("Concat", *given, *given, axis=0) if guided else given[0]
+    hidden = net.op("Conv", seen, net.random(WIDTH, channels, 3, 3, scale=0.2), pads=[1, 1, 1, 1])
     text = net.op("ReduceMean", "embedding", net.ints(1), keepdims=0)
     text = net.op("MatMul", text, net.random(sizes.text_width, WIDTH, scale=4.0))
     time = net.op("Gather", net.random(len(steps), WIDTH), "step")
     for addend in (text, time):
         hidden = net.op("Add", hidden, net.op("Unsqueeze", addend, net.ints(2, 3)))
-    both = net.op("Conv", net.op("Tanh", hidden), net.random(sizes.latent_channels, WIDTH, 1, 1, scale=0.3))
-    halves = net.op("Reshape", both, net.ints(2, -1, *sizes.latent))
-    uncond, cond = (net.op("Gather", halves, net.constant(np.array(half)), axis=0) for half in (0, 1))
+    said = net.op("Conv", net.op("Tanh", hidden), net.random(sizes.latent_channels, WIDTH, 1, 1, scale=0.3))
+    if DEEP in {tensor.name for tensor in (*graph.inputs, *graph.outputs)}:
+        if graph.outputs[-1].name == DEEP:
+            net.op("Conv", hidden, net.random(sizes.deep_channels, WIDTH, 1, 1, scale=0.3), to=DEEP)
+        deep = net.op("Conv", DEEP, net.random(sizes.latent_channels, sizes.deep_channels, 1, 1, scale=0.3))
+        said = net.op("Add", said, deep)
     scale = net.op("Reshape", "guidance", net.ints(-1, 1, 1, 1))
-    prediction = net.op("Add", uncond, net.op("Mul", scale, net.op("Sub", cond, uncond)))
+    if guided:
+        halves = net.op("Reshape", said, net.ints(2, -1, *sizes.latent))
+        uncond, cond = (net.op("Gather", halves, net.constant(np.array(half)), axis=0) for half in (0, 1))
+        prediction = net.op("Add", uncond, net.op("Mul", scale, net.op("Sub", cond, uncond)))
+    else:
+        prediction = net.op("Add", said, net.op("Mul", scale, net.constant(np.float32(0.01))))
     keep, push = (
         net.op("Gather", net.constant(np.array([getattr(step, name) for step in steps], np.float32)), "step")
         for name in ("keep", "push")

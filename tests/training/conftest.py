@@ -7,7 +7,8 @@ import pytest
 from accelerate.state import AcceleratorState
 
 from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.dataset import DatasetWriter
+from wetgen.runtime.dataset_writer import DatasetWriter
+from wetgen.training import run
 from wetgen.training.config import TrainConfig, load
 
 TABLE = ClassTable(("background", "crack", "stain"))
@@ -45,3 +46,17 @@ def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny() -> TrainConfig:
     return load(Path("tiny"))
+
+
+@pytest.fixture(scope="session")
+def finished(pairs_folder: Path, tiny: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny run."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    AcceleratorState._reset_state(True)
+    started = run.start(tiny, pairs_folder, out, resume=False)
+    try:
+        run.train_vae(started)
+        run.train_denoiser(started)
+    finally:
+        started.journal.close()
+    return out

@@ -27,14 +27,6 @@ LONGER = (
 )
 
 
-@pytest.fixture(scope="module")
-def finished(pairs_folder: Path, tiny: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny run."""
-    out = tmp_path_factory.mktemp("finished") / "run"
-    train_all(tiny, pairs_folder, out)
-    return out
-
-
 def train_all(config: TrainConfig, data: Path, out: Path, *, resume: bool = False) -> Path:
     started = run.start(config, data, out, resume=resume)
     try:

@@ -17,7 +17,7 @@ from wetgen.training.sample import free_conditioning, guided, sample
 class Wobble:
     """A stand-in network: smooth in its input, its timestep and its text, so that every mix-up shows."""
 
-    config = SimpleNamespace(in_channels=4)
+    config = SimpleNamespace(in_channels=4, time_cond_proj_dim=None)
 
     def __call__(self, x: Tensor, timestep: int, embedding: Tensor) -> SimpleNamespace:
         text = embedding.mean((1, 2)).view(-1, 1, 1, 1)

@@ -68,7 +68,7 @@ def write(blocks: Sequence[Block], title: str, out: Path, stem: str) -> None:
 
 def markdown(blocks: Sequence[Block], title: str) -> str:
     """The blocks as Markdown."""
-    return "\n\n".join([f"# {title}", *map(_markdown, blocks)]) + "\n"
+    return "\n\n".join([f"# {title}", *(as_markdown(block, FIGURES) for block in blocks)]) + "\n"
 
 
 def page(blocks: Sequence[Block], title: str) -> str:
@@ -81,7 +81,8 @@ def page(blocks: Sequence[Block], title: str) -> str:
     )
 
 
-def _markdown(block: Block) -> str:
+def as_markdown(block: Block, figures: str) -> str:
+    """One block as Markdown; `figures` is the folder, beside the text, in which its drawings stand."""
     match block:
         case Heading(text, level):
             return f"{'#' * level} {text}"
@@ -91,7 +92,7 @@ def _markdown(block: Block) -> str:
             lines = [head, ["---"] * len(head), *rows]
             return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
         case Figure(name, _, caption):
-            return f"![{caption}]({FIGURES}/{name})\n\n*{caption}*"
+            return f"![{caption}]({figures}/{name})\n\n*{caption}*"
 
 
 def _html(block: Block) -> str:

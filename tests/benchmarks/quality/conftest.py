@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.dataset import DatasetWriter
+from wetgen.runtime.dataset_writer import DatasetWriter
 
 TABLE = ClassTable(("background", "crack", "stain"))
 WriteFolder = Callable[..., Path]

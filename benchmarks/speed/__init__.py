@@ -1,0 +1,1 @@
+"""Speed: what a bundle costs on this machine, where the time goes, and what bounds it."""

@@ -1,0 +1,90 @@
+"""What the runtime is measured against, in one process: torch eager and compiled, ONNX Runtime and OpenVINO plain."""
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wetgen.benchmarks.speed.cases import PROMPTS, SEED
+from wetgen.benchmarks.speed.loops import Call, HostLoop, Pictures, TorchLoop, noises
+from wetgen.benchmarks.speed.raw_graphs import raw_graphs
+from wetgen.benchmarks.speed.turns import COMPILED, EAGER, OPENVINO, PLAIN
+from wetgen.runtime.cores import usable_cores
+from wetgen.runtime.schedule import Plan
+from wetgen.training.checkpoint import Checkpoint
+from wetgen.training.sample import free_conditioning, sample
+from wetgen.training.sheets import as_bytes
+from wetgen.training.text_encoder import embed, token_ids
+
+Work = Callable[[], Pictures]
+
+
+def makers(
+    folder: Path, cache: Path, plan: Plan, guidance: float, batch: int, threads: int | None
+) -> Mapping[str, Callable[[], Work]]:
+    """By name, what loads a baseline and gives the work of a batch; loading raises what goes wrong with it."""
+    checkpoint, prompts = Checkpoint.load(folder), _cycled(batch)
+    count = usable_cores() if threads is None else threads
+    torch.set_num_threads(count)
+
+    def in_torch(change: Callable[[object], object]) -> Work:
+        loop = TorchLoop(checkpoint, plan, guidance, change)
+        return lambda: loop.generate(prompts, SEED)
+
+    def plain(load: Callable[[Path, int], Call]) -> Work:
+        files = raw_graphs(checkpoint, cache)
+        text, unet, decode = (load(files[name], count) for name in ("text", "unet", "decode"))
+        loop = HostLoop(text, unet, decode, checkpoint, plan, guidance)
+        return lambda: loop.generate(prompts, SEED)
+
+    found: dict[str, Callable[[], Work]] = {
+        EAGER: lambda: in_torch(lambda part: part),
+        COMPILED: lambda: in_torch(torch.compile),
+        PLAIN: lambda: plain(_onnxruntime),
+    }
+    if find_spec("openvino") is not None:
+        found[OPENVINO] = lambda: plain(_openvino)
+    return found
+
+
+def _cycled(batch: int) -> list[str]:
+    return [PROMPTS[index % len(PROMPTS)] for index in range(batch)]
+
+
+def _onnxruntime(path: Path, threads: int) -> Call:
+    """As a first example does it: default options, arrays in and out."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [tensor.name for tensor in session.get_inputs()]
+    return lambda *given: session.run(None, dict(zip(names, given, strict=True)))
+
+
+def _openvino(path: Path, threads: int) -> Call:
+    import openvino
+
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    request = openvino.Core().compile_model(str(path), "CPU", settings).create_infer_request()
+
+    def call(*given: np.ndarray) -> list[np.ndarray]:
+        found = request.infer(list(given), share_inputs=True)
+        return [np.array(value) for value in found.values()]
+
+    return call
+
+
+@torch.inference_mode()
+def reference(folder: Path, plan: Plan, guidance: float, batch: int) -> Pictures:
+    """The same batch by the float32 reference sampler."""
+    checkpoint = Checkpoint.load(folder)
+    noise = torch.from_numpy(noises(SEED, batch, checkpoint.sizes.latent))
+    embedding = embed(checkpoint.text_encoder, token_ids(checkpoint.tokenizer, ["", *_cycled(batch)]))
+    uncond, cond = embedding[:1].expand(batch, -1, -1), embedding[1:]
+    extra = free_conditioning(checkpoint.unet, noise)
+    *_, latent = sample(checkpoint.unet, noise, uncond, cond, plan.steps, guidance, extra)
+    image, logits = checkpoint.vae.decode(latent)
+    return as_bytes(image), None if logits is None else logits.argmax(1).to(torch.uint8).numpy()

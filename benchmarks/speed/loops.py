@@ -1,0 +1,110 @@
+"""The same sampling as others write it: diffusers-style in torch, and call by call with the arithmetic on the host.
+
+Both walk a bundle's plan, guided and unguided steps alike, from the runtime's noise.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.noise import starting_noise
+from wetgen.runtime.schedule import Plan
+from wetgen.training.checkpoint import Checkpoint, scheduler_of
+from wetgen.training.sample import free_conditioning
+from wetgen.training.sheets import as_bytes
+from wetgen.training.text_encoder import embed, token_ids
+
+Pictures = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
+"""Images (B, H, W, 3), and masks (B, H, W) where the networks draw them."""
+Floats = NDArray[np.float32]
+Call = Callable[..., Sequence[Floats]]
+
+
+def check_walkable(plan: Plan) -> None:
+    """Raise WetgenError for a plan with steps that no loop but the runtime's takes."""
+    if any(step.kind not in ("guided", "unguided") for step in plan.steps):
+        raise WetgenError(
+            f"The baselines cannot walk the plan '{plan.name}'.",
+            why="some of its steps reuse deep features, which these loops do not do.",
+            fix="measure a plan without them, with --plan.",
+        )
+
+
+def noises(seed: int, count: int, shape: Sequence[int]) -> Floats:
+    """The runtime's noise of the first pairs of a seed, (B, C, h, w)."""
+    return np.stack([starting_noise(seed, index, shape) for index in range(count)])
+
+
+class TorchLoop:
+    """Text encoder, UNet, DDIMScheduler and VAE of a checkpoint, called as a diffusers pipeline calls them.
+
+    `change` is what is done to the UNet and to the decoder first: nothing, or torch.compile.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, plan: Plan, guidance: float, change: Callable[[Any], Any]) -> None:
+        check_walkable(plan)
+        self._parts, self._plan, self._guidance = checkpoint, plan, guidance
+        self._unet, self._decode = change(checkpoint.unet), change(checkpoint.vae.decode)
+        self._scheduler = scheduler_of(checkpoint.schedule)
+        self._scheduler.set_timesteps(len(plan.steps))
+        # A scheduler of diffusers has its own spacing; other timesteps are walked by the plan's table.
+        self._follows = self._scheduler.timesteps.tolist() == [step.timestep for step in plan.steps]
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[str], seed: int) -> Pictures:
+        parts = self._parts
+        x = torch.from_numpy(noises(seed, len(prompts), parts.sizes.latent))
+        embedding = embed(parts.text_encoder, token_ids(parts.tokenizer, ["", *prompts]))
+        uncond, cond = embedding[:1].expand(len(prompts), -1, -1), embedding[1:]
+        both = torch.cat([uncond, cond])  # (2B, T, E)
+        extra = free_conditioning(parts.unet, x)
+        self._scheduler.set_timesteps(len(self._plan.steps))
+        for step in self._plan.steps:
+            seen = x if extra is None else torch.cat([x, extra], 1)
+            time = torch.tensor(step.timestep)
+            if step.guided:
+                without, with_prompt = self._unet(torch.cat([seen, seen]), time, both).sample.chunk(2)
+                said = without + self._guidance * (with_prompt - without)
+            else:
+                said = self._unet(seen, time, cond).sample
+            if self._follows:
+                x = self._scheduler.step(said, step.timestep, x).prev_sample
+            else:
+                x = step.keep * x + step.push * said
+        image, logits = self._decode(x)
+        return as_bytes(image), None if logits is None else logits.argmax(1).to(torch.uint8).numpy()
+
+
+class HostLoop:
+    """Three graphs in an engine, called one after the other; guidance and DDIM in numpy between the calls."""
+
+    def __init__(
+        self, text: Call, unet: Call, decode: Call, checkpoint: Checkpoint, plan: Plan, guidance: float
+    ) -> None:
+        check_walkable(plan)
+        self._text, self._unet, self._decode = text, unet, decode
+        self._tokenizer, self._sizes = checkpoint.tokenizer, checkpoint.sizes
+        self._plan, self._guidance = plan, np.float32(guidance)
+
+    def generate(self, prompts: Sequence[str], seed: int) -> Pictures:
+        sizes, count = self._sizes, len(prompts)
+        x = noises(seed, count, sizes.latent)
+        ids = token_ids(self._tokenizer, ["", *prompts]).numpy().astype(np.int64)
+        embedding = np.concatenate([self._text(row[None])[0] for row in ids])
+        both = np.concatenate([np.repeat(embedding[:1], count, 0), embedding[1:]])  # (2B, T, E)
+        extra = np.zeros((count, sizes.conditioning_channels, *sizes.latent[1:]), np.float32)
+        for step in self._plan.steps:
+            seen, time = np.concatenate([x, extra], 1), np.array([step.timestep], np.int64)
+            if step.guided:
+                without, with_prompt = np.split(self._unet(np.concatenate([seen, seen]), time, both)[0], 2)
+                said = without + self._guidance * (with_prompt - without)
+            else:
+                said = self._unet(seen, time, embedding[1:])[0]
+            x = np.float32(step.keep) * x + np.float32(step.push) * said
+        image, *logits = self._decode(x)
+        levels = np.rint((image.clip(-1, 1) + 1) * 127.5).astype(np.uint8).transpose(0, 2, 3, 1)
+        return levels, logits[0].argmax(1).astype(np.uint8) if logits else None

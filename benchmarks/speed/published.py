@@ -1,0 +1,132 @@
+"""The committed rows, as the README's table and the drawings and tables of docs/performance.md.
+
+`python -m wetgen.benchmarks.speed.published [--check]`, in a checkout: the rows are those of benchmarks/results.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from wetgen.benchmarks.quality.report.document import Block, Figure, Heading, Table, as_markdown
+from wetgen.benchmarks.speed import rows, svg
+from wetgen.benchmarks.speed.comparison import candidates_table, plans_table
+from wetgen.benchmarks.speed.rates import percentile
+from wetgen.benchmarks.speed.report import blocks, conditions
+from wetgen.benchmarks.speed.summary import Summary
+from wetgen.benchmarks.speed.turns import OURS
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+README, DOCUMENT = ROOT / "README.md", ROOT / "docs" / "performance.md"
+FIGURES = "performance"  # the folder beside the document
+COMMAND = "python -m wetgen.benchmarks.speed.published"
+START, END = f"<!-- rendered by `{COMMAND}`; do not edit -->", "<!-- /rendered -->"
+MAIN = "speed-cpu.jsonl"  # the run of the README and of most of the document
+
+
+def results() -> dict[str, Summary]:
+    """The committed runs by file name, the main one first: each file is one run of `wetgen bench`."""
+    names = sorted((path.name for path in RESULTS.glob("speed-*.jsonl")), key=lambda name: (name != MAIN, name))
+    return {name: Summary(rows.read(RESULTS / name)) for name in names}
+
+
+def readme(main: Summary) -> str:
+    """Of every batch at which candidates took turns, the two tables, and what they were measured on."""
+    found: list[Block] = []
+    for batch, candidates in main.candidates():
+        found.append(_titled(f"batch {batch}", candidates_table(candidates, main.about["plan"])))
+    for batch, candidates in main.candidates()[:1]:
+        found.append(_titled(f"plan, batch {batch}", plans_table(candidates, main.about, batch)))
+    note = (
+        f"{conditions(main)} All take turns in one process; ratios are medians over turns with 95 % intervals. Measure "
+        "yours: `wetgen bench --out report`, with `--checkpoint` for the baselines. "
+        "[More](docs/performance.md)."
+    )
+    return "\n\n".join([*(as_markdown(block, FIGURES) for block in found), note])
+
+
+def _titled(corner: str, table: Table) -> Table:
+    return Table([corner, *table.head[1:]], table.rows)
+
+
+def document(runs: dict[str, Summary]) -> list[Block]:
+    """Every run's report, and how cost grows."""
+    main = next(iter(runs.values()))
+    found: list[Block] = [_below(block) for block in (*blocks(main), *_growth(main, list(runs.values())))]
+    for name, summary in list(runs.items())[1:]:
+        run = name.removesuffix(".jsonl")
+        found += [Heading(run, 3), *(_below(block, f"{run}-") for block in blocks(summary))]
+    return found
+
+
+def _below(block: Block, run: str = "") -> Block:
+    """A block as a part of the document: headings a level lower, figures named after their run."""
+    match block:
+        case Heading(text, level):
+            return Heading(text, level + (2 if run else 1))
+        case Figure(name, data, caption):
+            return Figure(f"{run}{name}", data, caption)
+    return block
+
+
+def _growth(main: Summary, runs: Sequence[Summary]) -> Iterator[Block]:
+    yield Heading("How cost grows")
+    for batch, candidates in main.candidates()[:1]:
+        plans = main.about["plans"]
+        listed = [one for one in candidates if one["name"] == OURS and "times_ms" in one]
+        points = sorted((float(len(plans[one["plan"]]["kinds"])), percentile(one["times_ms"], 0.5)) for one in listed)
+        drawing = svg.lines({"plans": points}, "steps", "ms")
+        yield Figure("cost-steps.svg", drawing, f"Steps: every plan of the bundle, at batch {batch}.")
+    series = {f"batch {batch}": main.pairs_over_time(batch) for batch in main.batches}
+    yield Figure("cost-pairs.svg", svg.lines(series, "pairs", "s"), "Pairs: seconds since the process was started.")
+    sizes = {
+        (float(run.about["sizes"]["height"]), run.rates()[0].p50_ms / run.batches[0])
+        for run in runs
+        if run.rows[-1]["machine"] == main.rows[-1]["machine"] and run.batches
+    }
+    if len(sizes) > 1:
+        drawing = svg.lines({"a pair": sorted(sizes)}, "pixels a side", "ms")
+        yield Figure("cost-size.svg", drawing, "Size: a pair at the smallest batch of bundles of other sizes.")
+
+
+def rendered(text: str, new: str) -> str:
+    """A text with what stands between its markers renewed."""
+    before, rest = text.split(START)
+    _, after = rest.split(END)
+    return f"{before}{START}\n\n{new}\n\n{END}{after}"
+
+
+def wanted() -> dict[Path, bytes]:
+    """Every file that is rendered from the rows, as it must be."""
+    runs = results()
+    if not runs:
+        raise click.ClickException(f"{RESULTS} has no speed-*.jsonl; copy the rows.jsonl of a run there.")
+    main, found = next(iter(runs.values())), document(runs)
+    texts = {README: readme(main), DOCUMENT: "\n\n".join(as_markdown(block, FIGURES) for block in found)}
+    files = {path: rendered(path.read_text(encoding="utf-8"), new).encode() for path, new in texts.items()}
+    figures = {DOCUMENT.parent / FIGURES / b.name: b.data for b in found if isinstance(b, Figure)}
+    return {**files, **figures}
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Change nothing; fail where a file is not what the rows say.")
+def main(check: bool) -> None:
+    """Render the committed rows."""
+    files = wanted()
+    folder = DOCUMENT.parent / FIGURES
+    left = sorted(path for path in folder.glob("*.svg") if path not in files)
+    stale = [path for path, data in files.items() if not path.is_file() or path.read_bytes() != data]
+    if check and (stale or left):
+        names = ", ".join(str(path.relative_to(ROOT)) for path in [*stale, *left])
+        raise click.ClickException(f"{names}: not what the newest rows say; run {COMMAND}.")
+    if not check:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, data in files.items():
+            path.write_bytes(data)
+        for path in left:
+            path.unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What writing files costs: the same pairs drawn with and without, in turns."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wetgen.benchmarks.speed.cases import PROMPTS, SEED, Case
+from wetgen.runtime import run as runs
+from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.filters import Filter
+from wetgen.runtime.generator import Generator
+from wetgen.runtime.progress import Silent
+
+BORDER = "the pairs of a run, from the first batch's start to the last row written; loaded"
+_PAIRS = 8
+
+
+class _Clock(Silent):
+    """Notes when a run starts to draw and when its last row is written."""
+
+    def start(self, total: int, already: int) -> None:
+        self.began = time.perf_counter()
+
+    def end(self, record: Mapping[str, object]) -> None:
+        self.ended = time.perf_counter()
+
+
+def measure(case: Case, bundle: Path) -> dict[str, Any]:
+    """Milliseconds of drawing the same pairs, `with_files_ms` and `without_files_ms`, turn by turn."""
+    opened = Bundle.open(bundle)
+    pairs = -(-_PAIRS // case.batch) * case.batch
+    prompts = [PROMPTS[index % len(PROMPTS)] for index in range(pairs)]
+    found: dict[str, Any] = {"pairs": pairs, "without_files_ms": [], "with_files_ms": []}
+    for _ in range(case.least):
+        found["without_files_ms"].append(round(_without(opened, case, prompts), 3))
+        found["with_files_ms"].append(round(_with(opened, case, prompts), 3))
+    return found
+
+
+def _without(bundle: Bundle, case: Case, prompts: list[str]) -> float:
+    """A fresh generator as in `_with`, so that both pay for first calls."""
+    with Generator(bundle, device=case.device, batch=case.batch, threads=case.threads) as generator:
+        began = time.perf_counter()
+        for _ in generator.generate(prompts, seed=SEED, plan=case.plan, truncate=True):
+            pass
+        return 1000 * (time.perf_counter() - began)
+
+
+def _with(bundle: Bundle, case: Case, prompts: list[str]) -> float:
+    clock, folder = _Clock(), Path(tempfile.mkdtemp(prefix="wetgen-bench-"))
+    settings = runs.settings_of(
+        bundle, prompts, seed=SEED, plan=case.plan, guidance=None, negative="", limits=Filter(refuse_copies=False)
+    )
+    try:
+        runs.run(
+            bundle,
+            prompts,
+            folder / "pairs",
+            settings,
+            clock,
+            truncate=True,
+            device=case.device,
+            batch=case.batch,
+            threads=case.threads,
+            tries=1,
+        )
+    finally:
+        shutil.rmtree(folder)
+    return 1000 * (clock.ended - clock.began)

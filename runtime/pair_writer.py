@@ -1,0 +1,153 @@
+"""What writing pairs is, whatever the files: checks, encoding, and a row that is added only after its files stand."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from wetgen.runtime import classes as class_table
+from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.dataset import unknown_ids
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.files import atomic_write, os_errors, sweep
+from wetgen.runtime.metadata import METADATA
+from wetgen.runtime.name_set import NameSet
+from wetgen.runtime.pictures import Pixels, encode_mask, encode_png
+from wetgen.runtime.row_log import Keys, RowLog
+
+MAX_NAME = 200  # bytes; leaves room for the suffixes within the 255 bytes of common file systems
+
+
+class Prepared(NamedTuple):
+    """A pair as it goes to disk."""
+
+    name: str
+    files: tuple[tuple[str, bytes], ...]  # by their name relative to the folder
+    keys: Keys  # its row, with the names of its files
+    line: bytes  # the row as metadata.jsonl has it
+
+
+class PairWriter(ABC):
+    """Writes a folder of pairs with metadata.jsonl; a process killed at any moment leaves a readable folder.
+
+    A row is added only after its files stand. Opening a folder that holds rows resumes it: a last line that was cut
+    off is dropped and temporary files are removed. One writer at a time. Without a class table (`classes` None) it
+    writes images only: no masks and no classes.json. Of the rows only the names are held in memory.
+    """
+
+    def __init__(self, folder: Path, classes: ClassTable | None) -> None:
+        self.folder, self.classes = folder, classes
+        for path in (folder, *(folder / name for name in self._folders())):
+            with os_errors(path, "created"):
+                path.mkdir(parents=True, exist_ok=True)
+            sweep(path)
+        self._refuse_other_class_table()
+        self._log = RowLog(folder / METADATA, self._name_of, self._present)
+        if classes is not None:
+            table = json.dumps(classes.to_json(), indent=1) + "\n"
+            atomic_write(folder / class_table.FILE_NAME, table.encode())
+
+    @property
+    def names(self) -> NameSet:
+        """The names of the pairs whose row and files exist."""
+        return self._log.names
+
+    def rows(self) -> Iterator[tuple[str, Keys]]:
+        """The rows of those pairs by name, read one by one."""
+        return self._log.rows()
+
+    def existing(self) -> dict[str, Keys]:
+        """All of those rows at once."""
+        return dict(self.rows())
+
+    def add(self, name: str, image: Pixels, mask: Pixels | None, row: Keys, confidence: Pixels | None = None) -> None:
+        """Write image uint8 (H, W, 3), mask and confidence uint8 (H, W), and their row, which must hold a `text`.
+
+        Raises WetgenError for what the reader would refuse and for a failing disk. ValueError (a bug in the caller):
+        an unusable or known name, wrong dtypes or shapes, a mask without a class table or the reverse.
+        """
+        self.write(self.prepare(name, image, mask, row, confidence))
+
+    def prepare(
+        self, name: str, image: Pixels, mask: Pixels | None, row: Keys, confidence: Pixels | None = None
+    ) -> Prepared:
+        """The checks and the encoding of `add`; touches no file, so threads may prepare pairs side by side."""
+        self._refuse_name(name)
+        _refuse_pixels(name, image, mask, confidence, self.classes)
+        pictures = {"image": encode_png(image)}
+        if mask is not None:
+            pictures["mask"] = encode_mask(mask)
+        if confidence is not None:
+            pictures["confidence"] = encode_png(confidence)
+        return self._prepared(name, row, pictures)
+
+    @abstractmethod
+    def write(self, prepared: Prepared) -> None:
+        """Write what `prepare` gave: the files, then the row."""
+
+    def expect(self, indexes: Iterable[int]) -> None:  # noqa: B027 - loose files need not know
+        """Say which pairs are to come, each of which is settled in the end."""
+
+    def settle(self, index: int) -> None:  # noqa: B027
+        """Note that a pair is stored, or will never be."""
+
+    @abstractmethod
+    def pictures(self, keys: Keys) -> tuple[Pixels, Pixels | None]:
+        """The image and the mask of a row, read again."""
+
+    @abstractmethod
+    def _folders(self) -> tuple[str, ...]:
+        """The folders inside the folder that writing needs."""
+
+    @abstractmethod
+    def _prepared(self, name: str, row: Keys, pictures: dict[str, bytes]) -> Prepared:
+        """The files and the row of a pair; `pictures` holds PNGs as image, mask and confidence."""
+
+    @abstractmethod
+    def _name_of(self, keys: Keys, where: str) -> str:
+        """The name of a row's pair; raises WetgenError, which says where, for what is no row of such a folder."""
+
+    @abstractmethod
+    def _present(self, keys: Keys) -> bool:
+        """Whether the files of a row exist."""
+
+    def _refuse_other_class_table(self) -> None:
+        path = self.folder / class_table.FILE_NAME
+        there = ClassTable.load(path) if path.exists() else self.classes
+        if there != self.classes:
+            ours = "none: no masks would be written" if self.classes is None else ", ".join(self.classes.names)
+            raise WetgenError(
+                f"{self.folder} holds pairs of another class table.",
+                why=f"{path.name} there says {', '.join(there.names) if there else 'nothing'}; the new one is {ours}.",
+                fix="choose an empty folder.",
+            )
+
+    def _refuse_name(self, name: str) -> None:
+        if not 0 < len(name.encode()) <= MAX_NAME or not name.isprintable() or set(name) & set('/\\:*?"<>|'):
+            raise ValueError(f"{name!r} cannot be a file name everywhere")
+        if name.startswith(".") or name in self.names:
+            raise ValueError(f"{name!r} is hidden or exists already")
+
+
+def _refuse_pixels(
+    name: str, image: Pixels, mask: Pixels | None, confidence: Pixels | None, classes: ClassTable | None
+) -> None:
+    if (mask is None) != (classes is None):
+        raise ValueError("masks need a class table, and a class table needs masks")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"an image is uint8 (H, W, 3), not {image.dtype} {image.shape}")
+    for kind, layer in (("mask", mask), ("confidence", confidence)):
+        if layer is not None and (layer.dtype != np.uint8 or layer.shape != image.shape[:2]):
+            raise ValueError(f"the {kind} of {image.shape} is uint8 {image.shape[:2]}, not {layer.dtype} {layer.shape}")
+    if mask is not None and classes is not None:
+        fault = unknown_ids(mask, classes, f"The new mask {name}")
+        if fault is not None:
+            raise fault
+
+
+def row_line(keys: Keys) -> bytes:
+    """A row as a line of metadata.jsonl; ValueError or TypeError for what JSON cannot say."""
+    return json.dumps(keys, ensure_ascii=False, allow_nan=False).encode() + b"\n"

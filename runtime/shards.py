@@ -1,0 +1,167 @@
+"""Pairs in tar shards that the WebDataset package reads as they are, written while a run goes on.
+
+shards/000000.tar      KEY.png KEY.mask.png KEY.confidence.png KEY.json of pairs 0 to N - 1, in their order
+shards/000001.tar.part one that is not complete yet: pairs in the order in which they were kept
+metadata.jsonl         a row a pair, with its `shard` and `key`; classes.json
+
+A pair's shard follows from its index, and a shard's bytes from its pairs: not from batch, threads or interruptions.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from wetgen.runtime import tar
+from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.files import os_errors
+from wetgen.runtime.metadata import METADATA, SHARDS, key_faults
+from wetgen.runtime.name_set import NameSet, is_index
+from wetgen.runtime.pair_writer import PairWriter, Prepared, row_line
+from wetgen.runtime.pictures import Pixels, decode_image, decode_mask
+from wetgen.runtime.row_log import Keys, append
+
+PART = ".part"  # what the names of shards end in that are not complete
+
+_SUFFIXES = {"image": "png", "mask": "mask.png", "confidence": "confidence.png"}
+_OWN_KEYS = ("shard", "key")
+
+
+class ShardWriter(PairWriter):
+    """Writes shards of `size` pairs each; names are those that `pair_name` gives.
+
+    A pair goes to the end of its shard's part, then its row to metadata.jsonl. A shard gets its name, and its pairs
+    their order, when every pair expected of it is stored or given up. A finished shard that a pair is added to becomes
+    a part again.
+    """
+
+    def __init__(self, folder: Path, classes: ClassTable | None, size: int) -> None:
+        self._pairs_each = size
+        self._parts: dict[int, _Part] = {}
+        self._there: dict[int, bool] = {}  # whether a shard stood finished when the rows were taken up
+        self._expected: Counter[int] = Counter()  # pairs that a shard still waits for
+        super().__init__(folder, classes)
+
+    def expect(self, indexes: Iterable[int]) -> None:
+        self._expected = Counter(index // self._pairs_each for index in indexes)
+        # One may have been complete but for its name when a process was killed.
+        for path in (self.folder / SHARDS).glob(f"*.tar{PART}"):
+            number = int(path.name.split(".")[0])
+            if not self._expected[number]:
+                self._finish(number)
+
+    def settle(self, index: int) -> None:
+        number = index // self._pairs_each
+        self._expected[number] -= 1
+        if not self._expected[number]:
+            del self._expected[number]
+            self._finish(number)
+
+    def write(self, prepared: Prepared) -> None:
+        part = self._part(int(prepared.name) // self._pairs_each)
+        for _, data in prepared.files:
+            part.append(prepared.name, data)
+        self._log.add(prepared.name, prepared.line)
+
+    def pictures(self, keys: Keys) -> tuple[Pixels, Pixels | None]:
+        name = str(keys["key"])
+        path = self._path(int(name) // self._pairs_each)
+        path = path if path.exists() else _part_of(path)
+        image, mask = f"{name}.{_SUFFIXES['image']}", f"{name}.{_SUFFIXES['mask']}"
+        found = tar.read(path, [image, *([mask] if self.classes is not None else [])])
+        pixels = decode_image(found[image], f"{path}, {image}")
+        return pixels, decode_mask(found[mask], f"{path}, {mask}") if mask in found else None
+
+    def _folders(self) -> tuple[str, ...]:
+        return (SHARDS,)
+
+    def _prepared(self, name: str, row: Keys, pictures: dict[str, bytes]) -> Prepared:
+        if not is_index(name):
+            raise ValueError(f"{name!r} is no index of a pair")
+        if row.keys() & set(_OWN_KEYS):
+            raise ValueError("the writer names shard and key itself")
+        keys: Keys = {"shard": self._shard_name(int(name)), "key": name, **row}
+        self._name_of(keys, f"{self.folder / METADATA}, new row {name}")
+        files = [(f"{name}.{suffix}", pictures[kind]) for kind, suffix in _SUFFIXES.items() if kind in pictures]
+        files.append((f"{name}.json", json.dumps(row, ensure_ascii=False, allow_nan=False).encode()))
+        sample = b"".join(part for file, data in files for part in tar.entry(file, data))
+        return Prepared(name, ((str(keys["shard"]), sample),), keys, row_line(keys))
+
+    def _name_of(self, keys: Keys, where: str) -> str:
+        shard, key = (keys.get(name) for name in _OWN_KEYS)
+        if not (isinstance(key, str) and is_index(key) and shard == self._shard_name(int(key))):
+            raise WetgenError(
+                f"{where}: this is no row of shards of {self._pairs_each} pairs.",
+                why=f"it names {key!r} in {shard!r}.",
+                fix="write into an empty folder, or resume with the --shards that the run was started with.",
+            )
+        for fault in key_faults({"file_name": f"{key}.png", **keys}, where, masks=False):
+            raise fault
+        return key
+
+    def _present(self, keys: Keys) -> bool:
+        number = int(str(keys["key"])) // self._pairs_each
+        if number not in self._there:
+            path = self._path(number)
+            self._there[number] = path.is_file() and path.stat().st_size > 0
+        return self._there[number] or keys["key"] in self._part(number).places
+
+    def _part(self, number: int) -> "_Part":
+        """The open part of a shard, which is taken up, or begins, when it is first asked for."""
+        if number not in self._parts:
+            path = self._path(number)
+            with os_errors(path, "continued"):
+                if path.exists():
+                    os.replace(path, _part_of(path))  # over a part that was copied into it, if a kill left one
+            self._parts[number] = _Part(_part_of(path))
+        return self._parts[number]
+
+    def _finish(self, number: int) -> None:
+        part, path = self._part(number), self._path(number)
+        part.finish(path, self.names)
+        del self._parts[number]
+
+    def _shard_name(self, index: int) -> str:
+        return f"{SHARDS}/{index // self._pairs_each:06d}.tar"
+
+    def _path(self, number: int) -> Path:
+        return self.folder / self._shard_name(number * self._pairs_each)
+
+
+class _Part:
+    """A shard that is not complete: where each of its pairs lies. What a kill cut off at its end is cut away."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.places, self._size = path, dict[str, tuple[int, int]](), 0
+        if path.exists():
+            for name, start, end in tar.samples(path):
+                self.places[name] = start, end
+                self._size = end
+            with os_errors(path, "written"):
+                os.truncate(path, self._size)
+
+    def append(self, name: str, sample: bytes) -> None:
+        """Add a pair; where it has a place already, that one no longer counts."""
+        start, self._size = self._size, append(self.path, sample, self._size)
+        self.places[name] = start, self._size
+
+    def finish(self, path: Path, names: NameSet) -> None:
+        """Become the shard `path`, of the pairs that have a row, in the order of their names; no shard without any."""
+        places = [self.places[name] for name in sorted(self.places, key=int) if name in names]
+        gapless = all(end == start for (_, end), (start, _) in zip([(0, 0), *places], places, strict=False))
+        if not places:
+            with os_errors(self.path, "removed"):
+                self.path.unlink(missing_ok=True)
+        elif gapless and places[-1][1] == self._size:
+            append(self.path, tar.end(self._size), self._size)
+            tar.settle(self.path, path)
+        else:
+            tar.copy(self.path, places, path)
+            with os_errors(self.path, "removed"):
+                self.path.unlink()
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}{PART}")

@@ -1,0 +1,115 @@
+"""Steps of every kind in torch, before any export, against the network they came from."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from wetgen.export import reference
+from wetgen.export.denoisers import Denoise, denoise
+from wetgen.export.plans import plans_of
+from wetgen.export.reference import Case
+from wetgen.runtime.graphs import DEEP, Sizes, denoise_graph
+from wetgen.runtime.noise import starting_noise
+from wetgen.runtime.schedule import KINDS, Kind, Step
+from wetgen.training.checkpoint import Checkpoint, _prompt_width
+from wetgen.training.diffusion import NoiseSchedule
+from wetgen.training.sample import free_conditioning
+
+EVERY = "ddim:8,guided=2-5,keep=0;2;4;5;6;7"  # keeps, reuses and does neither, guided and not
+
+
+def steps() -> tuple[Step, ...]:
+    return plans_of([EVERY], NoiseSchedule())[0].steps
+
+
+def cases(unet: Any, kind: Kind, sizes: Sizes) -> list[Case]:
+    width = unet.config.cross_attention_dim
+    texts = np.random.default_rng(0).standard_normal((3, sizes.tokens, width)).astype(np.float32)
+    return reference.denoise_cases(unet, kind, sizes, steps(), texts)
+
+
+@torch.no_grad()
+def errors(wrapper: Denoise, case: Case) -> dict[str, float]:
+    """The largest error of each output, relative to its largest value."""
+    names = list(inspect.signature(wrapper.forward).parameters)
+    found = wrapper(*(torch.from_numpy(case.feed[name]) for name in names))
+    made = dict(zip(case.expected, found if isinstance(found, tuple) else (found,), strict=True))
+    return {name: float(np.abs(made[name].numpy() - e).max() / np.abs(e).max()) for name, e in case.expected.items()}
+
+
+def other_network(**settings: Any) -> tuple[UNet2DConditionModel, Sizes]:
+    """Blocks without attention at one end, two resnets each, as in Stable Diffusion; without conditioning."""
+    torch.manual_seed(3)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=(16, 32, 32),
+        layers_per_block=2,
+        attention_head_dim=2,
+        cross_attention_dim=16,
+        norm_num_groups=8,
+        **settings,
+    )
+    return unet.eval().requires_grad_(False), Sizes(32, 32, 4, 8, 8, 5, _prompt_width(unet.config), 0, 0, 32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_of_every_kind_is_the_networks_own(kind: Kind, networks: Checkpoint):
+    assert networks.sizes.deep_channels == 32
+    for unet, sizes in ((networks.unet, networks.sizes), other_network(center_input_sample=True)):
+        wrapper = denoise(unet, steps(), sizes, kind)
+        declared = denoise_graph(sizes, kind)
+        assert list(inspect.signature(wrapper.forward).parameters) == [tensor.name for tensor in declared.inputs]
+        for case in cases(unet, kind, sizes):
+            assert list(case.expected) == [tensor.name for tensor in declared.outputs]
+            for tensor in declared.outputs:
+                assert case.expected[tensor.name].shape == tensor.sizes(case.batch)
+            assert max(errors(wrapper, case).values()) < 2e-5  # float32 sums in another order
+
+
+@pytest.mark.parametrize("kind", ["guided_reuse", "unguided_reuse"])
+def test_features_and_latent_both_matter_to_a_step_that_reuses(kind: Kind, networks: Checkpoint):
+    wrapper = denoise(networks.unet, steps(), networks.sizes, kind)
+    (case, *_) = cases(networks.unet, kind, networks.sizes)
+    for name in (DEEP, "latent", "embedding"):
+        changed = Case(case.graph, case.batch, {**case.feed, name: case.feed[name] + np.float32(1)}, case.expected)
+        assert errors(wrapper, changed)["latent_after"] > 1e-3
+
+
+def test_reusing_features_at_once_changes_nothing(networks: Checkpoint):
+    """A step with its own deep features is the whole step; with those of its neighbour it is nearly that."""
+    texts = torch.randn(2, 16, 32, generator=torch.Generator().manual_seed(1))
+    noise = torch.from_numpy(starting_noise(0, 0, networks.sizes.latent)[None])
+    free = free_conditioning(networks.unet, noise)
+    with torch.no_grad(), reference.deep_features(networks.unet, None) as entered:
+        whole = reference.predicted(networks.unet, noise, steps()[2], texts[:1], texts[1:], 3.0, free)
+    with torch.no_grad(), reference.deep_features(networks.unet, entered[0]):
+        again = reference.predicted(networks.unet, noise, steps()[2], texts[:1], texts[1:], 3.0, free)
+    torch.testing.assert_close(again, whole, rtol=0, atol=0)
+
+
+def test_one_wrapper_walks_every_kind_as_the_reference_does(networks: Checkpoint):
+    sizes, wrapper = networks.sizes, denoise(networks.unet, steps(), networks.sizes)
+    texts = torch.randn(2, sizes.tokens, 32, generator=torch.Generator().manual_seed(1))
+    given = torch.from_numpy(reference.attended(networks.unet, texts.numpy()))
+    noise = torch.from_numpy(starting_noise(0, 0, sizes.latent)[None])
+    free = free_conditioning(networks.unet, noise)
+    *_, wanted = reference.walk(networks.unet, noise, texts[:1], texts[1:], steps(), 3.0, free)
+    latent, kept = noise, None
+    with torch.no_grad():
+        for row, step in enumerate(steps()):
+            wrapper.turn_to(step.kind)
+            seen = torch.cat([latent, free], 1) if free is not None else latent
+            deep = kept if step.reuses else None
+            scale = torch.tensor([3.0])
+            embedding = given if step.guided else given[1:]
+            made = wrapper.after(latent, seen, embedding, torch.tensor([row]), scale, deep)
+            latent, kept = made if step.keeps else (made, kept)
+    torch.testing.assert_close(latent, wanted, rtol=1e-4, atol=1e-4)

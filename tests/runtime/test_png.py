@@ -1,0 +1,103 @@
+"""The PNG encoder: the standard's own definitions, and what Pillow reads back."""
+
+import zlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from wetgen.runtime import png
+from wetgen.runtime.pictures import encode_mask, encode_png
+
+SHAPES = st.one_of(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)), st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))
+)
+PICTURES = SHAPES.flatmap(lambda shape: arrays(np.uint8, shape))
+
+
+def paeth(a: int, b: int, c: int) -> int:
+    """The predictor as the standard prints it (section 9.4): a left, b above, c upper left."""
+    p = a + b - c
+    pa, pb, pc = abs(p - a), abs(p - b), abs(p - c)
+    if pa <= pb and pa <= pc:
+        return a
+    return b if pb <= pc else c
+
+
+def stored(file: bytes) -> bytes:
+    """The filtered rows in a file's one IDAT chunk."""
+    start = file.index(b"IDAT") + 4
+    return zlib.decompress(file[start : start + int.from_bytes(file[start - 8 : start - 4], "big")])
+
+
+def read(file: bytes) -> np.ndarray:
+    Image.open(BytesIO(file)).verify()  # checks every chunk's checksum
+    with Image.open(BytesIO(file)) as picture:
+        return np.array(picture)
+
+
+@given(pixels=PICTURES, filter_type=st.sampled_from([png.NONE, png.PAETH]))
+def test_pillow_reads_the_same_pixels(pixels, filter_type):
+    np.testing.assert_array_equal(read(png.encode(pixels, filter_type)), pixels)
+
+
+@given(pixels=PICTURES)
+def test_the_filter_is_the_standards(pixels):
+    """Every stored byte is the pixel's less the prediction from its three neighbours, 0 beyond the edges."""
+    height, width = pixels.shape[:2]
+    layers = pixels.reshape(height, width, -1).astype(int)
+    rows = np.frombuffer(stored(png.encode(pixels, png.PAETH)), np.uint8).reshape(height, -1)
+    assert (rows[:, 0] == png.PAETH).all()
+    padded = np.pad(layers, ((1, 0), (1, 0), (0, 0)))
+    expected = [
+        (layers[y, x, k] - paeth(padded[y + 1, x, k], padded[y, x + 1, k], padded[y, x, k])) % 256
+        for y, x, k in np.ndindex(layers.shape)
+    ]
+    np.testing.assert_array_equal(rows[:, 1:].ravel(), expected)
+
+
+def test_all_distances_are_weighed_as_the_standard_does():
+    """Left, above and upper left at all their steps of 5, and at the ends, each as a picture of 2 x 2."""
+    steps = [0, 1, 2, *range(5, 251, 5), 253, 254, 255]
+    for c in steps:
+        a, b = (grid.ravel() for grid in np.meshgrid(steps, steps))
+        # A row of pictures side by side: c b above, a x below, and a column of nothing that is not looked at.
+        pixels = np.zeros((2, 2 * len(a)), np.uint8)
+        pixels[0, ::2], pixels[0, 1::2], pixels[1, ::2] = c, b, a
+        rows = np.frombuffer(stored(png.encode(pixels, png.PAETH)), np.uint8).reshape(2, -1)
+        predicted = -rows[1, 2::2].astype(int) % 256
+        assert predicted.tolist() == [paeth(*three) for three in zip(a.tolist(), b.tolist(), [c] * len(a), strict=True)]
+
+
+@pytest.mark.parametrize("shape", [(300, 91, 3), (70_000, 1), (1, 70_000), (2, 40_000, 3)])
+def test_large_pictures_are_filtered_band_by_band(shape):
+    """Bands are 64 KiB; the first row of one is predicted from the last of the band before."""
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    np.testing.assert_array_equal(read(png.encode(pixels, png.PAETH)), pixels)
+    one_band = np.frombuffer(stored(png.encode(pixels, png.PAETH)), np.uint8).reshape(shape[0], -1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(png, "_BAND", 10**9)
+        again = np.frombuffer(stored(png.encode(pixels, png.PAETH)), np.uint8).reshape(shape[0], -1)
+    np.testing.assert_array_equal(one_band, again)
+
+
+def test_views_of_other_arrays_are_encoded_as_they_look():
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 9, 4), np.uint8)
+    np.testing.assert_array_equal(read(encode_png(pixels[::2, ::-1, :3])), pixels[::2, ::-1, :3])
+    np.testing.assert_array_equal(read(encode_mask(pixels[..., 1])), pixels[..., 1])
+
+
+def test_even_areas_take_next_to_nothing():
+    """No Huffman code takes less than a bit a byte; runs do."""
+    assert len(encode_png(np.full((128, 128, 3), 200, np.uint8))) < 500
+    assert len(encode_mask(np.ones((128, 128), np.uint8))) < 500
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((2, 2)), np.zeros((2, 2, 4), np.uint8), np.zeros((0, 2), np.uint8)])
+def test_what_is_no_picture_is_a_bug(pixels):
+    with pytest.raises(AssertionError):
+        png.encode(pixels, png.PAETH)
