@@ -3,7 +3,6 @@
 Targets that share an opset share their graphs, byte for byte: these are traced and checked once and copied.
 """
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
@@ -159,13 +158,13 @@ def _why(tried: Sequence[Trial], whole: Mapping[str, str | None]) -> str:
 
 
 def _write(job: Job, rung: Rung, targets: Sequence[Target]) -> tuple[dict[str, dict[str, object]], dict[str, Any]]:
-    """The graphs of targets that share an opset: entries by target and graph, and the graphs' figures."""
+    """The graphs of targets that share an opset, and so their files: entries by target and graph, and the figures."""
     first = targets[0]
     entries: dict[str, dict[str, object]] = {target.name: {} for target in targets}
     figures = {}
     for name, graph in job.graphs.items():
         job.say(f"exporting {name} for {', '.join(target.name for target in targets)}")
-        path = job.part / f"{name}.{first.name}.onnx"
+        path = job.part / f"{name}.opset{first.opset}.onnx"
         network, kind = network_of(name)
         wrapper = wrapper_of(network, job.checkpoint, job.plans, kind)
         precision = rung.precision[network]
@@ -176,12 +175,9 @@ def _write(job: Job, rung: Rung, targets: Sequence[Target]) -> tuple[dict[str, d
         stated = {"compute": precision.compute, "weights": precision.compute, **_found_in(path, reasons)}
         figures[name] = _check_graph(job, name, path, cast(verify.Arithmetic, precision.compute))
         for target in targets:
-            copy = job.part / f"{name}.{target.name}.onnx"
-            if target is not first:
-                shutil.copyfile(path, copy)
             if target.tensorrt is not None:
-                check_operators(copy, target)
-            entries[target.name][name] = graph_entry(copy.name, stated, written.weights)
+                check_operators(path, target)
+            entries[target.name][name] = graph_entry(path.name, stated, written.weights)
     return entries, figures
 
 
