@@ -7,7 +7,7 @@ checkpoint, so that is left out. Three plans come out:
 
 best        the cheapest that ends as near to the 50 steps as ddim:20 does
 balanced    the cheapest whose masks agree with theirs `quality` times as well as those of ddim:20
-fast        the nearest whose steps cost an eighth of ddim:20's
+fast        the nearest whose steps cost at most 0.105 of ddim:20's
 
 The same checkpoint, prompts and quality give the same plans: nothing depends on time.
 """
@@ -37,7 +37,7 @@ LONG = 50  # steps of the walk that plans are measured against
 YARDSTICK = 20  # steps of the plan that costs and losses are relative to
 PAIRS = 8  # that are searched on, and as many others that are measured on
 # Costs of the steps that plans are searched for, relative to the yardstick's.
-LADDER = (1 / 8, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.85)
+LADDER = (0.105, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.85)
 FASTEST = LADDER[0]
 
 _AUTO = re.compile(r"auto(?::quality=(0\.\d+|1(?:\.0*)?))?")
