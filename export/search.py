@@ -39,6 +39,7 @@ PAIRS = 8  # that are searched on, and as many others that are measured on
 # Costs of the steps that plans are searched for, relative to the yardstick's.
 LADDER = (0.105, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.85)
 FASTEST = LADDER[0]
+QUALITY = 0.98  # where none is asked for
 
 _AUTO = re.compile(r"auto(?::quality=(0\.\d+|1(?:\.0*)?))?")
 
@@ -50,13 +51,14 @@ def wanted_quality(spec: str) -> float | None:
     if spec.partition(":")[0] != "auto":
         return None
     match = _AUTO.fullmatch(spec)
-    if match is None or float(match[1] or 0.98) <= 0:
+    wish = QUALITY if match is None or match[1] is None else float(match[1])
+    if match is None or wish <= 0:
         raise WetgenError(
             f"'{spec}' is no plan.",
             why="a search is asked for as auto, or auto:quality=Q with Q above 0 and up to 1.",
             fix="write, for example, --plan auto:quality=0.98.",
         )
-    return 0.98 if match[1] is None else float(match[1])
+    return wish
 
 
 @dataclass(frozen=True)
