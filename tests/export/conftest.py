@@ -1,10 +1,12 @@
 """A tiny checkpoint of pairs with random weights, exported once."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
 from wetgen.export.bundle import Request, export_bundle
 from wetgen.runtime.bundle import Bundle
@@ -61,6 +63,29 @@ def pair_bundle(pair_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("bundles") / "pairs"
     export_bundle(Checkpoint.load(pair_checkpoint), folder, Request(PLANS, "pairs"))
     return Bundle.open(folder)
+
+
+@pytest.fixture(scope="session")
+def small_unet() -> Callable[..., UNet2DConditionModel]:
+    """Makes a denoiser of two levels for latents (4, 8, 8) and texts of width 16, by its seed and way to take time."""
+
+    def make(seed: int, scale_shift: bool, **more: Any) -> UNet2DConditionModel:
+        torch.manual_seed(seed)
+        return UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(16, 32),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=16,
+            attention_head_dim=2,
+            norm_num_groups=8,
+            resnet_time_scale_shift="scale_shift" if scale_shift else "default",
+            time_embedding_act_fn="silu" if scale_shift else None,
+            **more,
+        )
+
+    return make
 
 
 @pytest.fixture(scope="session")

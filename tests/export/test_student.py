@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 
 from wetgen.export import precision, time_tables
 from wetgen.export.bundle import Request, export_bundle
@@ -46,31 +45,12 @@ def student_bundle(student_checkpoint: Path, tmp_path_factory: pytest.TempPathFa
     return Bundle.open(folder)
 
 
-def small_unet(scale_shift: bool) -> Any:
-    torch.manual_seed(7)
-    student = student_of(
-        UNet2DConditionModel(
-            sample_size=8,
-            block_out_channels=(16, 32),
-            layers_per_block=1,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            cross_attention_dim=16,
-            attention_head_dim=2,
-            norm_num_groups=8,
-            resnet_time_scale_shift="scale_shift" if scale_shift else "default",
-            time_embedding_act_fn="silu" if scale_shift else None,
-            timestep_post_act="silu" if scale_shift else None,
-        )
-    )
-    torch.nn.init.normal_(student.time_embedding.cond_proj.weight, std=0.2)
-    return student.eval()
-
-
 @pytest.mark.parametrize("scale_shift", [False, True])
 @torch.no_grad()
-def test_the_tables_of_a_student_end_where_its_scale_enters(scale_shift: bool) -> None:
-    unet, scales = small_unet(scale_shift), torch.tensor([1.0, 3.7])
+def test_the_tables_of_a_student_end_where_its_scale_enters(scale_shift: bool, small_unet: Any) -> None:
+    unet: Any = student_of(small_unet(7, scale_shift, timestep_post_act="silu" if scale_shift else None)).eval()
+    torch.nn.init.normal_(unet.time_embedding.cond_proj.weight, std=0.2)
+    scales = torch.tensor([1.0, 3.7])
     twin: Any = time_tables.with_time_tables(unet, [999, 333, 0])
     latent, text = torch.randn(2, 4, 8, 8), torch.randn(2, 5, 16)
     for row, timestep in enumerate((999, 333, 0)):

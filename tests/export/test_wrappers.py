@@ -76,20 +76,8 @@ def test_the_cases_catch_a_wrong_step(networks: Checkpoint, mutant: str):
 
 
 @pytest.mark.parametrize("scale_shift", [False, True])
-def test_the_time_tables_are_the_networks_own_time_path(scale_shift: bool):
-    torch.manual_seed(2)
-    unet: Any = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=16,
-        attention_head_dim=2,
-        norm_num_groups=8,
-        resnet_time_scale_shift="scale_shift" if scale_shift else "default",
-        time_embedding_act_fn="silu" if scale_shift else None,
-    ).eval()
+def test_the_time_tables_are_the_networks_own_time_path(scale_shift: bool, small_unet: Any):
+    unet: Any = small_unet(2, scale_shift).eval()
     twin = time_tables.with_time_tables(unet, [999, 333, 0])
     latent, text = torch.randn(2, 4, 8, 8), torch.randn(2, 5, 16)
     with torch.no_grad():
