@@ -28,6 +28,7 @@ from wetgen.runtime.filters import Examiner
 from wetgen.runtime.generator import Generator, open_bundle
 from wetgen.runtime.graphs import Array, Graph, Sizes
 from wetgen.runtime.pair import Pair
+from wetgen.runtime.prompt_task import Listed, PromptTask
 from wetgen.runtime.pair_writer import PairWriter, Prepared, row_line
 from wetgen.runtime.pictures import encode_mask, encode_png
 from wetgen.runtime.progress import Silent
@@ -116,7 +117,9 @@ def measure(folder: Path, pairs: int, batch: int, shards: int | None) -> dict[st
     settings = runs.settings_of(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
     watch, count = Watch(), -(-pairs // len(PROMPTS))
     began, cpu_began = time.perf_counter(), time.process_time()
-    record = runs.run_on(generator, PROMPTS, folder, settings, watch, count=count, shards=shards)
+    record = runs.run_on(
+        generator, PromptTask(Listed(PROMPTS, count), settings), folder, settings, watch, shards=shards
+    )
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
     made = int(record["counts"]["written"])
     parts = measure_parts(generator, settings, folder.with_name(f"{folder.name}-parts"), shards)

@@ -27,6 +27,7 @@ from wetgen.export.wrappers import Wrapper
 from wetgen.runtime.bundle import FORMAT, TOKENIZER_NAME, Bundle, declarations, plan_to_json, sizes_to_json
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import Graph, denoise_name, graphs_of
+from wetgen.runtime.placing.statistics import to_json
 from wetgen.runtime.request import check_guidance
 from wetgen.runtime.schedule import Kind, Plan, kinds_of
 from wetgen.runtime.target_graphs import graph_entry, target_entry
@@ -293,4 +294,5 @@ class _Export:
             "trained_on": checkpoint.info.get("trained_on", []),
             "training": checkpoint.info.get("config", {}),
             "schedule": {**asdict(checkpoint.schedule), "alphas_cumprod": checkpoint.schedule.table().tolist()},
+            **({} if not checkpoint.mask_statistics else {"mask_statistics": to_json(checkpoint.mask_statistics)}),
         }

@@ -1,7 +1,7 @@
 """Which classes of damage a prompt asks for, by the words that the bundle lists for each class."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 # Where a negation ends: at punctuation and at words that begin a new thought ("no cracks but a stain").
@@ -20,8 +20,23 @@ def asked_classes(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[str,
     owners, pattern = _listed(tuple((name, tuple(listed)) for name, listed in words.items()))
     if not owners:
         return ()
-    found = {owners[_normal(match)] for clause in _CLAUSE.split(prompt) for match in pattern.findall(_affirmed(clause))}
+    found = {owners[_normal(prompt[start:end])] for start, end in _places(prompt, pattern)}
     return tuple(name for name in words if name in found)
+
+
+def first_asked(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[int, int] | None:
+    """Start and end of the first damage word that the prompt asks for, found as in `asked_classes`; None for none."""
+    owners, pattern = _listed(tuple((name, tuple(listed)) for name, listed in words.items()))
+    return next(_places(prompt, pattern), None) if owners else None
+
+
+def _places(prompt: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """Start and end of every word that is asked for, clause by clause."""
+    begin = 0
+    for end, after in [*(separator.span() for separator in _CLAUSE.finditer(prompt)), (len(prompt), 0)]:
+        for match in pattern.finditer(_affirmed(prompt[begin:end])):
+            yield begin + match.start(), begin + match.end()
+        begin = after
 
 
 @lru_cache(maxsize=8)  # a bundle's words are asked for at every pair

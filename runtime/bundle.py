@@ -14,11 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wetgen.runtime.bundle_files import JSON_NAME, check_files, file_sha256, inside
 from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import JUDGE, Graph, Sizes, graphs_of
-from wetgen.runtime.schedule import Kind, Plan, Step, kinds_of
+from wetgen.runtime.placing import statistics
+from wetgen.runtime.placing.statistics import ClassStatistics
+from wetgen.runtime.schedule import Kind, Plan, Step, alphas_after, kinds_of
 from wetgen.runtime.stored import exists, read_stored
 from wetgen.runtime.target_graphs import TargetGraphs, named_files, read_targets
 
@@ -47,6 +51,8 @@ class Bundle:
     `guidance_range` holds the scales that a denoiser with distilled guidance learnt; None takes any.
 
     `judge_knows` names the classes that its judge can tell; it is empty without a judge.
+
+    `mask_statistics` says how each class looks in the masks it was trained on; older bundles have none.
     """
 
     folder: Path
@@ -60,6 +66,7 @@ class Bundle:
     targets: Mapping[str, TargetGraphs]
     judge_knows: tuple[str, ...]
     fingerprints: FingerprintFile | None
+    mask_statistics: Mapping[str, ClassStatistics]
     info: Mapping[str, Any]
 
     @property
@@ -75,6 +82,19 @@ class Bundle:
     def graphs(self) -> dict[str, Graph]:
         """The declarations of its graphs, by name."""
         return graphs_of(self.sizes, kinds=self.kinds, judge=self.has_judge)
+
+    def alphas_after(self, plan: Plan) -> list[float]:
+        """alpha-bar of the latent after each step of a plan; raises WetgenError where the bundle does not state it."""
+        try:
+            stated = self.info["schedule"]
+            table = np.array(stated["alphas_cumprod"], np.float64)
+            return alphas_after(plan, table, ends_clean=bool(stated["ends_clean"]))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise WetgenError(
+                f"{self.folder} does not state its noise schedule.",
+                why=f"bundle.json lacks what painting into a photograph needs of it ({error}).",
+                fix="export the bundle again with the installed wetgen-export.",
+            ) from error
 
     @property
     def tokenizer_file(self) -> Path:
@@ -102,10 +122,11 @@ class Bundle:
         info = _read_json(folder)
         try:
             sizes = Sizes(**info["sizes"])
+            classes = None if info["classes"] is None else ClassTable.from_json(info["classes"])
             bundle = cls(
                 folder=folder,
                 sizes=sizes,
-                classes=None if info["classes"] is None else ClassTable.from_json(info["classes"]),
+                classes=classes,
                 words={name: tuple(words) for name, words in info["words"].items()},
                 plans=_plans(info["plans"]),
                 default_plan=info["default_plan"],
@@ -114,6 +135,7 @@ class Bundle:
                 targets=read_targets(folder, info),
                 judge_knows=tuple(info["judge"]["classes"]) if JUDGE in info["graphs"] else (),
                 fingerprints=_fingerprint_file(folder, info["fingerprints"]) if "fingerprints" in info else None,
+                mask_statistics=statistics.from_json(info.get("mask_statistics", {}), classes),
                 info=info,
             )
             listed = {name: (int(file["bytes"]), str(file["sha256"])) for name, file in info["files"].items()}

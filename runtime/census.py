@@ -8,8 +8,8 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.classes import MAX_CLASSES, ClassTable
-from wetgen.runtime.dataset import Report, check, dataset_folders, tables_differ
+from wetgen.runtime.classes import IGNORE, MAX_CLASSES, ClassTable
+from wetgen.runtime.dataset import IGNORE_KEY, Report, check, dataset_folders, tables_differ
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.metadata import Row, shown
 from wetgen.runtime.pictures import Pixels
@@ -31,7 +31,9 @@ class Census:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # (width, height)
     images: NDArray[np.int64] = field(default_factory=_zeros)  # (256,) pairs that show the class, by id
     pixels: NDArray[np.int64] = field(default_factory=_zeros)  # (256,) by id
-    damage: list[float] = field(default_factory=list)  # share of damaged pixels, a number per pair
+    damage: list[float] = field(default_factory=list)  # damaged share of a pair's pixels, ignored ones left out
+    ignored: int = 0  # pixels that their pairs' rows say to leave out
+    ignoring: int = 0  # pairs with such pixels
 
     @property
     def classes(self) -> ClassTable | None:
@@ -54,7 +56,11 @@ def take_census(folder: Path) -> Census:
         census.sizes[width, height] += 1
         census.images += ids > 0
         census.pixels += ids
-        census.damage.append(float(mask.size - ids[0]) / mask.size)
+        ignored = int(ids[IGNORE]) if IGNORE_KEY in row.extra else 0
+        census.ignored += ignored
+        census.ignoring += ignored > 0
+        marked = mask.size - ignored
+        census.damage.append(float(marked - ids[0]) / marked if marked else 0.0)
 
     census.report = check(folder, count)
     return census
@@ -80,7 +86,8 @@ def render(census: Census) -> str:
     rows = census.report.rows
     parts = [f"{census.report.folder}: {_plural(len(rows), 'row')}, {_plural(census.pairs, 'sound pair')}"]
     if census.pairs:
-        parts += [_render_sizes(census.sizes), _render_classes(census), _render_damage(census.damage)]
+        parts += [_render_sizes(census.sizes), _render_classes(census), *_render_ignored(census)]
+        parts.append(_render_damage(census.damage))
     if rows:
         parts += [_render_captions(rows), _render_origins(rows)]
     parts.append(_render_faults(census.report.faults))
@@ -119,6 +126,17 @@ def _render_classes(census: Census) -> str:
             share = f"{100 * census.pixels[id] / total:.3f} %"
             lines.append(f"  {id:>3}  {name:<{wide}}  {census.images[id]:>8,}  {share:>9}")
     return "\n".join(lines)
+
+
+def _render_ignored(census: Census) -> list[str]:
+    if not census.ignored:
+        return []
+    share = f"{100 * census.ignored / census.pixels.sum():.3f} %"
+    pairs = f"{_plural(census.ignoring, 'pair')}, as {'its row says' if census.ignoring == 1 else 'their rows say'}"
+    return [
+        f"ignored: {_plural(census.ignored, 'pixel')} ({share}) of {pairs}\n"
+        f"  they are {IGNORE} in the mask, and count as neither damage nor background below"
+    ]
 
 
 def _render_damage(damage: list[float]) -> str:

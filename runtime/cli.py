@@ -1,6 +1,5 @@
 """The `wetgen` command. Imports stand inside the commands, so that `--help` answers at once."""
 
-from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,10 @@ import click
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.formats.cli import card, convert
+from wetgen.runtime.painting.cli import compose, paint
+from wetgen.runtime.placing.cli import layouts
+from wetgen.runtime.prompts.cli import prompts
+from wetgen.runtime.run_cli import run
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C: 128 + SIGINT
 _COMMANDS = "wetgen.commands"  # the entry point group by which upper floors add commands
@@ -76,117 +79,6 @@ def _stand_in(entry: EntryPoint, error: Exception) -> click.Command:
 @click.version_option(package_name="wetgen", prog_name="wetgen")
 def cli() -> None:
     """Image-mask pairs of wet damage in buildings, generated from prompts."""
-
-
-_LIMITS = ("keep_agreement", "least_area", "most_area", "least_confidence", "refuse_copies", "require_asked")
-
-
-def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options by which a run rejects pairs and draws others in their place."""
-    options = (
-        click.option(
-            "--keep-agreement",
-            type=float,
-            metavar="SHARE",
-            help="Least IoU of the mask and what the bundle's judge sees; 0 measures it and keeps everything.",
-        ),
-        click.option("--least-area", type=float, metavar="SHARE", help="Least share of the picture that is damage."),
-        click.option("--most-area", type=float, metavar="SHARE", help="Greatest share of the picture that is damage."),
-        click.option(
-            "--least-confidence",
-            type=float,
-            metavar="SHARE",
-            help="Least mean probability of the mask on damage.",
-        ),
-        click.option(
-            "--refuse-copies/--keep-copies",
-            default=None,
-            help="Reject copies of training pictures.  [default: where the bundle has their fingerprints]",
-        ),
-        click.option("--require-asked", is_flag=True, help="Reject masks without a class that the prompt asks for."),
-        click.option(
-            "--tries", type=click.IntRange(min=1), help="How often a rejected pair is drawn, at most.  [default: 4]"
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-@cli.command()
-@click.option(
-    "--prompts", "prompts_file", metavar="FILE", required=True, help="One prompt a line; - reads standard input."
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("wetgen-out"),
-    show_default=True,
-    help="Dataset folder to write; new or empty.",
-)
-@click.option("--bundle", type=click.Path(path_type=Path), help="Exported bundle.  [default: the one that ships]")
-@click.option("--count", type=int, default=1, show_default=True, help="Pairs per prompt.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed makes other pairs.")
-@click.option("--plan", metavar="NAME", help="Sampling plan.  [default: the bundle's]")
-@click.option("--guidance", type=float, help="How strongly the prompt pulls.  [default: the bundle's]")
-@click.option("--negative", default="", help="What the pictures should keep away from.")
-@click.option("--batch", type=click.IntRange(min=1), help="Pairs made at a time.  [default: 4]")
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda", "tensorrt"]), default="cpu", show_default=True, help="What computes."
-)
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all usable cores]")
-@_limit_options
-@click.option(
-    "--shards", type=click.IntRange(min=1), metavar="PAIRS", help="Write WebDataset tar files of so many pairs each."
-)
-@click.option("--truncate", is_flag=True, help="Cut prompts that are too long instead of refusing them.")
-@click.option("--resume", is_flag=True, help="Make what an earlier run left undone in --out.")
-@click.option("--quiet", is_flag=True, help="No progress.")
-@click.option("--json", "json_events", is_flag=True, help="Events as JSON lines on standard output.")
-def run(
-    prompts_file: str,
-    out: Path,
-    bundle: Path | None,
-    count: int,
-    seed: int,
-    plan: str | None,
-    guidance: float | None,
-    negative: str,
-    quiet: bool,
-    json_events: bool,
-    **how: Any,
-) -> None:
-    """Generate pairs for a file of prompts into a dataset folder."""
-    from wetgen.runtime import run as runs
-    from wetgen.runtime.filters import Filter
-    from wetgen.runtime.generator import open_bundle
-    from wetgen.runtime.progress import choose_progress
-    from wetgen.runtime.prompts import read_prompts
-    from wetgen.runtime.request import check_asked
-    from wetgen.runtime.tokenizer import PromptTooLong
-
-    listed = read_prompts(prompts_file)
-    prompts = [prompt.text for prompt in listed]
-    check_asked(prompts, seed, count, guidance)
-    limits = Filter(**{name: how.pop(name) for name in _LIMITS})
-    opened = open_bundle(bundle)
-    settings = runs.settings_of(
-        opened, prompts, seed=seed, plan=plan, guidance=guidance, negative=negative, limits=limits
-    )
-    progress = choose_progress(quiet=quiet, json_events=json_events)
-    try:
-        record = runs.run(opened, prompts, out, settings, progress, count=count, **how)
-    except PromptTooLong as error:
-        lines = [prompt.line for prompt in listed if prompt.text == error.prompt]
-        place = f"{prompts_file}, line {lines[0]}" if lines else "--negative"
-        raise WetgenError(f"{place}: {error.what}", why=error.why, fix=error.fix) from error
-    except KeyboardInterrupt:
-        click.echo(
-            f"Interrupted. Every finished pair is in {out}; the same command with --resume makes the rest.", err=True
-        )
-        raise
-    if not json_events:
-        click.echo(runs.summary(out, record))
 
 
 def batch_list(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...]:
@@ -286,6 +178,8 @@ def doctor() -> None:
     click.echo(render(examine()))
 
 
+for command in (run, paint, compose, prompts, layouts):
+    cli.add_command(command)
 cli.add_command(convert)
 cli.add_command(card)
 

@@ -5,7 +5,7 @@ the first such fault, `check` collects them all.
 """
 
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -31,6 +31,8 @@ from wetgen.runtime.metadata import (
     shown,
 )
 from wetgen.runtime.pictures import Pixels, read_image, read_mask
+
+IGNORE_KEY = "ignore_id"  # of a row: which id in its mask marks pixels to leave out
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Dataset:
     def load(self, row: Row, *, ignore: bool = False) -> tuple[Pixels, Pixels]:
         """The pair of a row: image uint8 (H, W, 3) RGB and mask uint8 (H, W); raises WetgenError naming the line.
 
-        With `ignore` the mask may hold IGNORE, which stands for "leave this pixel out".
+        With `ignore`, or where the row states it, the mask may hold IGNORE, which stands for "leave this pixel out".
         """
         image, mask, faults = _read_pair(self._files, row, self.classes, ignore=ignore)
         for fault in faults:
@@ -132,6 +134,18 @@ def check(folder: Path, visit: Callable[[Row, Pixels, Pixels], None] | None = No
         if visit is not None and not found and image is not None and mask is not None:
             visit(row, image, mask)
     return Report(folder, table, rows, tuple(faults))
+
+
+def states_ignore(keys: Mapping[str, object], where: str) -> bool:
+    """Whether a row says that IGNORE in its mask marks pixels to leave out; raises WetgenError for another id."""
+    stated = keys.get(IGNORE_KEY, class_table.IGNORE)
+    if stated != class_table.IGNORE:
+        raise WetgenError(
+            f"{where}: {IGNORE_KEY} is {stated!r}.",
+            why=f"the only id that marks pixels to leave out is {class_table.IGNORE}.",
+            fix=f"bring the mask's pixels to {class_table.IGNORE} and write it, or leave the key out.",
+        )
+    return IGNORE_KEY in keys
 
 
 def unknown_ids(mask: Pixels, classes: ClassTable, name: str, *, ignore: bool = False) -> WetgenError | None:
@@ -257,12 +271,25 @@ def _read_pair(
         mask = read_mask(files.locate(row, row.mask_file_name), mask_name)
     except WetgenError as fault:
         faults.append(fault)
+    try:
+        ignore = states_ignore(row.extra, where) or ignore
+    except WetgenError as fault:
+        faults.append(fault)
+        ignore = True  # of the mask's 255 nothing more can be said
     if mask is not None and classes is not None:
-        fault_or_none = unknown_ids(mask, classes, mask_name, ignore=ignore)
-        faults += [fault_or_none] if fault_or_none is not None else []
+        faults += _id_faults(mask, classes, mask_name, ignore=ignore)
     if image is not None and mask is not None and mask.shape != image.shape[:2]:
         faults.append(_sizes_differ(mask_name, row, image, mask))
     return image, mask, faults
+
+
+def _id_faults(mask: Pixels, classes: ClassTable, name: str, *, ignore: bool) -> Iterator[WetgenError]:
+    """The fault of a row's mask with unknown ids, if there is one, with what the row could say of IGNORE."""
+    fault = unknown_ids(mask, classes, name, ignore=ignore)
+    if fault is not None and (mask == class_table.IGNORE).any():
+        stated = f'If {class_table.IGNORE} marks pixels to leave out, its row must say "{IGNORE_KEY}": 255.'
+        fault = WetgenError(fault.what, why=fault.why, fix=f"{fault.fix} {stated}")
+    yield from [fault] if fault is not None else []
 
 
 def _sizes_differ(mask_name: str, row: Row, image: Pixels, mask: Pixels) -> WetgenError:

@@ -11,7 +11,7 @@ Axes: B pairs of a batch, C h w of a latent, H W of a picture, T tokens, E text 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,12 +20,15 @@ from wetgen.runtime.engines.device_graph import DeviceGraphs, aligned, nbytes
 from wetgen.runtime.engines.memory import SETS, embedding_slots
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.faults import CONSTANT, picture_faults
-from wetgen.runtime.graphs import DEEP, Array
+from wetgen.runtime.graphs import DEEP, Array, Sizes
 from wetgen.runtime.schedule import Plan
+from wetgen.runtime.wanted import Wanted
 
 Say = Callable[[str], None]
 Redecode = Callable[[Array], dict[str, Array]]
 """Decodes latents (B, C, h, w) with another decoder, in float32; gives the decoder's outputs by name."""
+
+_TOLD = ("guidance", "conditioning")  # the inputs that each pair of a batch may have otherwise
 
 
 @dataclass
@@ -35,14 +38,16 @@ class _Set:
     latents: tuple[int, int]
     embeddings: dict[bool, int]  # for guided steps (2B, T, E), uncond before cond; for unguided ones (B, T, E)
     outputs: dict[str, int]
-    tokens: int  # B + 1 rows: a batch's prompts and the negative
+    tokens: int  # 2B rows: a batch's negative prompts and its prompts
     noise: tuple[int, Array]
     token_ids: tuple[int, Array]
+    told: dict[str, tuple[int, int, Array]]  # guidance and conditioning: on the device, pinned, and as an array
     results: dict[str, tuple[int, Array]]  # the latent and the decoder's outputs
     fed: int  # events: inputs are in place, the trajectory is done, the bytes have come
     drawn: int
     arrived: int
-    lacks_negative: bool  # until it is put in place, once
+    said: set[str] = field(default_factory=set)  # what of `told` has been uploaded
+    negatives: list[str] | None = None  # those whose embeddings are in place
     recorded: cuda.Graph | None = None
 
 
@@ -56,15 +61,14 @@ class DeviceSampler:
         graphs: DeviceGraphs,
         tokenize: Callable[[str], Array],
         plan: Plan,
-        guidance: float,
-        negative: str,
+        sizes: Sizes,
         *,
         say: Say,
         redecode: Redecode | None,
     ) -> None:
         """`tokenize` gives a prompt's ids int32 (1, T). `redecode` serves pictures that came out as one colour, None
         where the bundle has nothing to decode them with again."""
-        self._graphs, self._tokenize, self._plan, self._negative = graphs, tokenize, plan, negative
+        self._graphs, self._tokenize, self._plan, self._sizes = graphs, tokenize, plan, sizes
         self._say, self._redecode = say, redecode
         self._batch = graphs.decode.batch
         self._under_way: deque[_Set] = deque()
@@ -75,18 +79,18 @@ class DeviceSampler:
         self._recordable = self._may_record()
         try:
             self._copy = self._own.stream()
-            self._allocate(guidance)
+            self._allocate()
         except BaseException:
             with suppress(WetgenError):  # the first failure is the one to be told
                 self.close()
             raise
 
-    def submit(self, prompts: Sequence[str], noise: Array) -> None:
+    def submit(self, batch: Sequence[Wanted]) -> None:
         assert len(self._under_way) < SETS, "every set of buffers is under way"
-        assert len(prompts) == self._batch and len(noise) == self._batch, "a batch is full"
+        assert len(batch) == self._batch, "a batch is full"
         chosen = self._sets[self._next]
         self._next = (self._next + 1) % SETS
-        self._feed(chosen, prompts, noise)
+        self._feed(chosen, batch)
         cuda.let_wait(self._graphs.compute, chosen.fed)
         self._draw(chosen)
         cuda.record(chosen.drawn, self._graphs.compute)
@@ -120,7 +124,7 @@ class DeviceSampler:
                 return False
         return True
 
-    def _allocate(self, guidance: float) -> None:
+    def _allocate(self) -> None:
         text = self._graphs.text
         graphs = [self._graphs.denoise[kind].graph for kind in self._plan.kinds]
         self._tensors = [tensor for graph in graphs for tensor in (*graph.inputs, *graph.outputs)]
@@ -129,32 +133,32 @@ class DeviceSampler:
         self._slots = embedding_slots(text.graph.outputs[0])
         self._cache = self._own.device(self._slots * aligned(self._embedding_bytes))
         self._cached: OrderedDict[str, int] = OrderedDict()  # prompt to slot, the one used last at the end
-        self._constants = self._upload_constants(guidance)
+        self._constants = self._upload_constants()
         self._sets = [self._new_set() for _ in range(SETS)]
 
-    def _upload_constants(self, guidance: float) -> dict[str, int]:
-        """What no batch changes: guidance, conditioning (zeros: everything is free), and each step's row.
+    def _upload_constants(self) -> dict[str, int]:
+        """What no batch changes: each step's row.
 
         Also the room for deep features: trajectories follow each other on one stream, so that both sets share it.
         """
-        batch, rows, stream = self._batch, list(self._plan.rows), self._graphs.feed
-        scale, scales = self._own.pinned((batch,), "float32")
-        scales[...] = guidance
-        stride = aligned(4)
+        rows, stream, stride = list(self._plan.rows), self._graphs.feed, aligned(4)
         # A recorded sequence reads the same addresses every time, so every step's number has an address of its own.
         steps, numbers = self._own.pinned((len(rows), stride // 4), "int32")
         numbers[...] = np.array(rows, np.int32)[:, None]
-        held = {"guidance": self._own.device(4 * batch), "steps": self._own.device(len(rows) * stride)}
-        cuda.to_device(held["guidance"], scale, 4 * batch, stream)
+        held = {"steps": self._own.device(len(rows) * stride)}
         cuda.to_device(held["steps"], steps, len(rows) * stride, stream)
-        size = max((nbytes(tensor, batch) for tensor in self._tensors if tensor.name == "conditioning"), default=0)
-        if size:
-            held["conditioning"] = self._own.device(size)
-            cuda.zero(held["conditioning"], size, stream)
-        kept = [nbytes(tensor, batch) for tensor in self._tensors if tensor.name == DEEP]
+        kept = [nbytes(tensor, self._batch) for tensor in self._tensors if tensor.name == DEEP]
         if kept:
             held[DEEP] = self._own.device(max(kept))
         return held
+
+    def _room_to_tell(self) -> dict[str, tuple[int, int, Array]]:
+        """Buffers for what batches say beside prompts and noise."""
+        room = {}
+        for tensor in {tensor.name: tensor for tensor in self._tensors if tensor.name in _TOLD}.values():
+            device = self._own.device(nbytes(tensor, self._batch))
+            room[tensor.name] = device, *self._own.pinned(tensor.sizes(self._batch), tensor.dtype)
+        return room
 
     def _new_set(self) -> _Set:
         batch, own = self._batch, self._own
@@ -170,30 +174,43 @@ class DeviceSampler:
                 for guided in {step.guided for step in self._plan.steps}
             },
             outputs={tensor.name: own.device(nbytes(tensor, batch)) for tensor in outputs},
-            tokens=own.device((batch + 1) * aligned(self._token_bytes)),
+            tokens=own.device(2 * batch * aligned(self._token_bytes)),
             noise=own.pinned(latent.sizes(batch), latent.dtype),
-            token_ids=own.pinned((batch + 1, tokens.sizes(1)[1]), tokens.dtype),
+            token_ids=own.pinned((2 * batch, tokens.sizes(1)[1]), tokens.dtype),
+            told=self._room_to_tell(),
             results=results,
             fed=own.event(),
             drawn=own.event(),
             arrived=own.event(),
-            lacks_negative=self._plan.guided,
         )
 
-    def _feed(self, chosen: _Set, prompts: Sequence[str], noise: Array) -> None:
-        """Put noise and embeddings in place, on the stream for that; the set's last batch has been collected."""
-        stream, batch = self._graphs.feed, self._batch
+    def _feed(self, chosen: _Set, batch: Sequence[Wanted]) -> None:
+        """Put all that a batch says in place, on the stream for that; the set's last batch has been collected."""
+        stream, size = self._graphs.feed, self._batch
         address, array = chosen.noise
-        array[...] = noise
+        array[...] = np.stack([each.noise(self._sizes) for each in batch])
         cuda.to_device(chosen.latents[0], address, array.nbytes, stream)
+        self._tell(chosen, "guidance", np.array([each.guidance for each in batch], np.float32))
+        if "conditioning" in chosen.told:
+            self._tell(chosen, "conditioning", np.stack([each.conditioning(self._sizes) for each in batch]))
         encoded = 0
-        if chosen.lacks_negative:
-            encoded += self._place(chosen, self._negative, [(True, row) for row in range(batch)], encoded)
-            chosen.lacks_negative = False
-        for row, prompt in enumerate(prompts):
-            places = [(guided, batch + row if guided else row) for guided in chosen.embeddings]
-            encoded += self._place(chosen, prompt, places, encoded)
+        negatives = [each.negative for each in batch]
+        if self._plan.guided and negatives != chosen.negatives:
+            for row, negative in enumerate(negatives):
+                encoded += self._place(chosen, negative, [(True, row)], encoded)
+            chosen.negatives = negatives
+        for row, each in enumerate(batch):
+            places = [(guided, size + row if guided else row) for guided in chosen.embeddings]
+            encoded += self._place(chosen, each.prompt, places, encoded)
         cuda.record(chosen.fed, stream)
+
+    def _tell(self, chosen: _Set, name: str, values: Array) -> None:
+        """Upload what differs from what is there: batches of one run mostly say the same."""
+        device, pinned, array = chosen.told[name]
+        if name not in chosen.said or not np.array_equal(array, values):
+            chosen.said.add(name)
+            array[...] = values
+            cuda.to_device(device, pinned, array.nbytes, self._graphs.feed)
 
     def _place(self, chosen: _Set, prompt: str, places: Sequence[tuple[bool, int]], encoded: int) -> int:
         """Put a prompt's embedding into rows of a set's buffers; gives 1 if it had to be encoded, as the `encoded`-th,
@@ -245,6 +262,7 @@ class DeviceSampler:
             denoise = self._graphs.denoise[step.kind]
             addresses = {
                 **self._constants,
+                **{name: device for name, (device, _, _) in chosen.told.items()},
                 "latent": chosen.latents[place % 2],
                 "latent_after": chosen.latents[(place + 1) % 2],
                 "embedding": chosen.embeddings[step.guided],

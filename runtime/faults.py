@@ -11,7 +11,8 @@ from wetgen.runtime.graphs import Array
 
 NOT_FINITE = "the latent is not finite"
 CONSTANT = "the picture is one colour"
-_BROKEN = (NOT_FINITE, CONSTANT)  # no picture at all, where the other faults are pictures of something else
+DAMAGED = "the surface to be painted shows damage already"
+_BROKEN = (NOT_FINITE, CONSTANT, DAMAGED)  # no picture at all, where the other faults are pictures of something else
 
 _FLAT = 3  # levels of 255; a decoder's rounding may leave that much in a picture of one colour
 
@@ -42,4 +43,9 @@ def mask_faults(
     """The classes that the prompt asks for and the mask uint8 (H, W) lacks, each as a fault."""
     asked = asked_classes(prompt, words)
     lacking = [name for name in asked if name not in classes.names or not (mask == classes.names.index(name)).any()]
-    return tuple(f"asked for {name}, none in the mask" for name in lacking)
+    return tuple(map(missing_class, lacking))
+
+
+def missing_class(name: str) -> str:
+    """The fault of a mask that lacks a class it was asked for."""
+    return f"asked for {name}, none in the mask"

@@ -17,9 +17,9 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.fingerprints import BITS, Fingerprints
 from wetgen.runtime.pair import Pair
 
-KINDS = ("broken", "copy", "asked", "area", "confidence", "agreement")  # of reasons to reject a pair
+KINDS = ("broken", "copy", "asked", "layout", "area", "confidence", "agreement")  # of reasons to reject a pair
 
-_SHARES = ("keep_agreement", "least_area", "most_area", "least_confidence")
+_SHARES = ("keep_agreement", "keep_layout", "least_area", "most_area", "least_confidence")
 _OF_MASKS = (*_SHARES, "require_asked")
 
 
@@ -29,6 +29,8 @@ class Filter:
 
     keep_agreement: float | None = None
     """Least agreement of the bundle's judge with the mask (agreement.py); 0 measures and rejects nothing."""
+    keep_layout: float | None = None
+    """Least mean IoU of the mask and the layout that the pair was given; pairs without a layout are exempt."""
     least_area: float | None = None
     """Least share of the picture that is damage; a pair that shows none where none was asked for is exempt."""
     most_area: float | None = None
@@ -114,6 +116,7 @@ class Examiner:
             return
         if self.limits.require_asked and pair.faults:  # the faults of a pair that is not broken are classes it lacks
             yield "asked", "; ".join(pair.faults)
+        yield from self._layout(pair)
         yield from self._area(pair, pair.mask)
         if self.limits.least_confidence is not None:
             sure = scores["damage_confidence"] = mean_confidence(pair.mask, pair.confidence)
@@ -130,6 +133,11 @@ class Examiner:
                 "copy",
                 f"{bits} of {BITS} bits differ from training picture {place}; up to {fingerprints.most_bits} is a copy",
             )
+
+    def _layout(self, pair: Pair) -> Iterator[tuple[str, str]]:
+        least, found = self.limits.keep_layout, pair.said.get("layout_iou")
+        if least is not None and isinstance(found, float) and found < least:
+            yield "layout", f"mask and layout have an IoU of {found:g}, least is {least:g}"
 
     def _area(self, pair: Pair, mask: NDArray[np.uint8]) -> Iterator[tuple[str, str]]:
         least, most = self.limits.least_area, self.limits.most_area

@@ -15,24 +15,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.runtime.bundle import SHIPPED, Bundle
+from wetgen.runtime.canvas_sampler import CanvasEngines, CanvasSampler, WideSampler, filled
 from wetgen.runtime.engines import Engine, open_engine
+from wetgen.runtime.engines.device_graph import HostFed
 from wetgen.runtime.engines.load import load_on_device
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.faults import mask_faults, picture_faults
-from wetgen.runtime.graphs import JUDGE, Array, denoise_graph, denoise_name
-from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.pair import Pair
-from wetgen.runtime.request import check_asked, check_guidance, check_loading, check_negative, checked_indexes
+from wetgen.runtime.graphs import JUDGE, Array, denoise_name, kind_of
+from wetgen.runtime.layouts import check_layouts, fitted
+from wetgen.runtime.pair import How, Pair
+from wetgen.runtime.request import (
+    check_asked,
+    check_guidance,
+    check_loading,
+    check_negative,
+    checked_cells,
+    checked_indexes,
+)
 from wetgen.runtime.sampler import HostSampler, Sampler
 from wetgen.runtime.sampler import sample as sample
 from wetgen.runtime.schedule import Kind, Plan
 from wetgen.runtime.targets import DEFAULT_TARGET
 from wetgen.runtime.tokenizer import PromptTokenizer
+from wetgen.runtime.wanted import Floats, Wanted, layout_of
 
 _EMBEDDINGS_BYTES = 64 * 2**20  # kept for prompts that come again; making one anew costs far less than a picture
 
 Take = Callable[[int], Sequence[tuple[int, int]]]
 """Gives the next (index, try) to draw, at most as many as asked for, and none when there are none."""
+
+Wish = Callable[[int, int], Wanted]
+"""What the pair of an index is to be, at a try."""
 
 
 class Generator:
@@ -60,6 +73,7 @@ class Generator:
         self._drawing: list[Sampler] = []
         self.target, self._on_device = load_on_device(bundle, device, batch, self._note)
         self._denoise: dict[Kind, Engine] = {}
+        self._fed: dict[str, HostFed] = {}  # on a GPU: graphs whose arrays come from the host
         if self._on_device is None:
             self._text = self._engine("text", 1)  # one at a time, so an embedding never depends on other prompts
             self._load_denoisers(bundle.plan(None))
@@ -85,6 +99,9 @@ class Generator:
         if self._on_device is not None:
             if judge is not None:
                 judge.close()
+            while self._fed:
+                self._fed.popitem()[1].close()
+            self.__dict__.pop("_embedding", None)
             self._on_device.graphs.close()
             self._on_device = None
 
@@ -129,14 +146,18 @@ class Generator:
         indexes: Iterable[int] | None = None,
         attempt: int = 0,
         judge: bool = False,
+        layouts: Sequence[NDArray[np.uint8]] | None = None,
+        size: tuple[int, int] | None = None,
     ) -> Iterator[Pair]:
         """Yield `count` pairs for every prompt, or only those of `indexes`, in that order.
 
         Pair `index` shows prompt `index % len(prompts)`: a larger count adds pairs and changes none. A pair depends on
         the bundle, the plan, its prompt, seed and index, guidance and negative, and on which `attempt` at it this is;
         never on the other pairs. `plan` and `guidance` None mean the bundle's defaults. With `judge` the bundle's judge
-        looks at every image. Everything is checked before the first pair is made; raises WetgenError for a value that
-        is not possible and, unless `truncate`, for a prompt that is too long.
+        looks at every image. `layouts` are masks of class ids uint8 (H, W) of any size, one for every prompt, that the
+        pairs are to show. `size` is (width, height) of the pictures in pixels, None that of the bundle's graphs.
+        Everything is checked before the first pair is made; raises WetgenError for a value that is not possible and,
+        unless `truncate`, for a prompt that is too long.
         """
         check_asked(prompts, seed, count, guidance)
         total = count * len(prompts)
@@ -152,6 +173,8 @@ class Generator:
             negative=negative,
             truncate=truncate,
             judge=judge,
+            layouts=layouts,
+            size=size,
         )
 
     def draw(
@@ -165,6 +188,8 @@ class Generator:
         negative: str = "",
         truncate: bool = False,
         judge: bool = False,
+        layouts: Sequence[NDArray[np.uint8]] | None = None,
+        size: tuple[int, int] | None = None,
     ) -> Iterator[Pair]:
         """Yield the pairs that `take` names, as `generate` makes them.
 
@@ -174,12 +199,69 @@ class Generator:
         """
         check_asked(prompts, seed, 1, guidance)
         steps = self.bundle.plan(plan)
-        check_negative(negative, steps)
         scale = self.bundle.default_guidance if guidance is None else guidance
-        check_guidance(scale, self.bundle.guidance_range)
-        self._tokenizer.encode([negative, *dict.fromkeys(prompts)], truncate=truncate)  # a prompt too long stops here
+        self.check([negative, *dict.fromkeys(prompts)], steps, [scale], truncate=truncate, negative=bool(negative))
+        cells = self.cells(size)
+        told = None if layouts is None else self._layouts(prompts, layouts, cells)
+
+        def wanted(index: int, attempt: int) -> Wanted:
+            place = index % len(prompts)
+            layout = None if told is None else told[place]
+            return Wanted(prompts[place], seed, index, scale, negative, attempt, layout, size=cells)
+
+        return self.draw_wanted(wanted, take, steps, cells=cells, judge=judge)
+
+    def draw_wanted(
+        self, wanted: Wish, take: Take, plan: Plan, *, cells: tuple[int, int] | None = None, judge: bool = False
+    ) -> Iterator[Pair]:
+        """Yield the pairs that `take` names and `wanted` describes, all of the size `cells`, nothing of them known.
+
+        Prompts and guidance must be ones that `check` lets pass: longer prompts are cut.
+        """
         judging = self._judge if judge else None  # a bundle without one stops here
-        return self._pairs(prompts, take, seed, steps, scale, negative, judging)
+        if judging is not None and cells is not None and cells != self.bundle.sizes.latent[1:]:
+            raise WetgenError(
+                "The judge cannot look at pictures of another size.",
+                why="its graph takes pictures of the bundle's size.",
+                fix="leave out --size or --keep-agreement.",
+            )
+        return self._pairs(wanted, take, plan, cells, judging)
+
+    def check(
+        self, texts: Iterable[str], plan: Plan, scales: Iterable[float], *, truncate: bool, negative: bool
+    ) -> None:
+        """Raise WetgenError for a prompt that is too long, unless `truncate`, a guidance that the denoiser does not
+        know, and a `negative` prompt where the plan has no use for one."""
+        if negative:
+            check_negative(plan)
+        for scale in scales:
+            check_guidance(scale, self.bundle.guidance_range)
+        self._tokenizer.encode(list(texts), truncate=truncate)
+
+    def cells(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        """(h, w) of the latent of a picture of (width, height) pixels, None for that of the bundle's graphs.
+
+        Raises WetgenError for a size that the graphs cannot cover.
+        """
+        return None if size is None else checked_cells(size, self.bundle.sizes)
+
+    def canvas(self, plan: Plan) -> CanvasSampler:
+        """What draws pairs of any size, and into pictures, with the steps of a plan; arrays stay on the host."""
+        if not self._on_device:
+            self._load_denoisers(plan)
+        elif not self._fed:
+            self._note("pictures of other sizes and photographs are drawn through the host, step by step")
+        denoise = {kind: self._fed_engine(denoise_name(kind)) for kind in plan.kinds}
+        return CanvasSampler(
+            CanvasEngines(
+                denoise=denoise,
+                decode=self._fed_engine("decode"),
+                encode=lambda: self._encoder,
+                embed=self._embedding,
+                sizes=self.bundle.sizes,
+                batch=self.batch,
+            )
+        )
 
     def judge(self, images: NDArray[np.uint8]) -> dict[str, Array]:
         """What the bundle's judge sees in images uint8 (N, H, W, 3): `judged` and `judge_confidence`, uint8 (N, H, W).
@@ -196,59 +278,43 @@ class Generator:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _pairs(
-        self,
-        prompts: Sequence[str],
-        take: Take,
-        seed: int,
-        plan: Plan,
-        guidance: float,
-        negative: str,
-        judging: Engine | None,
+        self, wish: Wish, take: Take, plan: Plan, cells: tuple[int, int] | None, judging: Engine | None
     ) -> Iterator[Pair]:
-        sampler = self._sampler(plan, guidance, negative)
+        sampler = self._sampler(plan, cells)
         self._drawing.append(sampler)
-        under_way: deque[tuple[list[tuple[int, int]], list[str]]] = deque()
+        under_way: deque[list[tuple[int, Wanted]]] = deque()
         try:
             while True:
-                while len(under_way) < sampler.depth and (wanted := list(take(self.batch))):
-                    under_way.append((wanted, self._submit(sampler, prompts, wanted, seed)))
+                while len(under_way) < sampler.depth and (named := list(take(self.batch))):
+                    under_way.append([(index, wish(index, attempt)) for index, attempt in named])
+                    sampler.submit(filled([wanted for _, wanted in under_way[-1]], self.batch))
                 if not under_way:
                     return
-                wanted, texts = under_way.popleft()
+                batch = under_way.popleft()
                 made = sampler.collect()
                 latent = made.pop("latent")
                 if judging is not None:
                     made.update(_look(judging, made["image"]))
-                for place, (index, attempt) in enumerate(wanted):
+                for place, (index, wanted) in enumerate(batch):
                     shown = {name: array[place] for name, array in made.items()}
-                    yield self._pair(index, attempt, texts[place], seed, latent[place], shown)
+                    yield self._pair(index, wanted, plan, latent[place], shown)
         finally:
             if sampler in self._drawing:
                 self._drawing.remove(sampler)
                 sampler.close()
 
-    def _submit(self, sampler: Sampler, prompts: Sequence[str], wanted: list[tuple[int, int]], seed: int) -> list[str]:
-        """Begin a batch of pairs and give their prompts.
-
-        One that is not full repeats its first pair, so that every batch runs the same arithmetic.
-        """
-        filled = wanted + wanted[:1] * (self.batch - len(wanted))
-        texts = [prompts[index % len(prompts)] for index, _ in filled]
-        size = self.bundle.sizes.latent
-        noises: Array = np.stack([starting_noise(seed, index, size, attempt) for index, attempt in filled])
-        sampler.submit(texts, noises)  # (B, C, h, w)
-        return texts
-
-    def _sampler(self, plan: Plan, guidance: float, negative: str) -> Sampler:
+    def _sampler(self, plan: Plan, cells: tuple[int, int] | None) -> Sampler:
+        sizes = self.bundle.sizes
+        if cells is not None and cells != sizes.latent[1:]:
+            return WideSampler(self.canvas(plan), plan)
         if self._on_device is None:
             self._load_denoisers(plan)
-            conditioning = self._conditioning()
-            return HostSampler(self._denoise, self._decode, self._embedder(), plan, guidance, negative, conditioning)
+            return HostSampler(self._denoise, self._decode, self._embedding, plan, sizes)
         from wetgen.runtime.device_sampler import DeviceSampler
 
         graphs = self._on_device.graphs
         again = self._decode_again if DEFAULT_TARGET in self.bundle.targets else None
-        return DeviceSampler(graphs, self._token_ids, plan, guidance, negative, say=self._note, redecode=again)
+        return DeviceSampler(graphs, self._token_ids, plan, sizes, say=self._note, redecode=again)
 
     def _token_ids(self, prompt: str) -> Array:
         """(1, T) int32; `generate` has refused what may not be cut."""
@@ -261,33 +327,66 @@ class Generator:
         parts = [engine.run({"latent": latent[None]}) for latent in latents]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _embedder(self) -> Callable[[str], Array]:
+    @cached_property
+    def _embedding(self) -> Callable[[str], Array]:
         """A function from prompt to embedding float32 (T, E) that remembers as many as fit into a fixed memory."""
         sizes = self.bundle.sizes
+        text = self._fed_engine("text")
 
         @lru_cache(maxsize=max(2, _EMBEDDINGS_BYTES // (4 * sizes.tokens * sizes.text_width)))
         def embed(prompt: str) -> Array:
-            embedding: Array = self._text.run({"token_ids": self._token_ids(prompt)})["embedding"][0]
+            embedding: Array = text.run({"token_ids": self._token_ids(prompt)})["embedding"][0]
             return embedding
 
         return embed
 
-    def _conditioning(self) -> dict[str, Array]:
-        """The conditioning input, if the graph has one: zeros, which mean that everything is free."""
-        declared = denoise_graph(self.bundle.sizes).inputs
-        return {t.name: np.zeros(t.sizes(self.batch), t.dtype) for t in declared if t.name == "conditioning"}
+    def _layouts(
+        self, prompts: Sequence[str], masks: Sequence[NDArray[np.uint8]], cells: tuple[int, int] | None
+    ) -> list[Floats]:
+        """The layouts of masks of any size, one for every prompt."""
+        sizes = self.bundle.sizes
+        if len(masks) != len(prompts):
+            raise WetgenError(
+                f"There are {len(masks)} layouts for {len(prompts)} prompts.",
+                why="each prompt has the layout at its place.",
+                fix="give as many layouts as prompts, or none.",
+            )
+        check_layouts(self.bundle)
+        return [layout_of(fitted(mask, sizes.pixels(cells)), sizes) for mask in masks]
 
-    def _pair(
-        self, index: int, attempt: int, prompt: str, seed: int, latent: Array, shown: Mapping[str, Array]
-    ) -> Pair:
+    def _pair(self, index: int, wanted: Wanted, plan: Plan, latent: Array, shown: Mapping[str, Array]) -> Pair:
         # Copies, because a pair that is kept must not keep its whole batch in memory.
         image, mask, confidence = (_bytes(shown.get(name)) for name in ("image", "mask", "confidence"))
         judged, sure = (_bytes(shown.get(name)) for name in ("judged", "judge_confidence"))
         assert image is not None  # every decode graph declares it
         faults = picture_faults(latent, image)
         if mask is not None and self.bundle.classes is not None:
-            faults += mask_faults(prompt, mask, self.bundle.classes, self.bundle.words)
-        return Pair(index, prompt, seed, image, mask, confidence, faults, attempt, judged, sure)
+            faults += mask_faults(wanted.prompt, mask, self.bundle.classes, self.bundle.words)
+        how = How(wanted.number, plan.name, wanted.guidance, wanted.negative)
+        shown_pixels = (image, mask, confidence, faults, wanted.attempt, judged, sure)
+        return Pair(index, wanted.prompt, wanted.seed, *shown_pixels, how=how)
+
+    def _fed_engine(self, name: str) -> Engine:
+        """The graph of that name as an engine that is fed with arrays."""
+        if self._on_device is None:
+            host = {"text": self._text, "decode": self._decode}
+            return host[name] if name in host else self._denoise[kind_of(name)]
+        if name not in self._fed:
+            self._fed[name] = self._on_device.fed(name)
+        return self._fed[name]
+
+    @cached_property
+    def _encoder(self) -> Engine:
+        """Loaded when it is first asked: only photographs need it. It runs on the CPU, once for a photograph."""
+        held = self.bundle.targets.get(DEFAULT_TARGET)
+        if held is None:
+            raise WetgenError(
+                "This bundle cannot take photographs.",
+                why=f"they are encoded on the CPU, and {self.bundle.folder} holds no graphs for {DEFAULT_TARGET}.",
+                fix=f"export it again with --target {DEFAULT_TARGET} added.",
+            )
+        path = held.files["encode"]
+        return open_engine(self.bundle.graphs["encode"], path, device="cpu", batch=self.batch, threads=self.threads)
 
     @cached_property
     def _judge(self) -> Engine:

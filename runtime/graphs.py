@@ -87,6 +87,16 @@ class Sizes:
         """(C, h, w) of one pair."""
         return (self.latent_channels, self.latent_height, self.latent_width)
 
+    @property
+    def stride(self) -> tuple[int, int]:
+        """Rows and columns of a picture to one cell of its latent."""
+        return self.height // self.latent_height, self.width // self.latent_width
+
+    def pixels(self, cells: tuple[int, int] | None) -> tuple[int, int]:
+        """(H, W) of the picture of a latent of (h, w) cells, None for that of the graphs."""
+        rows, columns = self.stride
+        return (self.height, self.width) if cells is None else (cells[0] * rows, cells[1] * columns)
+
 
 def text_graph(sizes: Sizes) -> Graph:
     """Token ids to all that a denoiser's steps need of a prompt: the keys and values of its attentions to the text."""
@@ -100,6 +110,11 @@ def text_graph(sizes: Sizes) -> Graph:
 def denoise_name(kind: Kind) -> str:
     """The name of the graph that runs the steps of a kind."""
     return DENOISE if kind == "guided" else f"{DENOISE}_{kind}"
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of the steps that the graph of a name runs."""
+    return next(kind for kind in KINDS if denoise_name(kind) == name)
 
 
 def denoises(name: str) -> bool:

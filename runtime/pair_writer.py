@@ -10,12 +10,13 @@ import numpy as np
 
 from wetgen.runtime import classes as class_table
 from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.dataset import unknown_ids
+from wetgen.runtime.dataset import states_ignore, unknown_ids
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, os_errors, sweep
 from wetgen.runtime.metadata import METADATA
 from wetgen.runtime.name_set import NameSet
 from wetgen.runtime.pictures import Pixels, encode_mask, encode_png
+from wetgen.runtime.provenance import png_text
 from wetgen.runtime.row_log import Keys, RowLog
 
 MAX_NAME = 200  # bytes; leaves room for the suffixes within the 255 bytes of common file systems
@@ -66,6 +67,7 @@ class PairWriter(ABC):
     def add(self, name: str, image: Pixels, mask: Pixels | None, row: Keys, confidence: Pixels | None = None) -> None:
         """Write image uint8 (H, W, 3), mask and confidence uint8 (H, W), and their row, which must hold a `text`.
 
+        Of a synthetic pair the files say themselves how they were made. A mask may hold IGNORE where the row states it.
         Raises WetgenError for what the reader would refuse and for a failing disk. ValueError (a bug in the caller):
         an unusable or known name, wrong dtypes or shapes, a mask without a class table or the reverse.
         """
@@ -76,12 +78,14 @@ class PairWriter(ABC):
     ) -> Prepared:
         """The checks and the encoding of `add`; touches no file, so threads may prepare pairs side by side."""
         self._refuse_name(name)
-        _refuse_pixels(name, image, mask, confidence, self.classes)
-        pictures = {"image": encode_png(image)}
+        ignore = states_ignore(row, f"{self.folder / METADATA}, new row {name}")
+        _refuse_pixels(name, image, mask, confidence, self.classes, ignore=ignore)
+        text = png_text(row)
+        pictures = {"image": encode_png(image, text)}
         if mask is not None:
-            pictures["mask"] = encode_mask(mask)
+            pictures["mask"] = encode_mask(mask, text)
         if confidence is not None:
-            pictures["confidence"] = encode_png(confidence)
+            pictures["confidence"] = encode_png(confidence, text)
         return self._prepared(name, row, pictures)
 
     @abstractmethod
@@ -133,7 +137,13 @@ class PairWriter(ABC):
 
 
 def _refuse_pixels(
-    name: str, image: Pixels, mask: Pixels | None, confidence: Pixels | None, classes: ClassTable | None
+    name: str,
+    image: Pixels,
+    mask: Pixels | None,
+    confidence: Pixels | None,
+    classes: ClassTable | None,
+    *,
+    ignore: bool,
 ) -> None:
     if (mask is None) != (classes is None):
         raise ValueError("masks need a class table, and a class table needs masks")
@@ -143,7 +153,7 @@ def _refuse_pixels(
         if layer is not None and (layer.dtype != np.uint8 or layer.shape != image.shape[:2]):
             raise ValueError(f"the {kind} of {image.shape} is uint8 {image.shape[:2]}, not {layer.dtype} {layer.shape}")
     if mask is not None and classes is not None:
-        fault = unknown_ids(mask, classes, f"The new mask {name}")
+        fault = unknown_ids(mask, classes, f"The new mask {name}", ignore=ignore)
         if fault is not None:
             raise fault
 

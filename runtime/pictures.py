@@ -3,6 +3,7 @@
 Sizes in messages are width x height; arrays are (H, W) or (H, W, 3).
 """
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -63,14 +64,17 @@ def decode_mask(data: bytes, name: str) -> Pixels:
     return np.array(_decode(data, name))
 
 
-def encode_png(pixels: Pixels) -> bytes:
-    """The PNG file of a picture uint8 (H, W, 3), or of grey levels uint8 (H, W) that change by degrees."""
-    return png.encode(pixels, png.PAETH)
+def encode_png(pixels: Pixels, text: Mapping[str, str] = png.NO_TEXT) -> bytes:
+    """The PNG file of a picture uint8 (H, W, 3), or of grey levels uint8 (H, W) that change by degrees.
+
+    `text` goes with it by keyword, as `png.encode` says.
+    """
+    return png.encode(pixels, png.PAETH, text)
 
 
-def encode_mask(mask: Pixels) -> bytes:
+def encode_mask(mask: Pixels, text: Mapping[str, str] = png.NO_TEXT) -> bytes:
     """The PNG file of class ids uint8 (H, W), which lie in even areas: half the size and time of `encode_png`."""
-    return png.encode(mask, png.NONE)
+    return png.encode(mask, png.NONE, text)
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, read_bytes
 from wetgen.runtime.filters import Filter
+from wetgen.runtime.tidy import Tidy
 
 FORMAT = 1
 FILE_NAME = "run.json"
@@ -31,16 +32,21 @@ class Settings:
     guidance: float
     negative: str
     filter: Filter = field(default_factory=Filter)
+    tidy: Tidy = field(default_factory=Tidy)
+    task: Mapping[str, object] = field(default_factory=dict)
+    """What else decides them, by its option's name: sizes, files by their hashes, ..."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Settings":
         """The settings that a run.json states; runs from before there were filters state none."""
-        return cls(**{**data, "filter": Filter(**data.get("filter", {"refuse_copies": False}))})
+        limits = Filter(**data.get("filter", {"refuse_copies": False}))
+        return cls(**{**data, "filter": limits, "tidy": Tidy(**data.get("tidy", {}))})
 
     def flat(self) -> dict[str, object]:
-        """Every value by its name, the filter's among the others."""
+        """Every value by its name, the filter's and the task's among the others."""
         values = asdict(self)
-        return {**{key: value for key, value in values.items() if key != "filter"}, **values["filter"]}
+        inner = {key: value for name in ("filter", "tidy", "task") for key, value in values.pop(name).items()}
+        return {**values, **inner}
 
 
 def prompts_sha256(prompts: Sequence[str]) -> str:
@@ -87,7 +93,12 @@ def read_record(folder: Path) -> dict[str, Any]:
 def check_same(folder: Path, record: Mapping[str, Any], settings: Settings) -> None:
     """Raise unless the run in the folder was started with these settings."""
     before, after = Settings.from_json(record["settings"]).flat(), settings.flat()
-    changed = [f"{key} was {before[key]!r} and is {after[key]!r}" for key in after if before[key] != after[key]]
+    names = dict.fromkeys([*after, *before])
+    changed = [
+        f"{name} was {before.get(name)!r} and is {after.get(name)!r}"
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
     if changed:
         raise WetgenError(
             f"{folder} holds another run.",

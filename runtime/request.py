@@ -6,10 +6,12 @@ import numpy as np
 
 from wetgen.runtime.engines import DEVICES
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.graphs import Sizes
 from wetgen.runtime.noise import SEED_LIMIT
 from wetgen.runtime.schedule import Plan
 
 _LARGEST = float(np.finfo(np.float32).max)
+MOST_PIXELS = 2**24  # of a drawn picture: beyond, its windows and their latents fill the memory
 
 
 def check_loading(device: str, batch: int, threads: int | None) -> None:
@@ -40,9 +42,9 @@ def check_asked(prompts: Sequence[str], seed: int, count: int, guidance: float |
         )
 
 
-def check_negative(negative: str, plan: Plan) -> None:
-    """Raise WetgenError for a negative prompt that would have no effect."""
-    if negative and not plan.guided:
+def check_negative(plan: Plan) -> None:
+    """Raise WetgenError where a negative prompt would have no effect."""
+    if not plan.guided:
         raise WetgenError(
             f"The plan '{plan.name}' has no use for a negative prompt.",
             why="it acts where a step is guided, and no step of this plan is.",
@@ -71,3 +73,32 @@ def checked_indexes(indexes: Iterable[int], total: int) -> list[int]:
             fix="ask for indexes in that range, or raise count.",
         )
     return wanted
+
+
+def checked_cells(size: tuple[int, int], sizes: Sizes) -> tuple[int, int]:
+    """(h, w) of the latent of a picture of (width, height) pixels.
+
+    Raises WetgenError for a size that windows of the graphs' size cannot cover.
+    """
+    rows, columns = sizes.stride
+    width, height = size
+    if width % columns or height % rows:
+        near = f"{max(sizes.width, round(width / columns) * columns)}x{max(sizes.height, round(height / rows) * rows)}"
+        raise WetgenError(
+            f"Pictures of {width} x {height} pixels are not possible.",
+            why=f"a cell of the latent is {columns} x {rows} pixels, and pictures are whole cells.",
+            fix=f"use multiples of {columns} and {rows}, such as {near}.",
+        )
+    if width < sizes.width or height < sizes.height:
+        raise WetgenError(
+            f"Pictures of {width} x {height} pixels are not possible.",
+            why=f"the bundle's graphs draw windows of {sizes.width} x {sizes.height}, and a picture is at least one.",
+            fix=f"use at least {sizes.width}x{sizes.height}, or a bundle exported for smaller pictures.",
+        )
+    if width * height > MOST_PIXELS:
+        raise WetgenError(
+            f"Pictures of {width} x {height} pixels are not possible.",
+            why=f"at most {MOST_PIXELS:,} pixels are drawn at a time.",
+            fix="draw smaller pictures.",
+        )
+    return height // rows, width // columns

@@ -9,13 +9,14 @@ from typing import Any
 from wetgen.runtime.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.filters import Examiner, Filter
-from wetgen.runtime.generator import Generator, Take
-from wetgen.runtime.pair import Pair
+from wetgen.runtime.generator import Generator
 from wetgen.runtime.progress import Progress
 from wetgen.runtime.record import Settings, prompts_sha256
 from wetgen.runtime.rejected import FILE_NAME as REJECTED_NAME
 from wetgen.runtime.run_folder import SHEET_NAME, RunFolder, check_folder, same_shards
 from wetgen.runtime.storing import Storing
+from wetgen.runtime.task import Task
+from wetgen.runtime.tidy import Tidy
 from wetgen.runtime.tries import Tries
 
 DEFAULT_BATCH = 4
@@ -31,6 +32,7 @@ def settings_of(
     guidance: float | None,
     negative: str,
     limits: Filter | None = None,
+    tidy: Tidy | None = None,
 ) -> Settings:
     """The settings of a run, the bundle's defaults filled in. Raises WetgenError for limits it cannot measure."""
     return Settings(
@@ -42,18 +44,17 @@ def settings_of(
         guidance=bundle.default_guidance if guidance is None else guidance,
         negative=negative,
         filter=(Filter() if limits is None else limits).for_bundle(bundle),
+        tidy=Tidy() if tidy is None else tidy,
     )
 
 
 def run(
     bundle: Bundle,
-    prompts: Sequence[str],
+    task: Task,
     out: Path,
     settings: Settings,
     progress: Progress,
     *,
-    count: int = 1,
-    truncate: bool = False,
     resume: bool = False,
     device: str = "cpu",
     batch: int | None = None,
@@ -61,7 +62,7 @@ def run(
     tries: int | None = None,
     shards: int | None = None,
 ) -> dict[str, Any]:
-    """Make the pairs that `out` lacks and return the final run.json.
+    """Make the pairs of a task that `out` lacks and return the final run.json.
 
     A pair that the settings' filter rejects is drawn again from other noise until it is kept or was tried `tries`
     times; a larger number makes more pairs and changes none. With `shards` so many pairs go into a tar file, in place
@@ -70,43 +71,35 @@ def run(
     finished pair is kept in either case.
     """
     earlier = check_folder(out, settings, resume)
-    total = count * len(prompts)
     if batch is None:
-        batch = min(DEFAULT_BATCH, total) if earlier is None else int(earlier["batch"])
+        batch = min(DEFAULT_BATCH, task.total) if earlier is None else int(earlier["batch"])
     if tries is None:
         tries = DEFAULT_TRIES if earlier is None else int(earlier.get("tries", 1))
     if earlier is not None:
         shards = same_shards(out, earlier.get("shards"), shards)
     with Generator(bundle, device=device, batch=batch, threads=threads, say=progress.note) as generator:
-        return run_on(
-            generator, prompts, out, settings, progress, count=count, truncate=truncate, tries=tries, shards=shards
-        )
+        return run_on(generator, task, out, settings, progress, tries=tries, shards=shards)
 
 
 def run_on(
     generator: Generator,
-    prompts: Sequence[str],
+    task: Task,
     out: Path,
     settings: Settings,
     progress: Progress,
     *,
-    count: int = 1,
-    truncate: bool = False,
     tries: int = DEFAULT_TRIES,
     shards: int | None = None,
 ) -> dict[str, Any]:
     """The run of `run`, on a loaded generator; `out` must be one that `check_folder` lets pass."""
-    bundle, total = generator.bundle, count * len(prompts)
+    bundle, total = generator.bundle, task.total
     examine = Examiner(settings.filter, bundle)
-
-    def draw(take: Take) -> Iterator[Pair]:
-        values = {key: getattr(settings, key) for key in ("seed", "plan", "guidance", "negative")}
-        return generator.draw(prompts, take, truncate=truncate, judge=examine.needs_judge, **values)
-
-    draw(lambda _: [])  # refuses impossible values and long prompts before anything is written
+    task.begin(generator)  # refuses impossible values and long prompts before anything is written
+    for part in task.parts():
+        task.draw(part, lambda _: [], judge=examine.needs_judge)
 
     how = {
-        "count": count,
+        **task.how,
         "tries": tries,
         "shards": shards,
         "device": generator.device,
@@ -120,12 +113,14 @@ def run_on(
     progress.start(total, total - sum(1 for _ in _missing(folder, total, tries)))
     began = time.monotonic()
     try:
-        open_tries = Tries(_missing(folder, total, tries), tries)
         with Storing(folder, progress) as storing:
-            for pair in draw(open_tries.take):
-                verdict = examine(pair)
-                given_up = bool(verdict.reasons) and open_tries.reject(pair.index, pair.attempt)
-                storing.put(pair, verdict, given_up)
+            for part in task.parts():
+                missing = _missing(folder, total, tries)
+                open_tries = Tries((each for each in missing if task.part_of(each[0]) == part), tries)
+                for pair in task.draw(part, open_tries.take, judge=examine.needs_judge):
+                    verdict = examine(pair)
+                    given_up = bool(verdict.reasons) and open_tries.reject(pair.index, pair.attempt)
+                    storing.put(pair, verdict, given_up)
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with suppress(WetgenError):  # the first failure is the one to be told

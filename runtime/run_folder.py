@@ -134,7 +134,10 @@ class RunFolder:
             keep_rate=round(held.pairs / drawn, 4) if drawn else None,
         )
         write_record(self.out, self.record)
-        tiles = [sheet.Tile(*self._writer.pictures(row), f"{index}: {row['text']}") for index, row in held.first()]
+        tiles = [
+            sheet.small(sheet.Tile(*self._writer.pictures(row), f"{index}: {row['text']}"))
+            for index, row in held.first()
+        ]
         atomic_write(self.out / SHEET_NAME, encode_png(sheet.contact_sheet(tiles, self.bundle.classes)))
 
 
@@ -170,19 +173,21 @@ class Contents:
 
 def pair_row(pair: Pair, settings: Settings, bundle: Bundle) -> Row:
     """The metadata row of a pair: all it takes to make it again, and what is known of it."""
+    assert pair.how is not None  # a generator's pairs say how they were drawn
     row: Row = {
         "text": pair.prompt,
         "scene": f"{pair.seed}-{pair.index}",
         "seed": pair.seed,
         "index": pair.index,
         "try": pair.attempt,
-        "plan": settings.plan,
-        "guidance": settings.guidance,
-        "negative": settings.negative,
+        "plan": pair.how.plan,
+        "guidance": pair.how.guidance,
+        "negative": pair.how.negative,
         "bundle_sha256": settings.bundle_sha256,
         "faults": list(pair.faults),
         "synthetic": True,
         "license": _license_note(bundle),
+        **pair.said,
     }
     if pair.confidence is not None:
         row["confidence"] = round(float(pair.confidence.mean()) / 255, 4)
@@ -193,7 +198,7 @@ def pair_row(pair: Pair, settings: Settings, bundle: Bundle) -> Row:
 
 def _areas(mask: NDArray[np.uint8], classes: ClassTable) -> dict[str, float]:
     """The share of the picture that each class present covers."""
-    counts = np.bincount(mask.ravel(), minlength=len(classes))
+    counts = np.bincount(mask.ravel(), minlength=len(classes))  # what is to be ignored has no name, and no share
     return {name: round(int(n) / mask.size, 5) for name, n in zip(classes.names, counts, strict=False) if n}
 
 

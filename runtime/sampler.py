@@ -1,4 +1,4 @@
-"""How a batch of pairs is drawn: noise and prompts in, arrays out. One sampler keeps arrays on the host.
+"""How a batch of pairs is drawn: what is wanted in, arrays out. One sampler keeps arrays on the host.
 
 Axes: B pairs of a batch, C h w of a latent, H W of a picture, T tokens, E text width.
 """
@@ -10,20 +10,21 @@ from typing import Protocol
 import numpy as np
 
 from wetgen.runtime.engines import Engine
-from wetgen.runtime.graphs import DEEP, Array
+from wetgen.runtime.graphs import DEEP, Array, Sizes
 from wetgen.runtime.schedule import Kind, Plan
+from wetgen.runtime.wanted import Wanted
 
 
 class Sampler(Protocol):
-    """Draws batches of one plan, guidance and negative prompt, at a fixed batch size.
+    """Draws batches of one plan, at a fixed batch size.
 
     `depth` is how many batches may be under way: with more than one the next is handed over before the last is taken.
     """
 
     depth: int
 
-    def submit(self, prompts: Sequence[str], noise: Array) -> None:
-        """Begin a batch: B prompts, and their starting noise float32 (B, C, h, w)."""
+    def submit(self, batch: Sequence[Wanted]) -> None:
+        """Begin a batch of B pairs."""
 
     def collect(self) -> dict[str, Array]:
         """The oldest batch under way: `latent`, and the decoder's outputs by name."""
@@ -38,33 +39,40 @@ class HostSampler:
     depth = 1
 
     def __init__(
-        self,
-        denoise: Mapping[Kind, Engine],
-        decode: Engine,
-        embed: Callable[[str], Array],
-        plan: Plan,
-        guidance: float,
-        negative: str,
-        conditioning: Mapping[str, Array],
+        self, denoise: Mapping[Kind, Engine], decode: Engine, embed: Callable[[str], Array], plan: Plan, sizes: Sizes
     ) -> None:
-        """`denoise` holds an engine for every kind of step of the plan. `embed` gives a prompt's embedding (T, E);
-        `conditioning` is that input, or nothing where there is none."""
-        self._denoise, self._decode, self._embed = denoise, decode, embed
-        self._plan, self._guidance, self._negative, self._conditioning = plan, guidance, negative, conditioning
-        self._waiting: deque[tuple[Sequence[str], Array]] = deque()
+        """`denoise` holds an engine for every kind of step of the plan, `embed` gives a prompt's embedding (T, E)."""
+        self._denoise, self._decode, self._embed, self._plan, self._sizes = denoise, decode, embed, plan, sizes
+        self._waiting: deque[Sequence[Wanted]] = deque()
 
-    def submit(self, prompts: Sequence[str], noise: Array) -> None:
-        self._waiting.append((prompts, noise))
+    def submit(self, batch: Sequence[Wanted]) -> None:
+        self._waiting.append(batch)
 
     def collect(self) -> dict[str, Array]:
-        prompts, noise = self._waiting.popleft()
-        uncond = [self._embed(self._negative)] * len(prompts) if self._plan.guided else []
-        embedding = np.stack([*uncond, *map(self._embed, prompts)])
-        *_, latent = sample(self._denoise, self._plan, noise, embedding, self._guidance, self._conditioning)
+        batch = self._waiting.popleft()
+        noise = np.stack([each.noise(self._sizes) for each in batch])
+        embedding = embedded(batch, self._plan.guided, self._embed)
+        guidance = np.array([each.guidance for each in batch], np.float32)
+        *_, latent = sample(
+            self._denoise, self._plan, noise, embedding, guidance, conditioning_input(batch, self._sizes)
+        )
         return {"latent": latent, **self._decode.run({"latent": latent})}
 
     def close(self) -> None:
         self._waiting.clear()
+
+
+def embedded(batch: Sequence[Wanted], guided: bool, embed: Callable[[str], Array]) -> Array:
+    """The embeddings (2B, T, E) of a batch, the uncond half first, or (B, T, E) for a plan without guided steps."""
+    negative = [each.negative for each in batch] if guided else []
+    return np.stack([embed(text) for text in (*negative, *(each.prompt for each in batch))])
+
+
+def conditioning_input(batch: Sequence[Wanted], sizes: Sizes) -> dict[str, Array]:
+    """The conditioning input (B, Cc, h, w) by its name, or nothing where the graphs have none."""
+    if not sizes.conditioning_channels:
+        return {}
+    return {"conditioning": np.stack([each.conditioning(sizes) for each in batch])}
 
 
 def sample(
@@ -72,15 +80,15 @@ def sample(
     plan: Plan,
     noise: Array,
     embedding: Array,
-    guidance: float,
+    guidance: float | Array,
     conditioning: Mapping[str, Array],
 ) -> Iterator[Array]:
     """Walk the plan from noise (B, C, h, w), yielding the latent after each step.
 
-    `embedding` is (2B, T, E), the uncond half first, or (B, T, E) for a plan without guided steps; `conditioning` holds
-    that input, or nothing if the graphs have none.
+    `embedding` is (2B, T, E), the uncond half first, or (B, T, E) for a plan without guided steps; `guidance` is a
+    number or (B,); `conditioning` holds that input, or nothing if the graphs have none.
     """
-    scale = np.full(len(noise), guidance, np.float32)  # (B,)
+    scale = np.broadcast_to(np.asarray(guidance, np.float32), (len(noise),)).copy()  # (B,)
     constant = {**conditioning, "guidance": scale}
     made: dict[str, Array] = {"latent_after": noise}
     deep: dict[str, Array] = {}

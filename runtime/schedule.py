@@ -157,6 +157,14 @@ class Plan:
         return range(self.first_row, self.first_row + len(self.steps))
 
 
+def alphas_after(plan: Plan, table: NDArray[np.float64], *, ends_clean: bool = True) -> list[float]:
+    """alpha-bar of the latent after each step of a plan, with the `table` of its schedule.
+
+    After the last it is 1, or that of timestep 0 for a schedule that does not end clean.
+    """
+    return [float(table[step.timestep]) for step in plan.steps[1:]] + [1.0 if ends_clean else float(table[0])]
+
+
 def kinds_of(plans: Iterable[Plan]) -> tuple[Kind, ...]:
     """The kinds of steps of all these plans, in the order of KINDS."""
     found = {kind for plan in plans for kind in plan.kinds}

@@ -47,6 +47,18 @@ def contact_sheet(tiles: Sequence[Tile], classes: ClassTable | None) -> Pixels:
     return np.asarray(sheet)
 
 
+def small(tile: Tile) -> Tile:
+    """The tile at the size that a sheet shows, if it is larger: photographs by the dozen would fill the memory."""
+    height, width = tile.image.shape[:2]
+    scale = _PICTURE / max(height, width)
+    if scale >= 1:
+        return tile
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = np.asarray(Image.fromarray(tile.image).resize(size, Image.Resampling.LANCZOS))
+    mask = None if tile.mask is None else np.asarray(Image.fromarray(tile.mask).resize(size, Image.Resampling.NEAREST))
+    return Tile(image, mask, tile.label)
+
+
 def overlay(image: Pixels, mask: Pixels) -> Pixels:
     """The image uint8 (H, W, 3) under the colours of its mask uint8 (H, W); the background stays as it is."""
     colours = np.array([colour(id) for id in range(256)], np.float32)[mask]

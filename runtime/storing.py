@@ -12,6 +12,7 @@ from wetgen.runtime.progress import Progress
 from wetgen.runtime.run_folder import Kept, Rejection, RunFolder
 
 WAITING = 64  # pairs that may wait for the disk before sampling does
+_MOST_PIXELS = 2**23  # of pictures that may: more than 64 drawn ones, fewer than two photographs
 _MOST_ENCODERS = 4  # beyond, the interpreter's lock keeps them waiting for each other
 
 
@@ -26,7 +27,7 @@ class Storing:
         self._folder, self._progress = folder, progress
         self._encoders = ThreadPoolExecutor(min(_MOST_ENCODERS, usable_cores()))
         self._writer = ThreadPoolExecutor(1)  # so that rows come in the order of the pairs, and one file after another
-        self._pending: deque[Future[Kept | Rejection]] = deque()
+        self._pending: deque[tuple[int, Future[Kept | Rejection]]] = deque()  # with their pixels
 
     def __enter__(self) -> "Storing":
         return self
@@ -34,22 +35,27 @@ class Storing:
     def put(self, pair: Pair, verdict: Verdict, given_up: bool) -> None:
         """Hand over a pair, and whether no try of it is left; waits while too many are on their way."""
         prepared = self._encoders.submit(self._folder.prepare, pair, verdict, given_up)
-        self._pending.append(self._writer.submit(self._write, prepared))
-        while self._pending and (self._pending[0].done() or len(self._pending) > WAITING):
-            self._tell(self._pending.popleft())
+        pixels = pair.image.shape[0] * pair.image.shape[1]
+        self._pending.append((pixels, self._writer.submit(self._write, prepared)))
+        while self._pending and (self._pending[0][1].done() or self._too_many()):
+            self._tell(self._pending.popleft()[1])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
             while self._pending:
-                self._tell(self._pending.popleft())
+                self._tell(self._pending.popleft()[1])
         except WetgenError:
             if error is None:
                 raise
         finally:
             self._encoders.shutdown(wait=True, cancel_futures=True)
             self._writer.shutdown(wait=True, cancel_futures=True)
+
+    def _too_many(self) -> bool:
+        waiting = len(self._pending)
+        return waiting > WAITING or (waiting > 1 and sum(pixels for pixels, _ in self._pending) > _MOST_PIXELS)
 
     def _write(self, prepared: "Future[Kept | Rejection]") -> Kept | Rejection:
         ready = prepared.result()

@@ -1,7 +1,8 @@
 """A checkpoint: a diffusers folder in safetensors, plus the class table and what wetgen must know. Never pickle.
 
-Layout: model_index.json, vae/, text_encoder/, tokenizer/, unet/, scheduler/, classes.json, wetgen.json. A folder
-without wetgen.json is read as a plain Stable-Diffusion-shaped one: pictures only, no masks.
+Layout: model_index.json, vae/, text_encoder/, tokenizer/, unet/, scheduler/, classes.json, wetgen.json,
+mask_statistics.json. A folder without wetgen.json is read as a plain Stable-Diffusion-shaped one: pictures only, no
+masks.
 """
 
 import ctypes
@@ -9,6 +10,7 @@ import gc
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +27,8 @@ from wetgen.runtime.classes import FILE_NAME as CLASSES_NAME
 from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.graphs import Sizes
+from wetgen.runtime.placing import statistics
+from wetgen.runtime.placing.statistics import ClassStatistics
 from wetgen.training.card import CARD_NAME
 from wetgen.training.denoiser import cross_attentions
 from wetgen.training.diffusion import NoiseSchedule
@@ -91,6 +95,12 @@ class Checkpoint:
     def classes(self) -> ClassTable | None:
         """The class table, or None for a generator without masks."""
         return ClassTable.load(self.folder / CLASSES_NAME) if self.info else None
+
+    @cached_property
+    def mask_statistics(self) -> dict[str, ClassStatistics]:
+        """How each class looks in the masks it was trained on; empty where that was not measured."""
+        path = self.folder / statistics.FILE_NAME
+        return statistics.read_statistics(path, self.classes) if path.is_file() else {}
 
     @cached_property
     def vae(self) -> JointVAE:
@@ -232,6 +242,7 @@ def save(
     classes: ClassTable,
     info: dict[str, Any],
     card: str = "",
+    mask_statistics: Mapping[str, ClassStatistics] | None = None,
 ) -> None:
     """Write a whole checkpoint beside `folder` and put it in its place: a reader never sees half of one."""
     part = folder.with_name(folder.name + ".part")
@@ -246,6 +257,9 @@ def save(
     tokenizer.save(str(part / "tokenizer" / "tokenizer.json"))
     (part / CLASSES_NAME).write_text(json.dumps(classes.to_json(), indent=1) + "\n", encoding="utf-8")
     (part / INFO_NAME).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+    if mask_statistics:
+        text = json.dumps(statistics.to_json(mask_statistics), indent=1)
+        (part / statistics.FILE_NAME).write_text(text + "\n", encoding="utf-8")
     if card:
         (part / CARD_NAME).write_text(card, encoding="utf-8")
     (part / "model_index.json").write_text(json.dumps(_model_index(), indent=1) + "\n", encoding="utf-8")

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.classes import IGNORE, ClassTable
 from wetgen.runtime.dataset import Dataset, Row
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.metadata import METADATA
 from wetgen.training.config import DataConfig
 
 STORED_SCALE = 1.6  # photographs are kept this much larger than a view, so that crops stay sharp
@@ -84,6 +85,7 @@ def load_photos(folder: Path, config: DataConfig, seed: int) -> Photos:
 
 def _read(dataset: Dataset, row: Row, shortest: int) -> Photo:
     image, mask = dataset.load(row)
+    _refuse_ignored(dataset, row, mask)
     scale = shortest / min(mask.shape)
     if scale < 1:
         size = (round(mask.shape[1] * scale), round(mask.shape[0] * scale))
@@ -91,6 +93,16 @@ def _read(dataset: Dataset, row: Row, shortest: int) -> Photo:
     source = str(row.extra.get("source", dataset.folder.name))
     license = str(row.extra.get("license", "not stated"))
     return Photo(image, mask, row.text, row.scene, source, license, str(row.extra.get("split", "")))
+
+
+def _refuse_ignored(dataset: Dataset, row: Row, mask: NDArray[np.uint8]) -> None:
+    """Raise for a mask that leaves pixels out: the generator draws a class for every pixel, so it must learn one."""
+    if (mask == IGNORE).any():
+        raise WetgenError(
+            f"{dataset.folder / METADATA}, line {row.line}: pixels of its mask are marked {IGNORE}, to be left out.",
+            why="a generator learns a class for every pixel, and taking these for background would teach it that.",
+            fix="draw the pairs again without --ignore-below and --ignore-band, or give those pixels their class.",
+        )
 
 
 def _is_validation(photo: Photo, share: float, seed: int) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from accelerate.utils import set_seed
 
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.placing.statistics import measure
 from wetgen.training import card, checkpoint
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.loop import train
@@ -57,6 +58,7 @@ def distill(run: Run, teacher: Checkpoint) -> Path:
             classes=photos.table,
             info=info,
             card=card.render(info, photos.table, {**figures[0], **figures[1]}),
+            mask_statistics=measure((photo.mask for photo in photos.training), photos.table),
         )
         run.journal.line(f"checkpoint: {folder}")
     run.accelerator.wait_for_everyone()

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.benchmarks.quality.split import PARTS, groups_of
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.classes import IGNORE, ClassTable
 from wetgen.runtime.dataset import Dataset
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.metadata import METADATA
 from wetgen.training.data import resize_pair
 
 
@@ -101,6 +102,8 @@ def load_pairs(folder: Path, size: int) -> Pairs:
         groups += groups_of(dataset.folder.name, dataset.rows)
         for row in dataset.rows:
             image, mask = dataset.load(row)
+            if (mask == IGNORE).any():
+                raise _ignored(dataset, row.line)
             small += min(mask.shape) < size
             image, mask = _square(image, mask, size)
             images.append(image)
@@ -130,10 +133,19 @@ def _square(
     return resize_pair(image, mask, (left, top, left + side, top + side), (size, size))
 
 
+def _ignored(dataset: Dataset, line: int) -> WetgenError:
+    """The fault of a mask that leaves pixels out: agreement, regions and segmenters here count every pixel."""
+    return WetgenError(
+        f"{dataset.folder / METADATA}, line {line}: pixels of its mask are marked {IGNORE}, to be left out.",
+        why="the figures of an evaluation count every pixel, and would take these for a class.",
+        fix="evaluate pairs drawn without --ignore-below and --ignore-band, or give those pixels their class.",
+    )
+
+
 def _part(dataset: Dataset, line: int, part: object) -> str:
     if part not in ("", *PARTS):
         raise WetgenError(
-            f"{dataset.folder / 'metadata.jsonl'}, line {line}: its split is {part!r}.",
+            f"{dataset.folder / METADATA}, line {line}: its split is {part!r}.",
             why=f"a split is one of {', '.join(PARTS)}.",
             fix="correct it, or remove `split` from every row.",
         )

@@ -13,6 +13,7 @@ from wetgen.runtime.bundle import Bundle
 from wetgen.runtime.filters import Filter
 from wetgen.runtime.generator import Generator
 from wetgen.runtime.progress import Silent
+from wetgen.runtime.prompt_task import Listed, PromptTask
 
 BORDER = "the pairs of a run, from the first batch's start to the last row written; loaded"
 _PAIRS = 8
@@ -57,11 +58,10 @@ def _with(bundle: Bundle, case: Case, prompts: list[str]) -> float:
     try:
         runs.run(
             bundle,
-            prompts,
+            PromptTask(Listed(prompts), settings, truncate=True),
             folder / "pairs",
             settings,
             clock,
-            truncate=True,
             device=case.device,
             batch=case.batch,
             threads=case.threads,

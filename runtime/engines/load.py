@@ -35,11 +35,12 @@ _DENOISER = re.compile(r"denoise\w*\.(\w+)\.b(\d+)\.engine")  # target, batch
 
 @dataclass(frozen=True)
 class OnDevice:
-    """A bundle's graphs, loaded: `batch` is theirs, `judge` loads the judge."""
+    """A bundle's graphs, loaded: `batch` is theirs, `judge` loads the judge, `fed` a graph once more, for arrays."""
 
     graphs: DeviceGraphs
     batch: int
     judge: Callable[[], HostFed]
+    fed: Callable[[str], HostFed]
 
 
 def load_on_device(bundle: Bundle, device: str, batch: int, say: Say) -> tuple[Target, OnDevice | None]:
@@ -88,7 +89,11 @@ def load_tensorrt(bundle: Bundle, held: TargetGraphs, batch: int, version: str, 
         return HostFed(lambda stream: load(JUDGE, stream))
 
     say(f"TensorRT {version} on {gpu}: target {held.target.name}, batches of {chosen}")
-    return OnDevice(DeviceGraphs(load, bundle.kinds), chosen, judge)
+
+    def fed(name: str) -> HostFed:
+        return HostFed(lambda stream: load(name, stream))
+
+    return OnDevice(DeviceGraphs(load, bundle.kinds), chosen, judge, fed)
 
 
 def drawing(bundle: Bundle) -> list[str]:
@@ -134,7 +139,11 @@ def load_cuda(bundle: Bundle, held: TargetGraphs, batch: int, say: Say) -> OnDev
         return graph
 
     say(f"ONNX Runtime on {cuda.current_gpu()}: target {held.target.name}, batches of {batch}")
-    return OnDevice(DeviceGraphs(load, bundle.kinds), batch, lambda: HostFed(lambda stream: load(JUDGE, stream)))
+
+    def fed(name: str) -> HostFed:
+        return HostFed(lambda stream: load(name, stream))
+
+    return OnDevice(DeviceGraphs(load, bundle.kinds), batch, lambda: fed(JUDGE), fed)
 
 
 def targets_built(bundle: Bundle) -> list[str]:

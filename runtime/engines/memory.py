@@ -72,11 +72,13 @@ def plan_memory(
     tokens, embedding = graphs["text"].inputs[0], graphs["text"].outputs[0]
     outputs = _sum(decode.outputs, batch)
     fed = SETS * (2 * latent + _sum(_named(denoise, "embedding"), batch) + outputs)
-    fed += SETS * (batch + 1) * aligned(nbytes(tokens, 1))
-    constant = _sum(_named(denoise, "conditioning") | _named(denoise, "guidance"), batch) + steps * aligned(4)
+    fed += SETS * 2 * batch * aligned(nbytes(tokens, 1))
+    told = _named(denoise, "conditioning") | _named(denoise, "guidance")
+    fed += SETS * _sum(told, batch)
+    constant = steps * aligned(4)
     deep = max((aligned(nbytes(tensor, batch)) for tensor in _named(denoise, DEEP)), default=0)
     cache = embedding_slots(embedding) * aligned(nbytes(embedding, 1))
-    pinned = SETS * (2 * latent + outputs + (batch + 1) * nbytes(tokens, 1))
+    pinned = SETS * (2 * latent + outputs + _sum(told, batch) + 2 * batch * nbytes(tokens, 1))
     return MemoryPlan(sum(weights.values()), shared + own, fed + constant + deep + cache, pinned, integrated)
 
 

@@ -43,7 +43,9 @@ _PATH = click.Path(path_type=Path)
     metavar="MIB",
     help="WebDataset, Parquet: most a shard holds.",
 )
-@click.option("--ignore-255", "ignore", is_flag=True, help="255 in masks marks pixels to leave out; refused without.")
+@click.option(
+    "--ignore-255", "ignore", is_flag=True, help="Take 255 in masks for pixels to leave out where no row says so."
+)
 @click.option("--classes", "classes_file", type=_PATH, help="classes.json for a --from that lacks one.")
 def convert(
     source: Path,
@@ -122,7 +124,9 @@ def _refuse_unused(context: click.Context, direction: str, names: tuple[str, ...
 @click.option("--bundle", type=_PATH, help="The bundle that drew it.  [default: the one that ships, if it did]")
 @click.option("--name", help="What to call the dataset.  [default: the folder's name]")
 @click.option("--license", "license", default="other", show_default=True, help="The Hub's id of the dataset's licence.")
-@click.option("--ignore-255", "ignore", is_flag=True, help="255 in masks marks pixels to leave out; refused without.")
+@click.option(
+    "--ignore-255", "ignore", is_flag=True, help="Take 255 in masks for pixels to leave out where no row says so."
+)
 def card(dataset: Path, out: Path | None, bundle: Path | None, name: str | None, license: str, ignore: bool) -> None:
     """Write the dataset card of a dataset folder: counts, areas, sources, licences, limits, and how it was made.
 

@@ -79,8 +79,8 @@ def convert_to(
     """Write the dataset folder `source`, or those directly inside it, in the format `name` into the new folder `out`.
 
     Every pair is checked on its way; the first fault ends the conversion and leaves nothing behind. `ignore` allows
-    IGNORE in masks. `tell` is called with the number of pairs written so far. The same folders give the same bytes.
-    Raises WetgenError.
+    IGNORE in the masks of rows that do not state it. `tell` is called with the number of pairs written so far. The same
+    folders give the same bytes. Raises WetgenError.
     """
     datasets = Dataset.open_many(source)
     splits = [split_rows(dataset.rows, shares, group) for dataset in datasets]

@@ -8,7 +8,6 @@ from wetgen.runtime.formats.new_folder import NewFolder
 from wetgen.runtime.formats.sidecar import Sidecar
 from wetgen.runtime.formats.writer import Writer
 from wetgen.runtime.metadata import IMAGES, MASKS
-from wetgen.runtime.pictures import encode_mask
 
 
 class DatasetFolderWriter(Writer):
@@ -21,7 +20,7 @@ class DatasetFolderWriter(Writer):
     def add(self, example: Example) -> None:
         image, mask = f"{IMAGES}/{example.name}{example.suffix}", f"{MASKS}/{example.name}.png"
         self.folder.write(image, example.image)
-        self.folder.write(mask, encode_mask(example.mask))
+        self.folder.write(mask, example.mask_file)
         row = example.row if example.split is None else {**example.row, "split": example.split}
         self._sidecar.add(row, file_name=image, mask_file_name=mask)
 

@@ -7,7 +7,8 @@ from io import BytesIO
 from PIL import Image
 
 from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.pictures import Pixels, encode_png
+from wetgen.runtime.pictures import Pixels, encode_mask, encode_png
+from wetgen.runtime.provenance import png_text
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 
@@ -29,6 +30,11 @@ class Example:
     def suffix(self) -> str:
         """What its image's file is: .jpg or .png."""
         return ".jpg" if self.image.startswith(_JPEG) else ".png"
+
+    @property
+    def mask_file(self) -> bytes:
+        """Its mask as the PNG of a dataset folder; of a synthetic pair it says how it was made, as its picture does."""
+        return encode_mask(self.mask, png_text(self.row))
 
     @property
     def part(self) -> str:

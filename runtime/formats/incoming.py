@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wetgen.runtime.classes import IGNORE, ClassTable
-from wetgen.runtime.dataset import unknown_ids
+from wetgen.runtime.dataset import states_ignore, unknown_ids
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import read_bytes
 from wetgen.runtime.formats.example import SPLITS, TEST, TRAIN, VALIDATION, Example, portable
@@ -97,7 +97,10 @@ class Picture:
 
 
 class Receiver:
-    """Makes sound examples of pictures, masks and rows as they come in; `ignore` allows IGNORE in masks."""
+    """Makes sound examples of pictures, masks and rows as they come in.
+
+    `ignore` allows IGNORE in all masks; a row that states it allows it in its own.
+    """
 
     def __init__(self, classes: ClassTable, *, ignore: bool) -> None:
         self.classes, self._ignore = classes, ignore
@@ -107,7 +110,8 @@ class Receiver:
     ) -> Example:
         """Raises WetgenError naming `where` for what the dataset folder would not take."""
         image.check_size(mask.shape[1], mask.shape[0], where)
-        fault = unknown_ids(mask, self.classes, f"{where}: its mask", ignore=self._ignore)
+        ignore = states_ignore(row, where) or self._ignore
+        fault = unknown_ids(mask, self.classes, f"{where}: its mask", ignore=ignore)
         if fault is not None:
             if (mask == IGNORE).any():
                 raise WetgenError(fault.what, why=fault.why, fix=f"{fault.fix} If {IGNORE} means ignore: --ignore-255.")

@@ -19,7 +19,7 @@ from wetgen.runtime.formats.incoming import Picture, Receiver, bad_labels, parts
 from wetgen.runtime.formats.names import Names
 from wetgen.runtime.formats.new_folder import NewFolder
 from wetgen.runtime.formats.writer import Writer
-from wetgen.runtime.pictures import decode_mask, encode_mask
+from wetgen.runtime.pictures import decode_mask
 
 _GROUP = 100  # rows to a row group, the least that readers fetch at a time; the Hub's own value for pictures
 _FEATURES = {
@@ -45,7 +45,7 @@ class ParquetWriter(Writer):
         self._shards: dict[str, list[Path]] = {part: [] for part in SPLITS}
 
     def add(self, example: Example) -> None:
-        part, mask = example.part, encode_mask(example.mask)
+        part, mask = example.part, example.mask_file
         others = {key: value for key, value in example.row.items() if key not in ("text", "scene")}
         size = len(example.image) + len(mask)
         if self._written.get(part, 0) and self._written[part] + size > self.options.shard_bytes:

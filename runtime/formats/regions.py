@@ -1,7 +1,7 @@
-"""Regions of a mask: its 8-connected components of one class each.
+"""Regions of a mask: its 8-connected components of one class each, and the holes in them.
 
 Eight neighbours rather than four, because a hairline crack often runs diagonally: under four every step of it would be
-an instance of its own.
+an instance of its own. What a region encloses has four: where the region holds together by a corner, nothing passes.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Region:
 def regions_of(mask: Pixels) -> list[Region]:
     """The regions of a mask uint8 (H, W), background and IGNORE left out, in the order of their first pixels."""
     rows, starts, ends, ids = _runs(mask)
-    labels = _join(len(rows), *_touching(rows, starts, ends, ids, mask.shape[1]))
+    labels = _join(len(rows), *_touching(rows, starts, ends, ids, mask.shape[1], corners=True))
     order = np.argsort(labels, kind="stable")
     _, firsts = np.unique(labels[order], return_index=True)
     regions = []
@@ -57,6 +57,41 @@ def regions_of(mask: Pixels) -> list[Region]:
     return regions
 
 
+def numbered(mask: Pixels, *, corners: bool = True) -> tuple[Ints, Ints]:
+    """The number of each pixel's region int64 (H, W), 0 where there is none, and the regions' areas by number.
+
+    Numbers count from 1 in the order of `regions_of`; areas[0] is 0. Without `corners` regions hold together by four
+    neighbours.
+    """
+    rows, starts, ends, ids = _runs(mask)
+    labels = _join(len(rows), *_touching(rows, starts, ends, ids, mask.shape[1], corners=corners))
+    firsts, places = np.unique(labels, return_inverse=True)
+    numbers = np.zeros(mask.shape, np.int64)
+    numbers[(mask != 0) & (mask != IGNORE)] = np.repeat(places + 1, ends - starts)
+    areas = np.zeros(len(firsts) + 1, np.int64)
+    np.add.at(areas, places + 1, ends - starts)
+    return numbers, areas
+
+
+def holes_of(region: Region) -> Ints:
+    """Which hole each pixel of the region's rectangle lies in, int64 (height, width): numbers above 0, 0 for no hole.
+
+    A hole is a 4-connected part of what is not the region, whatever it shows, that the region shuts off from the edge
+    of its rectangle.
+    """
+    pixels, either = region.pixels, np.logical_or.accumulate
+    # Most regions have no pixel outside them with the region on all four sides, and that is seen much sooner.
+    among = either(pixels, 1) & either(pixels[:, ::-1], 1)[:, ::-1] & either(pixels, 0) & either(pixels[::-1], 0)[::-1]
+    if not (among & ~pixels).any():
+        return np.zeros(pixels.shape, np.int64)
+    numbers, areas = numbered((~pixels).view(np.uint8), corners=False)
+    outside = np.zeros(len(areas), bool)
+    for edge in (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]):
+        outside[edge] = True
+    numbers[outside[numbers]] = 0
+    return numbers
+
+
 def _runs(mask: Pixels) -> tuple[Ints, Ints, Ints, Ints]:
     """Row, first column, column behind the last, and class of every run of one class, in raster order."""
     height, width = mask.shape
@@ -70,11 +105,12 @@ def _runs(mask: Pixels) -> tuple[Ints, Ints, Ints, Ints]:
     return rows[kept], (starts - rows * width)[kept], (ends - rows * width)[kept], ids[kept]
 
 
-def _touching(rows: Ints, starts: Ints, ends: Ints, ids: Ints, width: int) -> tuple[Ints, Ints]:
-    """Pairs of runs (lower, upper) of one class that touch from row to row, corners included."""
+def _touching(rows: Ints, starts: Ints, ends: Ints, ids: Ints, width: int, *, corners: bool) -> tuple[Ints, Ints]:
+    """Pairs of runs (lower, upper) of one class that touch from row to row, by `corners` alone too or not."""
     stride = width + 2  # a gap between rows, so that no run reaches a neighbour through the picture's edge
-    first = np.searchsorted(rows * stride + ends, (rows - 1) * stride + starts, "left")
-    behind = np.searchsorted(rows * stride + starts, (rows - 1) * stride + ends, "right")
+    # Runs that meet in a corner end in the column where the other starts.
+    first = np.searchsorted(rows * stride + ends, (rows - 1) * stride + starts, "left" if corners else "right")
+    behind = np.searchsorted(rows * stride + starts, (rows - 1) * stride + ends, "right" if corners else "left")
     counts = np.maximum(behind - first, 0)
     lower = np.repeat(np.arange(len(rows)), counts)
     upper = np.repeat(first, counts) + np.arange(len(lower)) - np.repeat(np.cumsum(counts) - counts, counts)

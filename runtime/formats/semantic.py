@@ -17,7 +17,6 @@ from wetgen.runtime.formats.new_folder import NewFolder
 from wetgen.runtime.formats.palette_png import decode_index_png
 from wetgen.runtime.formats.sidecar import Sidecar, read_sidecar
 from wetgen.runtime.formats.writer import Writer
-from wetgen.runtime.pictures import encode_mask
 
 _PARTS = {TRAIN: "training", VALIDATION: "validation", TEST: "test"}
 
@@ -33,7 +32,7 @@ class SemanticWriter(Writer):
         place = f"{_PARTS[example.part]}/{example.name}"
         image, mask = f"images/{place}{example.suffix}", f"annotations/{place}.png"
         self.folder.write(image, example.image)
-        self.folder.write(mask, encode_mask(example.mask))
+        self.folder.write(mask, example.mask_file)
         self._sidecar.add(example.row, file_name=image, mask_file_name=mask)
 
     def close(self) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.classes import IGNORE, ClassTable
+from wetgen.runtime.dataset import IGNORE_KEY
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import read_bytes
 from wetgen.runtime.formats.new_folder import NewFolder
@@ -52,7 +53,12 @@ def read_sidecar(folder: Path) -> dict[str, dict[str, object]]:
 
 
 def completed(row: Mapping[str, object], name: str, mask: Pixels, classes: ClassTable) -> dict[str, object]:
-    """A row with what the dataset folder asks for: `text`, made of the classes in the mask where there is none."""
+    """A row with what the dataset folder asks for: `text`, made of the classes in the mask where there is none.
+
+    It states IGNORE where the mask has it, so that nobody needs to allow it again.
+    """
+    if (mask == IGNORE).any():
+        row = {**row, IGNORE_KEY: IGNORE}
     text = row.get("text")
     if isinstance(text, str) and text.strip():
         return {"scene": name, **row}

@@ -18,7 +18,7 @@ from wetgen.runtime.formats.names import Names
 from wetgen.runtime.formats.new_folder import NewFolder
 from wetgen.runtime.formats.writer import Writer
 from wetgen.runtime.metadata import SHARDS
-from wetgen.runtime.pictures import decode_mask, encode_mask
+from wetgen.runtime.pictures import decode_mask
 from wetgen.runtime.shards import PART
 
 _BLOCK = 512  # tar writes a header of this size and fills files up to multiples of it
@@ -36,7 +36,7 @@ class WebDatasetWriter(Writer):
 
     def add(self, example: Example) -> None:
         row = json.dumps(example.row, ensure_ascii=False).encode()
-        files = [(example.suffix, example.image), (f".{_MASK}", encode_mask(example.mask)), (f".{_ROW}", row)]
+        files = [(example.suffix, example.image), (f".{_MASK}", example.mask_file), (f".{_ROW}", row)]
         size = sum(_BLOCK + -(-len(data) // _BLOCK) * _BLOCK for _, data in files)
         shard = self._shard(example.part, size)
         for suffix, data in files:

@@ -12,6 +12,7 @@ from wetgen.runtime.dataset import check
 from wetgen.runtime.generator import open_bundle
 from wetgen.runtime.pair import Pair
 from wetgen.runtime.progress import Silent
+from wetgen.runtime.prompt_task import Listed, PromptTask
 from wetgen.runtime.run_folder import Kept
 from wetgen.runtime.sheet import LIMIT
 
@@ -54,7 +55,9 @@ def test_a_long_run_holds_no_more_pairs_than_a_short_one(tmp_path, monkeypatch, 
     settings = runs.settings_of(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
     counting = Counting()
     generator = InstantGenerator(bundle, batch=4)
-    runs.run_on(generator, PROMPTS, tmp_path / "out", settings, counting, count=80, shards=shards)
+    runs.run_on(
+        generator, PromptTask(Listed(PROMPTS, 80), settings), tmp_path / "out", settings, counting, shards=shards
+    )
     assert counting.told == 400 and len(counting.pairs) == 4
     assert max(counting.pairs) <= 2 * (16 + 8)
     assert max(counting.rows) <= 2 * (16 + 8) + LIMIT  # those of the contact sheet stay
@@ -63,6 +66,7 @@ def test_a_long_run_holds_no_more_pairs_than_a_short_one(tmp_path, monkeypatch, 
 def test_the_instant_run_is_a_sound_dataset(tmp_path):
     bundle = open_bundle(None)
     settings = runs.settings_of(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
-    runs.run_on(InstantGenerator(bundle, batch=4), PROMPTS, tmp_path / "out", settings, Silent(), count=4)
+    task = PromptTask(Listed(PROMPTS, 4), settings)
+    runs.run_on(InstantGenerator(bundle, batch=4), task, tmp_path / "out", settings, Silent())
     report = check(tmp_path / "out")
     assert report.ok and len(report.rows) == 20

@@ -9,6 +9,7 @@ from wetgen.runtime.census import inspect_dataset, render, take_census
 from wetgen.runtime.classes import DEFAULT, ClassTable
 from wetgen.runtime.dataset_writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.pictures import encode_mask
 
 
 @pytest.fixture
@@ -53,6 +54,36 @@ def test_the_text_tells_sizes_classes_damage_captions_and_origins(folder: Path) 
         "no faults",
     ):
         assert line in text.split("\n")
+
+
+def test_ignored_pixels_are_counted_and_are_neither_damage_nor_background(folder: Path) -> None:
+    writer = DatasetWriter(folder, DEFAULT)
+    mask = np.zeros((10, 20), np.uint8)
+    mask.flat[:50], mask.flat[50:100] = 255, 1
+    writer.add("some", np.zeros((10, 20, 3), np.uint8), mask, {"text": "a crack", "ignore_id": 255})
+    writer.add("only", np.zeros((10, 20, 3), np.uint8), mask * 0 + 255, {"text": "a crack", "ignore_id": 255})
+    writer.add("no", np.zeros((10, 20, 3), np.uint8), mask * 0, {"text": "a wall", "ignore_id": 255})
+    census = take_census(folder)
+    assert census.report.ok and (census.ignored, census.ignoring) == (250, 2)
+    assert census.damage == [0.0, 0.01, 1.0, 50 / 150, 0.0, 0.0]
+    assert census.pixels[[0, 1, 2, 255]].tolist() == [698, 50, 402, 250]
+    lines = render(census).split("\n")
+    assert "ignored: 250 pixels (17.857 %) of 2 pairs, as their rows say" in lines
+    assert "    1  crack                 1    3.571 %" in lines
+
+
+def test_255_that_no_row_speaks_of_is_not_called_ignored(folder: Path) -> None:
+    """Such a pair is a fault; without a class table nobody knows, and it counts like any other id."""
+    mask = np.full((10, 20), 255, np.uint8)
+    (folder / "masks/none.png").write_bytes(encode_mask(mask))
+    assert take_census(folder).pairs == 2
+    (folder / "classes.json").unlink()
+    census = take_census(folder)
+    assert (census.ignored, census.damage) == (0, [1.0, 0.01, 1.0])
+
+
+def test_without_ignored_pixels_nothing_is_said_of_them(folder: Path) -> None:
+    assert "ignored:" not in inspect_dataset(folder)[0]
 
 
 def test_every_fault_is_shown_and_sound_pairs_still_count(folder: Path) -> None:

@@ -15,6 +15,8 @@ from wetgen.runtime import cli as module
 from wetgen.runtime.cli import cli
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.filters import Filter
+from wetgen.runtime.run_cli import LIMITS, TIDY
+from wetgen.runtime.tidy import Tidy
 
 HEAVY = ("numpy", "PIL", "onnxruntime", "tokenizers", "torch", "onnx", "wetgen.runtime.generator")
 
@@ -75,7 +77,13 @@ def test_no_module_of_the_runtime_needs_torch_or_onnx():
 @pytest.mark.parametrize(
     "words, code, said",
     [
-        (["run", "--out", "x"], 2, "Missing option '--prompts'"),
+        (["run", "--out", "x"], 1, "There is nothing to draw"),
+        (["run", "--prompts", "p.txt", "--out", "x", "--size", "12"], 2, "width x height"),
+        (["run", "--prompts", "p.txt", "--out", "x", "--size", "130x128"], 1, "130 x 128 pixels are not possible"),
+        (["run", "--prompts", "p.txt", "--out", "x", "--size", "128x64"], 1, "at least 128x128"),
+        (["run", "--prompts", "p.txt", "--out", "x", "--size", "8000x8000"], 1, "at most 16,777,216 pixels"),
+        (["run", "--prompts", "p.txt", "--out", "x", "--quota", "mould=3"], 1, "mold"),
+        (["run", "--layouts", "none", "--out", "x"], 1, "none could not be read"),
         (["run", "--prompts", "none.txt", "--out", "x"], 1, "none.txt does not exist"),
         (["run", "--prompts", "p.txt", "--out", "x", "--count", "0"], 1, "The count is 0."),
         (["run", "--prompts", "p.txt", "--out", "x", "--seed", "-1"], 1, "The seed is -1."),
@@ -109,7 +117,7 @@ def test_ctrl_c_exits_with_130(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wetgen.runtime.prompts.read_prompts", interrupt)
+    monkeypatch.setattr("wetgen.runtime.run_prompts.read_asks", interrupt)
     assert call("run", "--prompts", "-", "--out", "x").exit_code == 130
 
 
@@ -128,13 +136,32 @@ def test_every_limit_of_the_filter_is_an_option_and_reaches_the_run(tiny, tmp_pa
     """Filter and options are two lists of the same names; one that is missing in either would be silently no limit."""
     folder = tiny.write_bundle(tmp_path / "bundle", judge=True)
     (tmp_path / "p.txt").write_text("mold\n")
-    values = {"keep_agreement": 0.0, "least_area": 0.01, "most_area": 0.99, "least_confidence": 0.02}
+    values = {
+        "keep_agreement": 0.0,
+        "keep_layout": 0.5,
+        "least_area": 0.01,
+        "most_area": 0.99,
+        "least_confidence": 0.02,
+    }
     words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)]
     words += ["--require-asked", "--keep-copies", "--bundle", folder, "--out", tmp_path / "out"]
     assert call("run", "--prompts", tmp_path / "p.txt", *words).exit_code == 0
     said = json.loads((tmp_path / "out" / "run.json").read_text())["settings"]["filter"]
     assert said == {**values, "require_asked": True, "refuse_copies": False}
-    assert set(said) == {field.name for field in fields(Filter)} == set(module._LIMITS)
+    assert set(said) == {field.name for field in fields(Filter)} == set(LIMITS)
+
+
+def test_every_way_of_tidying_is_an_option_and_reaches_the_run(bundle_folder, tmp_path):
+    (tmp_path / "p.txt").write_text("mold\n")
+    values = {"least_region": 2, "fill_holes": 3, "ignore_below": 0.5, "ignore_band": 1}
+    words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)]
+    out = tmp_path / "out"
+    assert call("run", "--prompts", tmp_path / "p.txt", *words, "--bundle", bundle_folder, "--out", out).exit_code == 0
+    assert json.loads((out / "run.json").read_text())["settings"]["tidy"] == values
+    assert set(values) == {field.name for field in fields(Tidy)} == set(TIDY)
+    row = json.loads((out / "metadata.jsonl").read_text())
+    assert row["ignore_id"] == 255 and set(values) < set(row["tidy"]) and row["tidy"]["changed"]["ignored"] > 0
+    assert call("inspect", out).exit_code == 0
 
 
 def test_inspect_shows_a_judge(tiny, tmp_path):

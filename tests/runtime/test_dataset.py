@@ -234,6 +234,47 @@ def test_a_mask_with_width_and_height_swapped(folder: Path) -> None:
     assert "masks/b.png is 64 x 96, its image images/b.png is 96 x 64." in fault and "swapped" in fault
 
 
+def test_255_is_a_fault_unless_its_row_says_that_it_marks_pixels_to_leave_out(folder: Path) -> None:
+    mask = labels(2)
+    mask[3, 4:9] = 255
+    (folder / "masks/c.png").write_bytes(encode_png(mask))
+    said = only_fault(folder)
+    assert said.startswith(f"{place(folder, 3)}masks/c.png has class ids that the class table lacks: 255 (5 pixels).")
+    assert 'its row must say "ignore_id": 255' in said
+    change(folder, 2, ignore_id=255)  # another row's word does not count
+    assert "lacks: 255" in only_fault(folder)
+    change(folder, 3, ignore_id=255)
+    assert check(folder).ok
+    opened = Dataset.open(folder)
+    np.testing.assert_array_equal(opened.load(opened.rows[2])[1], mask)
+    mask[0, 0] = 254
+    (folder / "masks/c.png").write_bytes(encode_png(mask))
+    assert "lacks: 254 (1 pixels)" in only_fault(folder)
+
+
+@pytest.mark.parametrize("stated", [0, 254, "255", None, True, [255]])
+def test_another_id_to_ignore_is_refused(folder: Path, stated: object) -> None:
+    change(folder, 2, ignore_id=stated)
+    assert only_fault(folder).startswith(f"{place(folder, 2)}ignore_id is {stated!r}.")
+
+
+def test_a_writer_takes_255_only_with_a_row_that_says_so(folder: Path) -> None:
+    mask = labels(3)
+    mask[3, 4:9] = 255
+    writer = DatasetWriter(folder, DEFAULT)
+    with pytest.raises(WetgenError, match=r"The new mask d has class ids that the class table lacks: 255"):
+        writer.add("d", picture(3), mask, {"text": "x"})
+    with pytest.raises(WetgenError, match=r"new row d: ignore_id is 0"):
+        writer.add("d", picture(3), mask, {"text": "x", "ignore_id": 0})
+    assert check(folder).ok and len(check(folder).rows) == 3
+    writer.add("d", picture(3), mask, {"text": "x", "ignore_id": 255})
+    opened = Dataset.open(folder)
+    np.testing.assert_array_equal(opened.load(opened.rows[3])[1], mask)
+    mask[0, 0] = 254
+    with pytest.raises(WetgenError, match=r"lacks: 254 \(1 pixels\)"):
+        writer.add("e", picture(3), mask, {"text": "x", "ignore_id": 255})
+
+
 def test_a_mask_with_unknown_ids(folder: Path) -> None:
     mask = np.zeros((H, W), np.uint8)
     mask[0, :3], mask[1, 0] = 12, 200

@@ -16,6 +16,7 @@ from wetgen.runtime.engines.load import load_tensorrt
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.faults import NOT_FINITE
 from wetgen.runtime.generator import Generator
+from wetgen.runtime.wanted import Wanted
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 
@@ -56,11 +57,10 @@ def test_an_odd_number_of_steps_ends_in_the_other_latent(built, gpu, steps):
 
 def test_what_was_collected_is_not_overwritten_by_the_next_batch(built, gpu):
     with Generator(built, device="tensorrt", batch=4) as generator:
-        sampler = generator._sampler(built.plan(None), 3.0, "")
-        noise = np.random.default_rng(0).standard_normal((6, 4, 4, 8, 8)).astype(np.float32)
+        sampler = generator._sampler(built.plan(None), None)
         made, kept = [], []
-        for batch in noise:
-            sampler.submit(PROMPTS[:4], batch)
+        for first in range(0, 24, 4):
+            sampler.submit([Wanted(prompt, 0, first + place, 3.0) for place, prompt in enumerate(PROMPTS[:4])])
             made.append(sampler.collect())
             kept.append({name: array.copy() for name, array in made[-1].items()})
         sampler.close()

@@ -154,9 +154,10 @@ def test_a_class_that_was_asked_for_may_be_required(judged):
 
 
 def test_every_reason_is_given(judged):
-    limits = Filter(0.9, 0.5, None, 0.9, True, True)
-    found = reasons(judged, limits, image=wall(0), crack=10, sure=100, faults=("asked for stain, none in the mask",))
-    assert list(found) == ["copy", "asked", "area", "confidence", "agreement"]
+    limits = Filter(0.9, 0.8, 0.5, None, 0.9, True, True)
+    given = {"faults": ("asked for stain, none in the mask",), "said": {"layout_iou": 0.7}}
+    found = reasons(judged, limits, image=wall(0), crack=10, sure=100, **given)
+    assert list(found) == ["copy", "asked", "layout", "area", "confidence", "agreement"]
 
 
 def test_pictures_without_masks_are_only_held_against_copies(tiny, tmp_path):

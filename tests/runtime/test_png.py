@@ -85,6 +85,72 @@ def test_large_pictures_are_filtered_band_by_band(shape):
     np.testing.assert_array_equal(one_band, again)
 
 
+def chunks(file: bytes) -> list[tuple[bytes, bytes]]:
+    """Type and data of every chunk, its checksum checked, as the standard lays them out (section 5.3)."""
+    assert file[:8] == bytes([137, 80, 78, 71, 13, 10, 26, 10])
+    found, at = [], 8
+    while at < len(file):
+        length = int.from_bytes(file[at : at + 4], "big")
+        kind, data = file[at + 4 : at + 8], file[at + 8 : at + 8 + length]
+        assert int.from_bytes(file[at + 8 + length : at + 12 + length], "big") == zlib.crc32(kind + data)
+        found.append((kind, data))
+        at += 12 + length
+    assert at == len(file)
+    return found
+
+
+KEYWORDS = st.from_regex(r"[!-~\xa1-\xff]{1,39}( [!-~\xa1-\xff]{1,38})?", fullmatch=True)
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+TEXTS = st.dictionaries(KEYWORDS, st.text(LETTERS), max_size=4)
+
+
+@given(pixels=PICTURES, filter_type=st.sampled_from([png.NONE, png.PAETH]), texts=TEXTS)
+def test_texts_are_read_back_and_change_nothing_else(pixels, filter_type, texts):
+    file, bare = png.encode(pixels, filter_type, texts), png.encode(pixels, filter_type)
+    np.testing.assert_array_equal(read(file), pixels)
+    with Image.open(BytesIO(file)) as picture:
+        assert picture.text == texts and list(picture.text) == list(texts)
+    parts = chunks(file)
+    assert [part for part in parts if part[0] not in (b"tEXt", b"iTXt")] == chunks(bare)
+    assert [kind for kind, _ in parts] == [
+        b"IHDR",
+        *(b"tEXt" if (keyword + text).isascii() else b"iTXt" for keyword, text in texts.items()),
+        b"IDAT",
+        b"IEND",
+    ]
+
+
+def test_text_chunks_are_laid_out_as_the_standard_prints_them():
+    parts = chunks(encode_mask(np.zeros((1, 1), np.uint8), {"seed": "7", "prompt": "Nässe"}))
+    assert parts[1] == (b"tEXt", b"seed\x007")
+    # Keyword, NUL, not compressed, method 0, no language, no translated keyword, UTF-8.
+    assert parts[2] == (b"iTXt", b"prompt\0" + b"\0" + b"\0" + b"\0" + b"\0" + b"N\xc3\xa4sse")
+
+
+def test_without_text_a_file_has_the_bytes_that_it_always_had():
+    assert png.encode(np.array([[0, 1, 2], [3, 3, 200]], np.uint8), png.NONE).hex() == (
+        "89504e470d0a1a0a0000000d4948445200000003000000020800000000b81f39c6"
+        "00000010494441547801636060646260663e010000ef00d24f39f1d80000000049454e44ae426082"
+    )
+    assert png.encode(np.array([[[10, 20, 30], [11, 22, 33]]], np.uint8), png.PAETH).hex() == (
+        "89504e470d0a1a0a0000000d49484452000000020000000108020000007b40e8dd"
+        "0000000f49444154780163e112916364620600014500470fa4f4b30000000049454e44ae426082"
+    )
+
+
+@pytest.mark.parametrize("keyword", ["", "k" * 80, " a", "a ", "a  b", "a\nb", "a\xa0b", "\u20ac"])
+def test_what_is_no_keyword_is_refused(keyword):
+    with pytest.raises(ValueError, match="is no keyword"):
+        encode_mask(np.zeros((1, 1), np.uint8), {keyword: "text"})
+
+
+def test_the_longest_keyword_is_taken_and_a_nul_in_a_text_is_not():
+    pixels = np.zeros((1, 1), np.uint8)
+    assert chunks(encode_png(pixels, {"k" * 79: ""}))[1] == (b"tEXt", b"k" * 79 + b"\0")
+    with pytest.raises(ValueError, match="holds a NUL"):
+        encode_png(pixels, {"prompt": "a\0b"})
+
+
 def test_views_of_other_arrays_are_encoded_as_they_look():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 9, 4), np.uint8)
     np.testing.assert_array_equal(read(encode_png(pixels[::2, ::-1, :3])), pixels[::2, ::-1, :3])

@@ -1,11 +1,14 @@
 """Photographs and views: what a crop keeps, how thin damage survives, and that nothing depends on order."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from wetgen.runtime.dataset import Dataset
+from wetgen.runtime.dataset_writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.config import TrainConfig
 from wetgen.training.data import Photo, load_photos, plain_view, sampling_weights, view
@@ -26,6 +29,18 @@ def test_a_folder_of_folders_is_read_whole_or_by_name(pairs_folder: Path, tiny: 
     assert len(load_photos(pairs_folder.parent, tiny.data, tiny.seed).training) > 0
     with pytest.raises(WetgenError, match="no dataset cellars"):
         load_photos(pairs_folder.parent, replace(tiny.data, only=("cellars",)), tiny.seed)
+
+
+def test_masks_that_leave_pixels_out_are_refused_by_their_line(pairs_folder: Path, tiny: TrainConfig, tmp_path) -> None:
+    folder = Path(shutil.copytree(pairs_folder, tmp_path / "walls"))
+    table, mask = Dataset.open(folder).classes, np.zeros((48, 40), np.uint8)
+    row = {"text": "a wall", "scene": "house-99", "ignore_id": 255}
+    DatasetWriter(folder, table).add("whole", np.zeros((48, 40, 3), np.uint8), mask, row)
+    assert len(load_photos(folder, tiny.data, tiny.seed).training) > 0  # no pixel is left out
+    mask[3, 4] = 255
+    DatasetWriter(folder, table).add("marked", np.zeros((48, 40, 3), np.uint8), mask, {**row, "scene": "house-100"})
+    with pytest.raises(WetgenError, match=r"line 26: pixels of its mask are marked 255(.|\n)*without --ignore-below"):
+        load_photos(folder, tiny.data, tiny.seed)
 
 
 def test_a_thin_crack_survives_being_made_smaller(tiny: TrainConfig) -> None:

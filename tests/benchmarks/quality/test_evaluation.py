@@ -1,11 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.benchmarks.quality.conftest import WriteFolder
 from wetgen.benchmarks.quality.evaluation import Material, gather
 from wetgen.benchmarks.quality.pairs import load_pairs
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.pictures import encode_mask
 
 
 def real(write_folder: WriteFolder, kinds: tuple[int, ...] = (1, 2), scenes: int = 60, **how: object) -> Path:
@@ -84,3 +86,13 @@ def test_mixed_sizes_need_a_size(write_folder: WriteFolder, tmp_path: Path) -> N
 def test_an_unknown_split_is_refused(write_folder: WriteFolder) -> None:
     with pytest.raises(WetgenError, match="its split is 'dev'"):
         load_pairs(real(write_folder, keys=[{"split": "dev"}] * 60), 24)
+
+
+def test_masks_that_leave_pixels_out_are_refused_by_their_line(write_folder: WriteFolder) -> None:
+    folder = write_folder("marked", [(1, 1, "a"), (2, 1, "b")], keys=[{}, {"ignore_id": 255}])
+    assert len(load_pairs(folder, 48)) == 2  # no pixel is left out
+    mask = np.zeros((48, 48), np.uint8)
+    mask[3, 4] = 255
+    (folder / "masks/001.png").write_bytes(encode_mask(mask))
+    with pytest.raises(WetgenError, match=r"line 2: pixels of its mask are marked 255"):
+        load_pairs(folder, 48)

@@ -85,6 +85,13 @@ def test_counts_by_class_and_split_are_those_of_the_masks(make: Make) -> None:
     assert "license_name: as-listed-below" in text and "| not stated | MIT | 2 |" in text
 
 
+def test_a_card_counts_what_rows_say_to_leave_out(make: Make) -> None:
+    folder = make(count=4, ignore=True, ignore_id=255)
+    write_card(folder, folder / "README.md", bundle=None, name=None, license="other")
+    assert ["255", "(ignore)"] in [row[:2] for row in cells((folder / "README.md").read_text(encoding="utf-8"), "id")]
+    assert tally(folder, ignore=False).pixels[255] == 40
+
+
 def counted_zeros(folder: Path) -> int:
     from wetgen.runtime.pictures import read_mask
 

@@ -8,9 +8,10 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
+from scipy import ndimage
 
 from wetgen.runtime.formats.outlines import filled, outline
-from wetgen.runtime.formats.regions import Region, regions_of
+from wetgen.runtime.formats.regions import Region, holes_of, numbered, regions_of
 from wetgen.runtime.formats.rle import compress, counts_of, decompress, pixels_of, region_counts
 from wetgen.runtime.pictures import Pixels
 
@@ -53,6 +54,49 @@ def test_regions_are_the_components_of_one_class_with_eight_neighbours(mask: Pix
         assert region.area == whole(region, mask.shape).sum()
         assert region.pixels.any(0).all() or region.pixels.any(0)[[0, -1]].all()  # the rectangle is the smallest
         assert region.pixels.any(1).all()
+
+
+@given(MASKS)
+def test_numbers_are_those_of_the_regions_in_their_order(mask: Pixels) -> None:
+    numbers, areas = numbered(mask)
+    found = regions_of(mask)
+    assert areas.tolist() == [0, *(region.area for region in found)]
+    for number, region in enumerate(found, 1):
+        np.testing.assert_array_equal(numbers == number, whole(region, mask.shape))
+    assert numbers.max() == len(found)
+
+
+@given(MASKS)
+def test_by_four_neighbours_regions_hold_together_by_sides_alone(mask: Pixels) -> None:
+    numbers, areas = numbered(mask, corners=False)
+    expected = 0
+    for id in set(mask.ravel().tolist()) - {0, 255}:
+        labels, count = ndimage.label(mask == id)  # four neighbours are its default
+        expected += count
+        for label in range(1, count + 1):
+            (number,) = set(numbers[labels == label].tolist())
+            assert areas[number] == (labels == label).sum() == (numbers == number).sum()
+    assert len(areas) == expected + 1
+
+
+@given(MASKS)
+def test_holes_are_what_a_filled_region_has_more_than_the_region(mask: Pixels) -> None:
+    for region in regions_of(mask):
+        holes = holes_of(region)
+        np.testing.assert_array_equal(holes > 0, ndimage.binary_fill_holes(region.pixels) & ~region.pixels)
+        labels, count = ndimage.label(holes > 0)
+        assert len(set(zip(labels[labels > 0].tolist(), holes[labels > 0].tolist(), strict=True))) == count
+        assert len(set(holes[holes > 0].tolist())) == count
+
+
+def test_a_hole_is_shut_off_by_corners_and_open_at_the_edge() -> None:
+    (diamond,) = regions_of(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.uint8))
+    assert (holes_of(diamond) > 0).tolist() == [[False] * 3, [False, True, False], [False] * 3]
+    flag = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1], [1, 0, 0], [1, 0, 0], [1, 0, 0]], np.uint8)
+    for turned in (np.rot90(side, turns) for side in (flag, flag[::-1]) for turns in range(4)):
+        assert (holes_of(regions_of(turned)[0]) > 0).sum() == 1
+    (bay,) = regions_of(np.array([[1, 1, 1], [1, 0, 1], [1, 0, 1]], np.uint8))
+    assert not holes_of(bay).any()
 
 
 def test_a_diagonal_hairline_is_one_region_and_apart_are_two() -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from wetgen.runtime.classes import IGNORE
-from wetgen.runtime.dataset import Dataset
+from wetgen.runtime.dataset import Dataset, check
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.formats.convert import FORMATS, convert_from, convert_to
 from wetgen.runtime.formats.example import Options
@@ -90,6 +90,39 @@ def test_ignored_pixels_come_back_or_are_counted(name: str, make: Make, tmp_path
         mask = old.load(row, ignore=True)[1]
         expected = np.where(mask == IGNORE, 0, mask) if name == "yolo-seg" else mask
         np.testing.assert_array_equal(new.load(rows[row.extra["seed"]], ignore=True)[1], expected)
+
+
+@pytest.mark.parametrize("name", BACK)
+def test_rows_that_state_ignored_pixels_need_nobody_to_allow_them(name: str, make: Make, tmp_path: Path) -> None:
+    source = make(count=8, ignore=True, ignore_id=255)
+    there = convert_to(name, source, tmp_path / "there", Options(), shares=SHARES)
+    assert there.lost.get("ignored pixels, which become background", 0) == (80 if name == "yolo-seg" else 0)
+    convert_from(name, tmp_path / "there", tmp_path / "back")
+    assert check(tmp_path / "back").ok
+    old, new = Dataset.open(source), Dataset.open(tmp_path / "back")
+    rows = by_seed(new)
+    for row in old.rows:
+        other = rows[row.extra["seed"]]
+        mask = old.load(row)[1]
+        expected = np.where(mask == IGNORE, 0, mask) if name == "yolo-seg" else mask
+        np.testing.assert_array_equal(new.load(other)[1], expected)
+        assert other.extra["ignore_id"] == 255
+
+
+def test_a_row_that_states_another_id_is_refused_on_its_way_in(make: Make, tmp_path: Path) -> None:
+    convert_to("semantic", make(count=2), tmp_path / "there", Options())
+    path = tmp_path / "there" / "metadata.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    path.write_text("".join(json.dumps({**row, "ignore_id": 0}) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(WetgenError, match=r"pair.*\.png: ignore_id is 0"):
+        convert_from("semantic", tmp_path / "there", tmp_path / "back")
+
+
+def test_what_was_allowed_once_stands_in_the_rows_that_come_back(make: Make, tmp_path: Path) -> None:
+    convert_to("semantic", make(count=2, ignore=True), tmp_path / "there", Options(), ignore=True)
+    convert_from("semantic", tmp_path / "there", tmp_path / "back", ignore=True)
+    assert [row.extra["ignore_id"] for row in Dataset.open(tmp_path / "back").rows] == [255, 255]
+    assert check(tmp_path / "back").ok
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -1,8 +1,7 @@
-"""The prompts file: one prompt a line, in UTF-8; blank lines and lines that begin with # are skipped."""
+"""Where prompts come from: a file or standard input, in UTF-8."""
 
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors
@@ -11,33 +10,31 @@ STDIN = "-"
 _BOM = b"\xef\xbb\xbf"  # some editors put it in front of UTF-8
 
 
-class Prompt(NamedTuple):
-    """A prompt and the line of its file that it stands on, counted from 1."""
-
-    line: int
-    text: str
+def source_name(source: str) -> str:
+    """What errors call a source."""
+    return "standard input" if source == STDIN else source
 
 
-def read_prompts(source: str) -> list[Prompt]:
-    """The prompts of a file, or of standard input for "-". Raises WetgenError when there are none or it is not text."""
-    name = "standard input" if source == STDIN else source
-    data = sys.stdin.buffer.read() if source == STDIN else _read(Path(source))
-    prompts = parse_prompts(data, name)
-    if not prompts:
-        raise WetgenError(
-            f"{name} holds no prompts.",
-            why="every line is blank or begins with #." if data.strip() else "it is empty.",
-            fix="write one prompt a line, for example: black mold in a bathroom corner",
-        )
-    return prompts
+def read_source(source: str) -> bytes:
+    """The bytes of a file, or of standard input for "-"."""
+    return sys.stdin.buffer.read() if source == STDIN else _read(Path(source))
 
 
-def parse_prompts(data: bytes, name: str = "prompts") -> list[Prompt]:
-    """The prompts in UTF-8 bytes, with or without a byte order mark."""
-    text = _decode(data, name)
-    # Only \n ends a line: str.splitlines would also split at form feeds and at Unicode's own separators.
-    lines = [Prompt(number, line.strip()) for number, line in enumerate(text.split("\n"), 1)]
-    return [prompt for prompt in lines if prompt.text and not prompt.text.startswith("#")]
+def resolve(path: str, source: str) -> Path:
+    """Where a file lies that a prompts file names: beside the prompts file, unless the path is absolute.
+
+    For standard input that is the working folder.
+    """
+    return Path(path) if source == STDIN else Path(source).parent / path
+
+
+def no_prompts(name: str, why: str) -> WetgenError:
+    """The error for a source that names nothing to draw."""
+    return WetgenError(
+        f"{name} holds no prompts.",
+        why=f"{why}.",
+        fix="write one prompt a line, for example: black mold in a bathroom corner",
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -55,7 +52,8 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def _decode(data: bytes, name: str) -> str:
+def decode(data: bytes, name: str) -> str:
+    """The text of UTF-8 bytes, with or without a byte order mark. Raises WetgenError with byte and line for others."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise _not_utf8(name, 0, 1, "its first two bytes say UTF-16, which PowerShell writes by default")
     start = len(_BOM) if data.startswith(_BOM) else 0

@@ -1,0 +1,1 @@
+"""Damage painted into pictures that are there: photographs, and backgrounds drawn before."""

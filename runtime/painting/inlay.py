@@ -1,0 +1,103 @@
+"""What is laid into a picture: the damage that was drawn, and nothing of the surface it was drawn on.
+
+The drawn picture and the undamaged one both come out of the decoder, so that what their difference shows is damage, not
+the decoder's softness. Added to the photograph it leaves the grain of the surface, which no latent holds. The
+difference where no damage was drawn is how far the denoiser missed the surface's colour; continued under the damage it
+is taken off. So nothing changes at the edge of the region: there is no border to be seen.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgen.runtime.canvas_sampler import Drawn
+from wetgen.runtime.formats.regions import regions_of
+from wetgen.runtime.painting.frame import Frame
+from wetgen.runtime.painting.smooth import blurred, dilated, stretched
+from wetgen.runtime.placing.boxes import Box
+from wetgen.runtime.wanted import Floats
+
+Bytes = NDArray[np.uint8]
+Region = NDArray[np.bool_]
+
+_SOFT = 1  # pixels of the canvas over which damage fades out, beyond where its mask ends
+_HALO = 2  # pixels around damage that are no clean surface: shadows and light on its rim
+_SURFACE = 12  # pixels over which the missed colour of the surface is taken to be the same
+_APART = 4  # pixels from where damage was wished: half a cell of the latent, which cannot place it better
+_LEAST_CONTRAST = 6.0  # levels of 255 by which a region of damage must differ from what was there, on average
+
+
+@dataclass(frozen=True, eq=False)
+class Inlay:
+    """On the canvas: what is added float32 (H, W, 3), mask uint8 (H, W), confidence uint8 (H, W)."""
+
+    added: Floats
+    mask: Bytes
+    confidence: Bytes
+
+
+def inlay(drawn: Drawn, clean: Drawn, free: Region, wished: Region) -> Inlay:
+    """The damage of a drawn picture over the same picture without, where it was `free` to be drawn, bool (H, W).
+
+    Damage that was drawn apart from where it was `wished`, bool (H, W), is left out.
+    """
+    assert drawn.mask is not None and drawn.confidence is not None
+    difference = drawn.image.astype(np.float32) - clean.image
+    mask = _belonging(np.where(free, drawn.mask, 0).astype(np.uint8), dilated(wished, _APART))
+    difference -= _missed(difference, free & ~(blurred((mask > 0).astype(np.float32), _HALO) > 0.05))
+    mask = _visible(mask, difference)
+    soft = np.minimum(1, 2 * blurred((mask > 0).astype(np.float32), _SOFT))
+    inside = blurred(free.astype(np.float32), _SOFT)  # fades out before the region ends
+    fade = soft * np.clip(2 * inside - 1, 0, 1)
+    return Inlay(difference * fade[..., None], mask, drawn.confidence)
+
+
+def lay(picture: Bytes, mask: Bytes, confidence: Bytes, made: Inlay, frame: Frame, box: Box, where: Region) -> None:
+    """Lay an inlay into a picture uint8 (H, W, 3), its mask and confidence uint8 (H, W), in place.
+
+    Only pixels of `box` where `where`, bool of its size, is set are touched.
+    """
+    part = frame.part(box)
+    there = picture[box.slices]
+    for channel in range(3):
+        added = stretched(np.ascontiguousarray(made.added[..., channel]), box.size, part)
+        laid = np.clip(np.round(there[..., channel] + added), 0, 255).astype(np.uint8)
+        there[..., channel] = np.where(where, laid, there[..., channel])
+    sure = np.clip(np.round(stretched(made.confidence.astype(np.float32), box.size, part)), 0, 255)
+    confidence[box.slices] = np.where(where, sure.astype(np.uint8), confidence[box.slices])
+    most = np.full(box.size, 0.5, np.float32)  # half of a pixel is enough to be damage
+    for class_id in np.unique(made.mask[made.mask > 0]):
+        share = np.where(where, stretched((made.mask == class_id).astype(np.float32), box.size, part), 0)
+        mask[box.slices][share > most] = class_id
+        most = np.maximum(most, share)
+
+
+def _belonging(mask: Bytes, near: Region) -> Bytes:
+    """The mask without the regions that have no pixel in `near`."""
+    kept = mask.copy()
+    for region in regions_of(mask):
+        place = slice(region.top, region.top + region.height), slice(region.left, region.left + region.width)
+        if not near[place][region.pixels].any():
+            kept[place][region.pixels] = 0
+    return kept
+
+
+def _missed(difference: Floats, surface: Region) -> Floats:
+    """The difference on the clean surface, float32 (H, W, 3), continued smoothly to where there is damage."""
+    weight = blurred(surface.astype(np.float32), _SURFACE)
+    missed = np.zeros_like(difference)
+    for channel in range(3):
+        missed[..., channel] = blurred(difference[..., channel] * surface, _SURFACE) / np.maximum(weight, 1e-4)
+    return missed
+
+
+def _visible(mask: Bytes, difference: Floats) -> Bytes:
+    """The mask without the regions that nobody would see in the picture."""
+    strength = np.abs(difference).max(-1)
+    seen = mask.copy()
+    for region in regions_of(mask):
+        place = slice(region.top, region.top + region.height), slice(region.left, region.left + region.width)
+        if strength[place][region.pixels].mean() < _LEAST_CONTRAST:
+            seen[place][region.pixels] = 0
+    return seen

@@ -1,0 +1,146 @@
+"""Random fields on a small grid: what the outlines of damage are made of.
+
+A grid covers a picture, or a box of one, with at most GRID points on its longer side. Coordinates are x to the right
+and y down, -1 to 1 from edge to edge. Every function draws the same numbers whatever the grid's size, so that a shape
+keeps its form from a thumbnail to a photograph.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_FAR = -2.0  # less than any use is made of
+GRID = 256  # points; finer detail than a 256th of the picture is left to smooth interpolation
+
+Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Points (height, width) over a rectangle of pixels."""
+
+    height: int
+    width: int
+
+    @classmethod
+    def over(cls, size: tuple[int, int]) -> "Grid":
+        """The grid for a rectangle of `size` (H, W): one point a pixel, fewer where it is large."""
+        scale = min(1.0, GRID / max(size))
+        return cls(max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+
+    @property
+    def longest(self) -> int:
+        return max(self.height, self.width)
+
+    @property
+    def x(self) -> Field:
+        """(1, width), -1 to 1 from edge to edge."""
+        return _middles(self.width)[None, :]
+
+    @property
+    def y(self) -> Field:
+        """(height, 1), -1 to 1 from edge to edge."""
+        return _middles(self.height)[:, None]
+
+    @property
+    def proportions(self) -> tuple[float, float]:
+        """How long x and y are in units of half the longer side."""
+        return self.width / self.longest, self.height / self.longest
+
+
+def _middles(count: int) -> Field:
+    """(count,) the middles of so many equal parts of -1 to 1."""
+    return ((np.arange(count) + 0.5) * 2 / count - 1).astype(np.float32)
+
+
+def smooth(field: Field, size: tuple[int, int]) -> Field:
+    """A field brought to another `size` (H, W), bicubic."""
+    if field.shape == size:
+        return field
+    return np.asarray(Image.fromarray(field).resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def waves(rng: np.random.Generator, grid: Grid, across: int, down: int | None = None) -> Field:
+    """Smooth noise (height, width) of about unit variance with so many cells along the longer side.
+
+    With `down` the cells are stretched: `across` counts them along x, `down` along y.
+    """
+    cells = (across if down is None else down, across)
+    lattice = rng.standard_normal((cells[0] + 2, cells[1] + 2), dtype=np.float32)
+    wide, high = grid.proportions
+    box = (1.0, 1.0, 1.0 + cells[1] * wide, 1.0 + cells[0] * high)
+    image = Image.fromarray(lattice).resize((grid.width, grid.height), Image.Resampling.BICUBIC, box)
+    return np.asarray(image) * np.float32(1.25)  # bicubic interpolation of white noise has a variance of about 0.64
+
+
+def fractal(rng: np.random.Generator, grid: Grid, low: int, octaves: int, gain: float) -> Field:
+    """Noise (height, width) of about unit variance: `low` cells, then twice as many each octave, `gain` as strong."""
+    total, power = np.zeros((grid.height, grid.width), np.float32), 0.0
+    for octave in range(octaves):
+        total += np.float32(gain**octave) * waves(rng, grid, low * 2**octave)
+        power += gain ** (2 * octave)
+    return total / np.float32(power**0.5)
+
+
+def profile(rng: np.random.Generator, grid: Grid, low: int, octaves: int, gain: float) -> Field:
+    """Noise along x alone, (1, width), about unit variance."""
+    total, power = np.zeros((1, grid.width), np.float32), 0.0
+    for octave in range(octaves):
+        cells = low * 2**octave
+        row = Image.fromarray(rng.standard_normal((1, cells + 2), dtype=np.float32))
+        box = (1.0, 0.0, 1.0 + cells * grid.proportions[0], 1.0)
+        wave = np.asarray(row.resize((grid.width, 1), Image.Resampling.BICUBIC, box))
+        total += np.float32(1.15 * gain**octave) * wave
+        power += gain ** (2 * octave)
+    return total / np.float32(power**0.5)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The Voronoi cells of random points."""
+
+    owner: NDArray[np.intp]  # (height, width), which point is nearest
+    nearest: Field  # distance to it, in halves of the longer side
+    second: Field  # distance to the next
+
+
+def cells(grid: Grid, points: NDArray[np.float64]) -> Cells:
+    """The cells of `points` (P, 2), each (x, y) in the grid's coordinates; two points at least."""
+    wide, high = grid.proportions
+    x, y = grid.x * np.float32(wide), grid.y * np.float32(high)
+    shape = (grid.height, grid.width)
+    first, second = np.full(shape, np.inf, np.float32), np.full(shape, np.inf, np.float32)
+    owner = np.zeros(shape, np.intp)
+    for index, (u, v) in enumerate(points):
+        squared = np.square(x - np.float32(u * wide)) + np.square(y - np.float32(v * high))
+        nearer = squared < first
+        second = np.where(nearer, first, np.minimum(second, squared))
+        first = np.minimum(first, squared)
+        owner[nearer] = index
+    return Cells(owner, np.sqrt(first), np.sqrt(second))
+
+
+def spots(grid: Grid, points: NDArray[np.float64], radii: NDArray[np.float64], weights: NDArray[np.float64]) -> Field:
+    """The greatest of weight - distance / radius over points (P, 2) in the grid's coordinates: round spots.
+
+    Radii are in halves of the longer side. Far from every point it is _FAR.
+    """
+    wide, high = grid.proportions
+    across, down = grid.x * np.float32(wide), grid.y * np.float32(high)
+    found = np.full((grid.height, grid.width), _FAR, np.float32)
+    for (u, v), radius, weight in zip(points.tolist(), radii.tolist(), weights.tolist(), strict=True):
+        reach = radius * (weight - _FAR)
+        rows, columns = _span(v, reach / high, grid.height), _span(u, reach / wide, grid.width)
+        x, y = across[:, columns] - u * wide, down[rows] - v * high
+        near = weight - np.sqrt(x * x + y * y) / radius
+        np.maximum(found[rows, columns], near, out=found[rows, columns])
+    return found
+
+
+def _span(middle: float, reach: float, count: int) -> slice:
+    """The grid's indexes from middle - reach to middle + reach; none where that is outside."""
+    first, last = ((middle - reach + 1) / 2 * count, (middle + reach + 1) / 2 * count)
+    return slice(min(max(int(first), 0), count), min(max(math.ceil(last), 0), count))

@@ -1,0 +1,232 @@
+"""Tables in CSV files: a header, nearest names for what is not known, and the place of every cell in errors.
+
+UTF-8 with or without a byte order mark; separated by commas, semicolons or tabs, which the header shows; cells may
+stand in double quotes (RFC 4180). Blank lines are skipped.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.files import read_bytes
+from wetgen.runtime.prompts.faults import meant
+from wetgen.runtime.prompts.source import decode
+
+DELIMITERS = (",", ";", "\t")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,300}\.?[0-9]{0,300}|\.[0-9]{1,300})(?:[eE][+-]?[0-9]{1,2})?")
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab"}
+
+
+class Column(NamedTuple):
+    """What a table may say of one thing: whether the header must name it, and whether each row must fill it."""
+
+    required: bool = False
+    filled: bool = False
+
+
+class Cell(NamedTuple):
+    """A cell's text and where it begins: line and character of the line, both counted from 1."""
+
+    text: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row below the header; columns that the table lacks and cells that are empty read as None."""
+
+    source: str
+    line: int
+    cells: Mapping[str, Cell]
+
+    def text(self, name: str) -> str | None:
+        """The cell of a column without surrounding blanks, or None."""
+        cell = self.cells.get(name)
+        return None if cell is None or not cell.text else cell.text
+
+    def needed(self, name: str) -> str:
+        """The cell of a column that must say something; raises WetgenError where it does not."""
+        text = self.text(name)
+        if text is None:
+            raise self.fault(name, "is empty", "every row needs it", "fill it in, or delete the row.")
+        return text
+
+    def number(self, name: str, least: float = -math.inf, most: float = math.inf) -> float | None:
+        """The cell as a finite number from `least` to `most`, or None; raises WetgenError for anything else."""
+        text = self.text(name)
+        return None if text is None else self.as_number(name, text, least, most)
+
+    def as_number(self, name: str, text: str, least: float = -math.inf, most: float = math.inf) -> float:
+        """Some text of a column as `number` reads it."""
+        if _NUMBER.fullmatch(text) is None:  # float() would take nan, inf, 1_000 and the digits of all scripts
+            comma = "," in text and "." not in text
+            fix = "write the decimals behind a point." if comma else "write a number such as 12 or 0.5."
+            raise self.fault(name, f"is {text!r}", "that is no number", fix)
+        value = float(text)
+        if not least <= value <= most:
+            why = _range(least, most)
+            raise self.fault(name, f"is {text}", why, "correct it.")
+        return value
+
+    def one_of(self, name: str, known: Sequence[str]) -> str:
+        """The cell as one of the words known; raises WetgenError that names the nearest."""
+        text = self.needed(name)
+        if text not in known:
+            raise self.fault(name, f"is {text!r}", f"known are {', '.join(known)}", meant(text, known))
+        return text
+
+    def where(self, name: str) -> str:
+        """The place of a column's cell, as messages say it."""
+        cell = self.cells.get(name)
+        return f"{self.source}, line {self.line}" if cell is None else _place(self.source, cell.line, cell.column)
+
+    def fault(self, name: str, what: str, why: str, fix: str) -> WetgenError:
+        """The error of one cell: "FILE, line L, column C: NAME WHAT."."""
+        return WetgenError(f"{self.where(name)}: {name} {what}.", why=f"{why}.", fix=fix)
+
+
+def read_table(path: Path, columns: Mapping[str, Column]) -> list[TableRow]:
+    """The rows of a CSV file whose header names some of `columns`, in the file's order.
+
+    Raises WetgenError, naming line and column, for what is no table, for columns that are not known, stand twice or are
+    missing, for rows of another length than the header, and for empty cells of columns that must be filled.
+    """
+    return parse_table(read_bytes(path), str(path), columns)
+
+
+def parse_table(data: bytes, source: str, columns: Mapping[str, Column]) -> list[TableRow]:
+    """What `read_table` gives, of a file's bytes; messages call it `source`."""
+    text = decode(data, source)
+    records = _records(text, source, _delimiter(text))
+    header = next(records, None)
+    if header is None:
+        raise WetgenError(
+            f"{source} is empty.", why="a table begins with a header.", fix=f"begin with: {','.join(columns)}"
+        )
+    names = _header(header, source, columns)
+    rows = [_row(source, names, cells) for cells in records]
+    for row in rows:
+        for name, column in columns.items():
+            if column.filled and name in row.cells:
+                row.needed(name)
+    return rows
+
+
+def _header(cells: Sequence[Cell], source: str, columns: Mapping[str, Column]) -> list[str]:
+    names = [cell.text for cell in cells]
+    for index, cell in enumerate(cells):
+        place = _place(source, cell.line, cell.column)
+        if cell.text not in columns:
+            raise WetgenError(
+                f"{place}: there is no column {cell.text!r}.",
+                why=f"columns are {', '.join(columns)}.",
+                fix=meant(cell.text, columns),
+            )
+        if cell.text in names[:index]:
+            raise WetgenError(
+                f"{place}: the column {cell.text!r} stands twice.",
+                why="which of the two is meant is not known.",
+                fix="delete one.",
+            )
+    missing = [name for name, column in columns.items() if column.required and name not in names]
+    if missing:
+        raise WetgenError(
+            f"{_place(source, cells[0].line, 1)}: the header lacks {', '.join(missing)}.",
+            why=f"it names {', '.join(names)}.",
+            fix="add the columns; the first line of the file names them.",
+        )
+    return names
+
+
+def _row(source: str, names: Sequence[str], cells: Sequence[Cell]) -> TableRow:
+    if len(cells) != len(names):
+        raise WetgenError(
+            f"{_place(source, cells[0].line, cells[min(len(names), len(cells) - 1)].column)}: the row has {len(cells)} "
+            f"cell{'s' * (len(cells) != 1)}.",
+            why=f"the header names {len(names)}: {', '.join(names)}.",
+            fix="write every cell, empty ones too; text with a separator in it stands in double quotes.",
+        )
+    return TableRow(source, cells[0].line, dict(zip(names, cells, strict=True)))
+
+
+def _delimiter(text: str) -> str:
+    """The separator that the first line with something on it has most of; a comma where it has none."""
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    return max(DELIMITERS, key=first.count)
+
+
+def _records(text: str, source: str, delimiter: str) -> Iterator[list[Cell]]:
+    """The cells of every line that is not blank; a quoted cell may run over several lines."""
+    lines = text.split("\n")  # only \n ends a line: splitlines would also split at form feeds and the like
+    number = 0
+    while number < len(lines):
+        started, record = number, list[Cell]()
+        column: int | None = 0
+        while column is not None:
+            cell, number, column = _cell(lines, number, column, source, delimiter)
+            record.append(cell)
+        if len(record) > 1 or record[0].text or '"' in lines[started]:
+            yield record
+        number += 1
+
+
+def _cell(lines: Sequence[str], number: int, column: int, source: str, delimiter: str) -> tuple[Cell, int, int | None]:
+    """The cell that begins at a line and character, and where the next one does: None behind the line's last."""
+    line = lines[number].removesuffix("\r")
+    blanks = len(line) - len(line[column:].lstrip(" ")) - column
+    if line[column + blanks : column + blanks + 1] == '"':
+        return _quoted(lines, number, column + blanks, source, delimiter)
+    end = line.find(delimiter, column)
+    text = line[column:] if end < 0 else line[column:end]
+    cell = Cell(text.strip(), number + 1, column + 1 + len(text) - len(text.lstrip()))
+    return cell, number, None if end < 0 else end + 1
+
+
+def _quoted(
+    lines: Sequence[str], number: int, column: int, source: str, delimiter: str
+) -> tuple[Cell, int, int | None]:
+    """The same for a cell in double quotes, in which a doubled one stands for itself."""
+    begins, parts, at = (number + 1, column + 1), list[str](), column + 1
+    while True:
+        end = lines[number].find('"', at)
+        if end < 0:
+            parts.append(lines[number][at:] + "\n")
+            number, at = number + 1, 0
+            if number == len(lines):
+                raise WetgenError(
+                    f"{_place(source, *begins)}: a quote is never closed.",
+                    why="the cell runs to the end of the file.",
+                    fix='close it with ", and write a quote inside it as "".',
+                )
+        elif lines[number][end + 1 : end + 2] == '"':
+            parts.append(lines[number][at : end + 1])
+            at = end + 2
+        else:
+            parts.append(lines[number][at:end])
+            break
+    rest = lines[number][end + 1 :].removesuffix("\r")
+    ahead = rest.lstrip(" ")
+    after = end + 1 + len(rest) - len(ahead)
+    if ahead and not ahead.startswith(delimiter):
+        raise WetgenError(
+            f"{_place(source, number + 1, after + 1)}: {ahead[:12]!r} follows a quoted cell.",
+            why=f"behind the closing quote stands a {_NAMES[delimiter]} or the end of the line.",
+            fix='write a quote inside a quoted cell as "".',
+        )
+    cell = Cell("".join(parts).replace("\r\n", "\n").strip(), *begins)
+    return cell, number, None if not ahead else after + 1
+
+
+def _place(source: str, line: int, column: int) -> str:
+    return f"{source}, line {line}, column {column}"
+
+
+def _range(least: float, most: float) -> str:
+    if most == math.inf:
+        return f"it must be {least:g} or more"
+    return f"it must be {most:g} or less" if least == -math.inf else f"it must lie between {least:g} and {most:g}"

@@ -1,0 +1,207 @@
+"""The task of `wetgen run`: a pair for every ask of a prompts file.
+
+Axes: K classes, h w of a latent, H W of a picture.
+"""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple, overload
+
+from wetgen.runtime.asked import asked_classes
+from wetgen.runtime.bundle_files import file_sha256
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.finish import Finish
+from wetgen.runtime.generator import Generator, Take
+from wetgen.runtime.layouts import check_layouts, read_layout
+from wetgen.runtime.pair import Pair
+from wetgen.runtime.pictures import Pixels
+from wetgen.runtime.placing.layout import random_layout
+from wetgen.runtime.placing.surfaces import Lines
+from wetgen.runtime.prompts import Ask, resolve
+from wetgen.runtime.record import Settings
+from wetgen.runtime.stated import stated_mask
+from wetgen.runtime.tokenizer import PromptTooLong
+from wetgen.runtime.wanted import Floats, Wanted, layout_of
+
+_LAYOUTS = 256  # kept for asks that share them
+
+
+class Listed(Sequence[Ask]):
+    """The asks of plain prompts: pair `index` shows prompt `index % len(prompts)`."""
+
+    def __init__(self, prompts: Sequence[str], count: int = 1) -> None:
+        self.prompts, self._total = prompts, count * len(prompts)
+
+    def __len__(self) -> int:
+        return self._total
+
+    @overload
+    def __getitem__(self, index: int) -> Ask: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Ask]: ...
+    def __getitem__(self, index: int | slice) -> Ask | Sequence[Ask]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(self._total)[index]]
+        number, place = divmod(range(self._total)[index], len(self.prompts))
+        return Ask(place + 1, self.prompts[place], number)
+
+
+class Layout(NamedTuple):
+    """A mask uint8 (H, W) of a pair's size, what the denoiser is told float32 (K, h, w), and what the row says."""
+
+    mask: Pixels
+    told: Floats
+    said: Mapping[str, object]
+
+
+@dataclass
+class PromptTask:
+    """A pair for every ask; `source` is the prompts file, beside which the files lie that it names.
+
+    `size` is (width, height) in pixels, None the bundle's. Where an ask has a severity and no layout of its own, a
+    layout of that severity is drawn for it, on the surfaces that `lines` bound.
+    """
+
+    asks: Sequence[Ask]
+    settings: Settings
+    source: str = "-"
+    truncate: bool = False
+    size: tuple[int, int] | None = None
+    lines: Lines = field(default_factory=Lines)
+    how: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.total = len(self.asks)
+        self._file_layout = lru_cache(maxsize=_LAYOUTS)(self._read_layout)
+
+    def begin(self, generator: Generator) -> None:
+        self.generator, self.bundle = generator, generator.bundle
+        self.finish = Finish(self.bundle, self.settings.tidy)
+        self.cells = generator.cells(self.size)
+        self.pixels = self.bundle.sizes.pixels(self.cells)
+        self._parts: dict[Hashable, None] = {}
+        seen: set[tuple[object, ...]] = set()
+        for ask in self.asks:
+            self._parts.setdefault(self._part(ask))
+            facts = (ask.text, ask.negative, ask.guidance, ask.plan, ask.asked, ask.layout, ask.severity is None)
+            if facts not in seen:
+                seen.add(facts)
+                self.check(ask)
+
+    def parts(self) -> Sequence[Hashable]:
+        return list(self._parts)
+
+    def part_of(self, index: int) -> Hashable:
+        return self._part(self.asks[index])
+
+    def draw(self, part: Hashable, take: Take, *, judge: bool) -> Iterator[Pair]:
+        plan = self.bundle.plan(str(part))
+        for pair in self.generator.draw_wanted(self.wanted, take, plan, cells=self.cells, judge=judge):
+            yield self.finished(pair)
+
+    def wanted(self, index: int, attempt: int) -> Wanted:
+        """What the pair of an index is to be, at a try."""
+        ask = self.asks[index]
+        layout = self.layout(index)
+        told = None if layout is None else layout.told
+        seed, number = self.key(index)
+        return Wanted(ask.text, seed, number, self.guidance(ask), self.negative(ask), attempt, told, size=self.cells)
+
+    def finished(self, pair: Pair) -> Pair:
+        """A drawn pair with what its row says."""
+        ask, layout = self.asks[pair.index], self.layout(pair.index)
+        said = self.said(pair.index, layout)
+        return self.finish(
+            pair, said, asked=[] if ask.asked is None else [ask.asked], layout=None if layout is None else layout.mask
+        )
+
+    def said(self, index: int, layout: Layout | None) -> dict[str, object]:
+        """What the row of a pair says of its ask."""
+        ask = self.asks[index]
+        said: dict[str, object] = {}
+        if self.key(index)[1] != index:
+            said["number"] = self.key(index)[1]
+        said |= {} if ask.asked is None else {"class": ask.asked}
+        said |= {} if ask.severity is None else {"severity": ask.severity}
+        said |= {} if self.size is None else {"size": list(self.size)}
+        said |= {} if layout is None else {"layout": dict(layout.said)}
+        return said
+
+    def key(self, index: int) -> tuple[int, int]:
+        """The seed and number that a pair's noise follows from."""
+        ask = self.asks[index]
+        return (self.settings.seed, index) if ask.seed is None else (ask.seed, ask.number)
+
+    def guidance(self, ask: Ask) -> float:
+        return self.settings.guidance if ask.guidance is None else ask.guidance
+
+    def negative(self, ask: Ask) -> str:
+        return self.settings.negative if ask.negative is None else ask.negative
+
+    def names(self, ask: Ask) -> tuple[str, ...]:
+        """The classes that an ask is about."""
+        return asked_classes(ask.text, self.bundle.words) if ask.asked is None else (ask.asked,)
+
+    def layout(self, index: int) -> Layout | None:
+        """The layout of a pair: that of its ask, or one drawn for its severity."""
+        ask = self.asks[index]
+        if ask.layout is not None:
+            return self._file_layout(ask.layout)
+        if ask.severity is None:
+            return None
+        assert self.bundle.classes is not None  # check_layouts has seen to it
+        seed, number = self.key(index)
+        mask = random_layout(
+            seed,
+            number,
+            self.pixels,
+            self.names(ask),
+            self.bundle.mask_statistics,
+            self.bundle.classes,
+            ask.severity,
+            self.lines,
+        )
+        return self._layout(mask, {})
+
+    def check(self, ask: Ask) -> None:
+        """Raise WetgenError, naming the line, for an ask that the bundle cannot draw."""
+        try:
+            plan, scale = self.bundle.plan(self._plan(ask)), self.guidance(ask)
+            negative = self.negative(ask)
+            self.generator.check([negative, ask.text], plan, [scale], truncate=self.truncate, negative=bool(negative))
+            if ask.layout is not None or ask.severity is not None:
+                check_layouts(self.bundle)
+            if ask.layout is not None:
+                self._file_layout(ask.layout)
+            elif ask.severity is not None and not self.names(ask):
+                raise WetgenError(
+                    "A severity is asked for, and of what is not said.",
+                    why="neither the prompt nor a class option names a damage.",
+                    fix="name one, or leave the severity out.",
+                )
+        except PromptTooLong as error:
+            place = f"{self._where(ask)}: " if error.prompt == ask.text else "The negative prompt: "
+            raise WetgenError(f"{place}{error.what}", why=error.why, fix=error.fix) from error
+        except WetgenError as error:
+            raise WetgenError(f"{self._where(ask)}: {error.what}", why=error.why, fix=error.fix) from error
+
+    def _where(self, ask: Ask) -> str:
+        return f"{self.source}, line {ask.line}"
+
+    def _part(self, ask: Ask) -> Hashable:
+        return self._plan(ask)
+
+    def _plan(self, ask: Ask) -> str:
+        return self.settings.plan if ask.plan is None else ask.plan
+
+    def _read_layout(self, name: str) -> Layout:
+        path = resolve(name, self.source)
+        assert self.bundle.classes is not None
+        mask = read_layout(path, self.bundle.classes, self.pixels)
+        return self._layout(mask, {"file": name, "sha256": file_sha256(path)})
+
+    def _layout(self, mask: Pixels, said: Mapping[str, object]) -> Layout:
+        assert self.bundle.classes is not None
+        told = layout_of(mask, self.bundle.sizes)
+        return Layout(mask, told, {**said, **stated_mask(mask, self.bundle.classes)})

@@ -1,0 +1,212 @@
+"""Templates: `a {white|cream} ceiling with {class}`, parsed into a tree whose expansions are numbered.
+
+Nothing is listed: the number of expansions is a product and a sum, and expansion i is found from i by division.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from wetgen.runtime.prompts.faults import meant
+
+CLASS, SEVERITY = "class", "severity"
+PLACEHOLDERS = (CLASS, SEVERITY)
+MOST_DEEP = 20  # braces within braces; beyond it is a mistake, or an attempt at the stack
+_TOKEN = re.compile(r"[^{}|]+|[{}|]")
+
+
+class TemplateError(Exception):
+    """Why a text is no template, at a character of it."""
+
+    def __init__(self, offset: int, what: str, *, why: str, fix: str) -> None:
+        super().__init__(what)
+        self.offset, self.what, self.why, self.fix = offset, what, why, fix
+
+
+@dataclass(frozen=True)
+class _Fill:
+    name: str
+    count = 1
+
+
+class _Run:
+    """Parts one behind the other; the first choice is the lowest digit of an expansion's number."""
+
+    def __init__(self) -> None:
+        self.parts: list[str | _Fill | _Choice] = []
+
+    @cached_property
+    def count(self) -> int:
+        return math.prod(part.count for part in self.parts if isinstance(part, _Choice))
+
+    def write(self, index: int, into: "list[str | _Fill]") -> None:
+        for part in self.parts:
+            if isinstance(part, _Choice):
+                index, digit = divmod(index, part.count)
+                part.write(digit, into)
+            else:
+                into.append(part)
+
+
+class _Choice:
+    """Alternatives, the expansions of the first numbered before those of the next."""
+
+    def __init__(self) -> None:
+        self.runs = [_Run()]
+
+    @cached_property
+    def count(self) -> int:
+        return sum(run.count for run in self.runs)
+
+    def write(self, index: int, into: "list[str | _Fill]") -> None:
+        for run in self.runs:
+            if index < run.count:
+                run.write(index, into)
+                return
+            index -= run.count
+        raise IndexError(index)
+
+
+class Template:
+    """A parsed text; `count` is the number of its expansions."""
+
+    def __init__(self, text: str, run: _Run) -> None:
+        self.text, self._run = text, run
+        self.count = run.count
+        self.is_plain = "{" not in text and "}" not in text
+
+    @cached_property
+    def placeholders(self) -> frozenset[str]:
+        """What must be filled in."""
+        return frozenset(_placeholders(self._run))
+
+    @cached_property
+    def certain(self) -> frozenset[str]:
+        """The placeholders that every expansion has."""
+        return frozenset(name for name in PLACEHOLDERS if _always(name, self._run))
+
+    @cached_property
+    def may_be_blank(self) -> bool:
+        """Whether an expansion has nothing but blanks."""
+        return _may_be_blank(self._run)
+
+    def expand(self, index: int, fill: Mapping[str, str]) -> tuple[str, frozenset[str]]:
+        """Expansion number `index`, and the placeholders that it used.
+
+        Runs of blanks become one, which is what an empty alternative leaves; a text without braces stays as it is.
+        """
+        if self.is_plain:
+            return self.text, frozenset()
+        parts: list[str | _Fill] = []
+        self._run.write(index, parts)
+        text = "".join(part if isinstance(part, str) else fill[part.name] for part in parts)
+        return " ".join(text.split()), frozenset(part.name for part in parts if isinstance(part, _Fill))
+
+
+@lru_cache(maxsize=4096)
+def parse_template(text: str) -> Template:
+    """The template of a text that has no blanks around it. Raises TemplateError."""
+    if "{" not in text and "}" not in text:
+        run = _Run()
+        run.parts.append(text)
+        return Template(text, run)
+    return Template(text, _Parser(text).run())
+
+
+class _Parser:
+    """Reads a text from left to right; `_open` are the choices that are not closed yet, with their offsets.
+
+    Outside braces {{ and }} are literal. Inside, every brace opens or closes: `{a|{b|c}}` could not be written else.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text, self._outer = text, _Run()
+        self._open: list[tuple[int, _Choice]] = []
+
+    def run(self) -> _Run:
+        at = 0
+        while token := _TOKEN.match(self._text, at):
+            mark = token[0]
+            at = token.end()
+            if not self._open and mark in "{}" and self._text.startswith(mark, at):
+                self._parts.append(mark)
+                at += 1
+            elif mark == "{":
+                self._begin(token.start())
+            elif mark == "}":
+                self._end(token.start())
+            elif mark == "|" and self._open:
+                self._open[-1][1].runs.append(_Run())
+            else:
+                self._parts.append(mark)
+        if self._open:
+            raise TemplateError(
+                self._open[-1][0],
+                "this { is never closed.",
+                why="braces hold alternatives, {white|cream}, or a placeholder, {class}.",
+                fix="close it with }; a brace that is meant as one is written {{.",
+            )
+        return self._outer
+
+    @property
+    def _parts(self) -> "list[str | _Fill | _Choice]":
+        return self._open[-1][1].runs[-1].parts if self._open else self._outer.parts
+
+    def _begin(self, at: int) -> None:
+        if len(self._open) == MOST_DEEP:
+            raise TemplateError(
+                at,
+                f"braces are nested more than {MOST_DEEP} deep.",
+                why="nobody could read that.",
+                fix="write several lines instead.",
+            )
+        self._open.append((at, _Choice()))
+
+    def _end(self, at: int) -> None:
+        if not self._open:
+            raise TemplateError(
+                at,
+                "this } closes nothing.",
+                why="no { stands before it; {{ and }} are literal braces, not two of them.",
+                fix="write }} for a brace that is meant as one, and { {a|b}|c} where alternatives begin with others.",
+            )
+        begin, choice = self._open.pop()
+        self._parts.append(choice if len(choice.runs) > 1 else _fill(self._text[begin + 1 : at], begin))
+
+
+def _fill(inside: str, at: int) -> _Fill:
+    name = inside.strip()
+    if name in PLACEHOLDERS:
+        return _Fill(name)
+    raise TemplateError(
+        at,
+        f"there is no placeholder {{{name}}}." if name else "these braces are empty.",
+        why=f"braces hold alternatives, {{white|cream}}, or a placeholder: {', '.join(PLACEHOLDERS)}.",
+        fix=meant(name, PLACEHOLDERS) if name else "leave them out, or write {{}} for braces that are meant as such.",
+    )
+
+
+def _placeholders(run: _Run) -> list[str]:
+    found = [part.name for part in run.parts if isinstance(part, _Fill)]
+    inner = [deeper for part in run.parts if isinstance(part, _Choice) for deeper in part.runs]
+    return found + [name for deeper in inner for name in _placeholders(deeper)]
+
+
+def _always(name: str, run: _Run) -> bool:
+    return any(
+        all(_always(name, inner) for inner in part.runs)
+        if isinstance(part, _Choice)
+        else isinstance(part, _Fill) and part.name == name
+        for part in run.parts
+    )
+
+
+def _may_be_blank(run: _Run) -> bool:
+    def blank(part: "str | _Fill | _Choice") -> bool:
+        if isinstance(part, str):
+            return not part.strip()
+        return isinstance(part, _Choice) and any(map(_may_be_blank, part.runs))
+
+    return all(map(blank, run.parts))
