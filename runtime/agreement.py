@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.classes import IGNORE, ClassTable
 
 SPECK = 0.001  # share of the picture; a class that covers less, and that nobody asked for, is not worth asking about
 
@@ -32,7 +32,7 @@ def agreement(
 
     In question is a damage class that the judge knows (`known`) and that the prompt asks for (`asked`) or that covers
     SPECK of the mask. A class that is in neither of the two masks has no IoU and does not count. Pixels where the mask
-    has a damage class that the judge does not know are left out of everything.
+    has a damage class that the judge does not know, or IGNORE, are left out of everything.
 
     Where no class is in question, the pair says that there is no damage, and its agreement is the IoU of the
     background: the share of the picture that the judge, too, calls undamaged. But a pair that shows or was asked for
@@ -40,7 +40,7 @@ def agreement(
     """
     counts = np.bincount(mask.ravel(), minlength=len(table))
     held = {name for id, name in enumerate(table.names) if id and counts[id] >= max(1.0, SPECK * mask.size)}
-    foreign = [id for id, name in enumerate(table.names) if id and name not in known]
+    foreign = [IGNORE, *(id for id, name in enumerate(table.names) if id and name not in known)]
     valid = ~np.isin(mask, foreign)
     wanted = [id for id, name in enumerate(table.names) if name in known and (name in asked or name in held)]
     found = {table.names[id]: iou for id in wanted if (iou := _iou(mask, judged, valid, id)) is not None}

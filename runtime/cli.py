@@ -152,11 +152,19 @@ def pack(bundle: Path | None, out: Path | None, targets: tuple[str, ...], engine
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def inspect(folder: Path) -> None:
-    """Say what a bundle (packed or not) or a dataset FOLDER holds, and whether all of it is sound."""
+    """Say what a bundle (packed or not) or a dataset FOLDER holds, and whether all of it is sound.
+
+    Of a PNG file that wetgen drew: how it was made.
+    """
     from wetgen.runtime.bundle import Bundle
     from wetgen.runtime.bundle_files import JSON_NAME
     from wetgen.runtime.stored import exists
 
+    if folder.is_file() and folder.suffix.lower() == ".png":
+        from wetgen.runtime.provenance import describe_picture
+
+        click.echo(describe_picture(folder))
+        return
     if exists(folder / JSON_NAME):
         from wetgen.runtime.describe import describe_bundle
 
@@ -167,6 +175,31 @@ def inspect(folder: Path) -> None:
     text, sound = inspect_dataset(folder)
     click.echo(text)
     if not sound:
+        raise SystemExit(1)
+
+
+@cli.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("index", type=int)
+@click.option("--bundle", type=click.Path(path_type=Path), help="Bundle that drew it.  [default: the one that ships]")
+@click.option("--photos", type=click.Path(path_type=Path), help="Where the photographs lie that were painted in.")
+@click.option("--device", type=click.Choice(["cpu", "cuda", "tensorrt"]), help="What computes.  [default: the run's]")
+def reproduce(dataset: Path, index: int, bundle: Path | None, photos: Path | None, device: str | None) -> None:
+    """Make the pair INDEX of DATASET again from its row, and compare its files byte for byte.
+
+    Exits with 1 where they differ.
+    """
+    from wetgen.runtime.generator import open_bundle
+    from wetgen.runtime.reproduce import compare, find_row, how_drawn, make_again, rows_text
+
+    row = find_row(dataset, index)
+    how = how_drawn(dataset) | ({} if device is None else {"device": device})
+    pair = make_again(row, open_bundle(bundle), photos, **how)
+    click.echo(rows_text(row))
+    files = compare(dataset, row, pair)
+    for file in files:
+        click.echo(f"{file.kind}: {'equal' if file.difference is None else file.difference}")
+    if any(file.difference is not None for file in files):
         raise SystemExit(1)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from wetgen.runtime.agreement import agreement
 from wetgen.runtime.asked import asked_classes
 from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.classes import IGNORE
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.fingerprints import BITS, Fingerprints
 from wetgen.runtime.pair import Pair
@@ -143,7 +144,7 @@ class Examiner:
         least, most = self.limits.least_area, self.limits.most_area
         if least is None and most is None:
             return
-        area = round(float(np.count_nonzero(mask)) / mask.size, 5)
+        area = round(float(np.count_nonzero(damaged(mask))) / mask.size, 5)
         clean = area == 0 and not asked_classes(pair.prompt, self._bundle.words)
         if least is not None and area < least and not clean:
             yield "area", f"damage covers {area:g} of the picture, least is {least:g}"
@@ -164,9 +165,15 @@ class Examiner:
             yield "agreement", f"judge and mask agree {value:g} ({each}), least is {least:g}"
 
 
+def damaged(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where a mask uint8 (H, W) shows damage; pixels to be ignored show none."""
+    shown: NDArray[np.bool_] = (mask > 0) & (mask != IGNORE)
+    return shown
+
+
 def mean_confidence(mask: NDArray[np.uint8], confidence: NDArray[np.uint8]) -> float:
     """The mean of a confidence in 255ths over the damage, or over the picture where the mask has none; 4 digits."""
-    damage = mask > 0
+    damage = damaged(mask)
     over = confidence[damage] if damage.any() else confidence
     return round(int(over.sum(dtype=np.int64)) / over.size / 255, 4)
 

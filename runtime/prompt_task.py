@@ -15,7 +15,7 @@ from wetgen.runtime.finish import Finish
 from wetgen.runtime.generator import Generator, Take
 from wetgen.runtime.layouts import check_layouts, read_layout
 from wetgen.runtime.pair import Pair
-from wetgen.runtime.pictures import Pixels
+from wetgen.runtime.pictures import Pixels, read_image
 from wetgen.runtime.placing.layout import random_layout
 from wetgen.runtime.placing.surfaces import Lines
 from wetgen.runtime.prompts import Ask, resolve
@@ -45,6 +45,13 @@ class Listed(Sequence[Ask]):
             return [self[each] for each in range(self._total)[index]]
         number, place = divmod(range(self._total)[index], len(self.prompts))
         return Ask(place + 1, self.prompts[place], number)
+
+
+class Part(NamedTuple):
+    """Pairs that are drawn together: those of one plan, into photographs or not."""
+
+    plan: str
+    photos: bool = False
 
 
 class Layout(NamedTuple):
@@ -84,7 +91,16 @@ class PromptTask:
         seen: set[tuple[object, ...]] = set()
         for ask in self.asks:
             self._parts.setdefault(self._part(ask))
-            facts = (ask.text, ask.negative, ask.guidance, ask.plan, ask.asked, ask.layout, ask.severity is None)
+            facts = (
+                ask.text,
+                ask.negative,
+                ask.guidance,
+                ask.plan,
+                ask.asked,
+                ask.layout,
+                ask.severity is None,
+                ask.photo,
+            )
             if facts not in seen:
                 seen.add(facts)
                 self.check(ask)
@@ -96,8 +112,15 @@ class PromptTask:
         return self._part(self.asks[index])
 
     def draw(self, part: Hashable, take: Take, *, judge: bool) -> Iterator[Pair]:
-        plan = self.bundle.plan(str(part))
-        for pair in self.generator.draw_wanted(self.wanted, take, plan, cells=self.cells, judge=judge):
+        assert isinstance(part, Part)
+        plan = self.bundle.plan(part.plan)
+        if part.photos:
+            from wetgen.runtime.painting.photo_asks import draw_into_photos
+
+            pairs = draw_into_photos(self, plan, take, judge=judge)
+        else:
+            pairs = self.generator.draw_wanted(self.wanted, take, plan, cells=self.cells, judge=judge)
+        for pair in pairs:
             yield self.finished(pair)
 
     def wanted(self, index: int, attempt: int) -> Wanted:
@@ -125,7 +148,8 @@ class PromptTask:
         said |= {} if ask.asked is None else {"class": ask.asked}
         said |= {} if ask.severity is None else {"severity": ask.severity}
         said |= {} if self.size is None else {"size": list(self.size)}
-        said |= {} if layout is None else {"layout": dict(layout.said)}
+        if layout is not None and ask.photo is None:  # what is painted into a photograph its row says otherwise
+            said["layout"] = dict(layout.said)
         return said
 
     def key(self, index: int) -> tuple[int, int]:
@@ -144,25 +168,21 @@ class PromptTask:
         return asked_classes(ask.text, self.bundle.words) if ask.asked is None else (ask.asked,)
 
     def layout(self, index: int) -> Layout | None:
-        """The layout of a pair: that of its ask, or one drawn for its severity."""
+        """The layout of a pair: that of its ask, or one drawn for its severity or for its photograph."""
         ask = self.asks[index]
         if ask.layout is not None:
             return self._file_layout(ask.layout)
-        if ask.severity is None:
+        if ask.severity is None and ask.photo is None:
             return None
-        assert self.bundle.classes is not None  # check_layouts has seen to it
-        seed, number = self.key(index)
-        mask = random_layout(
-            seed,
-            number,
-            self.pixels,
-            self.names(ask),
-            self.bundle.mask_statistics,
-            self.bundle.classes,
-            ask.severity,
-            self.lines,
+        return self.drawn_layout(ask, self.key(index), ask.severity)
+
+    def drawn_layout(self, ask: Ask, key: tuple[int, int], severity: float | None) -> Layout:
+        """A layout of the classes of an ask, drawn at random from a seed and number."""
+        table, statistics = self.bundle.classes, self.bundle.mask_statistics
+        assert table is not None  # check_layouts has seen to it
+        return self._layout(
+            random_layout(*key, self.pixels, self.names(ask), statistics, table, severity, self.lines), {}
         )
-        return self._layout(mask, {})
 
     def check(self, ask: Ask) -> None:
         """Raise WetgenError, naming the line, for an ask that the bundle cannot draw."""
@@ -170,27 +190,34 @@ class PromptTask:
             plan, scale = self.bundle.plan(self._plan(ask)), self.guidance(ask)
             negative = self.negative(ask)
             self.generator.check([negative, ask.text], plan, [scale], truncate=self.truncate, negative=bool(negative))
-            if ask.layout is not None or ask.severity is not None:
-                check_layouts(self.bundle)
-            if ask.layout is not None:
-                self._file_layout(ask.layout)
-            elif ask.severity is not None and not self.names(ask):
-                raise WetgenError(
-                    "A severity is asked for, and of what is not said.",
-                    why="neither the prompt nor a class option names a damage.",
-                    fix="name one, or leave the severity out.",
-                )
+            self.check_layout(ask)
         except PromptTooLong as error:
             place = f"{self._where(ask)}: " if error.prompt == ask.text else "The negative prompt: "
             raise WetgenError(f"{place}{error.what}", why=error.why, fix=error.fix) from error
         except WetgenError as error:
             raise WetgenError(f"{self._where(ask)}: {error.what}", why=error.why, fix=error.fix) from error
 
+    def check_layout(self, ask: Ask) -> None:
+        """Raise WetgenError for a layout that cannot be read or drawn, and for a photograph that is not there."""
+        if ask.layout is None and ask.severity is None and ask.photo is None:
+            return
+        check_layouts(self.bundle)
+        if ask.photo is not None:
+            read_image(resolve(ask.photo, self.source), ask.photo)
+        if ask.layout is not None:
+            self._file_layout(ask.layout)
+        elif not self.names(ask):
+            raise WetgenError(
+                f"A {'severity' if ask.photo is None else 'photograph'} is given, and no damage for it.",
+                why="neither the prompt nor a class option names one.",
+                fix="name a damage, or give a layout.",
+            )
+
     def _where(self, ask: Ask) -> str:
         return f"{self.source}, line {ask.line}"
 
-    def _part(self, ask: Ask) -> Hashable:
-        return self._plan(ask)
+    def _part(self, ask: Ask) -> Part:
+        return Part(self._plan(ask), ask.photo is not None)
 
     def _plan(self, ask: Ask) -> str:
         return self.settings.plan if ask.plan is None else ask.plan

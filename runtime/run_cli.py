@@ -148,6 +148,11 @@ def picture_size(_: click.Context, __: click.Parameter, text: str | None) -> tup
 @click.option("--quota", metavar="CLASS=N,...", help="Pairs of each class, in place of --count.")
 @click.option("--size", callback=picture_size, metavar="WxH", help="Pictures of another size.  [default: the bundle's]")
 @click.option("--surface-lines", metavar="LINES", help="Where surfaces meet, for severities: ceiling=0.2,floor=0.8")
+@click.option(
+    "--counterfactual",
+    metavar="clean|severity|OLD=NEW",
+    help="Families of pairs that differ in one thing: with and without damage, by severity, by a word.",
+)
 @click.option("--truncate", is_flag=True, help="Cut prompts that are too long instead of refusing them.")
 @drawing_options
 def run(
@@ -158,6 +163,7 @@ def run(
     size: tuple[int, int] | None,
     surface_lines: str | None,
     truncate: bool,
+    counterfactual: str | None,
     **how: Any,
 ) -> None:
     """Generate pairs for a file of prompts, or of layouts, into a dataset folder."""
@@ -174,6 +180,7 @@ def run(
         size=size,
         surface_lines=surface_lines,
         truncate=truncate,
+        counterfactual=counterfactual,
         **settings_from(how),
     )
     draw_into(opened, task, task.settings, **how)

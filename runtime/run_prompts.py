@@ -30,6 +30,7 @@ def prompt_task(
     size: tuple[int, int] | None,
     surface_lines: str | None,
     truncate: bool,
+    counterfactual: str | None,
     seed: int,
     plan: str | None,
     guidance: float | None,
@@ -42,14 +43,23 @@ def prompt_task(
     given = _given(bundle, prompts, layouts, count, quota)
     check_asked([ask.text for ask in given.asks[:1]], seed, count, guidance)
     lines = Lines() if surface_lines is None else parse_lines(surface_lines)
-    said = {"size": None if size is None else list(size), "surface_lines": surface_lines}
+    said = {
+        "size": None if size is None else list(size),
+        "surface_lines": surface_lines,
+        "counterfactual": counterfactual,
+    }
     settings = replace(
         settings_of(bundle, [], seed=seed, plan=plan, guidance=guidance, negative=negative, limits=limits, tidy=tidy),
         prompts=given.a_round,
         prompts_sha256=given.sha256,
         task={name: value for name, value in said.items() if value is not None},
     )
-    return PromptTask(given.asks, settings, source, truncate, size, lines, {"count": count})
+    task = PromptTask(given.asks, settings, source, truncate, size, lines, {"count": count})
+    if counterfactual is None:
+        return task
+    from wetgen.runtime.painting.families import task_of
+
+    return task_of(counterfactual, task)
 
 
 class _Given(NamedTuple):

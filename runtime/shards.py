@@ -25,7 +25,7 @@ from wetgen.runtime.row_log import Keys, append
 
 PART = ".part"  # what the names of shards end in that are not complete
 
-_SUFFIXES = {"image": "png", "mask": "mask.png", "confidence": "confidence.png"}
+SUFFIXES = {"image": "png", "mask": "mask.png", "confidence": "confidence.png"}
 _OWN_KEYS = ("shard", "key")
 
 
@@ -69,7 +69,7 @@ class ShardWriter(PairWriter):
         name = str(keys["key"])
         path = self._path(int(name) // self._pairs_each)
         path = path if path.exists() else _part_of(path)
-        image, mask = f"{name}.{_SUFFIXES['image']}", f"{name}.{_SUFFIXES['mask']}"
+        image, mask = f"{name}.{SUFFIXES['image']}", f"{name}.{SUFFIXES['mask']}"
         found = tar.read(path, [image, *([mask] if self.classes is not None else [])])
         pixels = decode_image(found[image], f"{path}, {image}")
         return pixels, decode_mask(found[mask], f"{path}, {mask}") if mask in found else None
@@ -84,7 +84,7 @@ class ShardWriter(PairWriter):
             raise ValueError("the writer names shard and key itself")
         keys: Keys = {"shard": self._shard_name(int(name)), "key": name, **row}
         self._name_of(keys, f"{self.folder / METADATA}, new row {name}")
-        files = [(f"{name}.{suffix}", pictures[kind]) for kind, suffix in _SUFFIXES.items() if kind in pictures]
+        files = [(f"{name}.{suffix}", pictures[kind]) for kind, suffix in SUFFIXES.items() if kind in pictures]
         files.append((f"{name}.json", json.dumps(row, ensure_ascii=False, allow_nan=False).encode()))
         sample = b"".join(part for file, data in files for part in tar.entry(file, data))
         return Prepared(name, ((str(keys["shard"]), sample),), keys, row_line(keys))

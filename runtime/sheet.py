@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from wetgen.runtime.classes import ClassTable, colour
+from wetgen.runtime.classes import IGNORE, ClassTable, colour
 from wetgen.runtime.pictures import Pixels
 
 LIMIT = 24  # pairs
@@ -60,9 +60,9 @@ def small(tile: Tile) -> Tile:
 
 
 def overlay(image: Pixels, mask: Pixels) -> Pixels:
-    """The image uint8 (H, W, 3) under the colours of its mask uint8 (H, W); the background stays as it is."""
+    """The image uint8 (H, W, 3) under the colours of its mask uint8 (H, W); background and IGNORE stay as they are."""
     colours = np.array([colour(id) for id in range(256)], np.float32)[mask]
-    weight = np.where(mask > 0, _OPACITY, 0.0).astype(np.float32)[..., None]
+    weight = np.where((mask > 0) & (mask != IGNORE), _OPACITY, 0.0).astype(np.float32)[..., None]
     return np.round(image * (1 - weight) + colours * weight).astype(np.uint8)
 
 

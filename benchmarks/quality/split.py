@@ -160,7 +160,7 @@ def _items(dataset: Dataset) -> list[Item]:
     items = []
     for row, group in zip(dataset.rows, groups, strict=True):
         image, mask = dataset.load(row)
-        kinds = tuple(int(id) for id in np.unique(mask) if id) or (0,)
+        kinds = tuple(int(id) for id in np.unique(mask) if id not in (0, class_table.IGNORE)) or (0,)
         items.append(Item(group, kinds, thumbnail(image)))
     return items
 

@@ -47,20 +47,24 @@ def frame_for(region: Box, picture: Size, sizes: Sizes, detail: int) -> Frame:
     longest = max(sizes.height, sizes.width) * (1 + detail) / 2  # windows overlap by half
     scale = max(1.0, max(wished) / longest)
     scale = min(scale, picture[0] / sizes.height, picture[1] / sizes.width)
-    cells = (
-        _cells(wished[0] / scale, picture[0] / scale, sizes.latent_height, sizes.stride[0]),
-        _cells(wished[1] / scale, picture[1] / scale, sizes.latent_width, sizes.stride[1]),
+    sides = (
+        _side(wished[0], picture[0], scale, sizes.latent_height, sizes.stride[0]),
+        _side(wished[1], picture[1], scale, sizes.latent_width, sizes.stride[1]),
     )
-    drawn = cells[0] * sizes.stride[0], cells[1] * sizes.stride[1]
-    height, width = (min(whole, round(side * scale)) for side, whole in zip(drawn, picture, strict=True))
+    (rows, height), (columns, width) = sides
+    drawn = rows * sizes.stride[0], columns * sizes.stride[1]
     top = _start(region.top, region.height, height, picture[0])
     left = _start(region.left, region.width, width, picture[1])
-    return Frame(Box(left, top, width, height), cells, drawn)
+    return Frame(Box(left, top, width, height), (rows, columns), drawn)
 
 
-def _cells(wished: float, most: float, least: int, stride: int) -> int:
-    """Whole cells for a side: at least a window, at most the picture."""
-    return max(least, min(math.ceil(wished / stride), int(most / stride + 1e-6)))
+def _side(wished: float, whole: int, scale: float, least: int, stride: int) -> tuple[int, int]:
+    """A side in cells, at least a window and at most the picture, and in pixels of the picture.
+
+    Where the picture is no longer than wished it is all of it, a little compressed to whole cells.
+    """
+    cells = max(least, min(math.ceil(wished / scale / stride), int(whole / scale / stride + 1e-6)))
+    return cells, whole if wished >= whole else min(whole, round(cells * stride * scale))
 
 
 def _start(start: int, length: int, frame: int, whole: int) -> int:

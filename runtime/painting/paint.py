@@ -53,6 +53,8 @@ class Sheet:
 
 def paint_sheets(painter: Painter, sheets: Sequence[Sheet]) -> None:
     """Paint every damage of every sheet, those at the same place of each together."""
+    for sheet in sheets:
+        sheet.said = {**sheet.said, "detail": painter.detail}
     for place in range(max((len(sheet.planned) for sheet in sheets), default=0)):
         there = [sheet for sheet in sheets if place < len(sheet.planned) and not sheet.background.damaged]
         for sheet, outcome in zip(there, painter.paint([sheet.stroke(place) for sheet in there]), strict=True):

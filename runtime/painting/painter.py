@@ -88,7 +88,7 @@ class Painter:
         check_layouts(bundle)
         self._alphas = bundle.alphas_after(plan)
         self._canvas: CanvasSampler = generator.canvas(plan)
-        self._sizes, self._plan, self._detail = bundle.sizes, plan, detail
+        self._sizes, self._plan, self.detail = bundle.sizes, plan, detail
 
     def paint(self, strokes: Sequence[Stroke]) -> list[Outcome]:
         """Paint each stroke into its canvas, which no two of them may share; those that are cut off grow together."""
@@ -112,7 +112,7 @@ class Painter:
             return []
         sizes = self._sizes
         frames = [
-            frame_for(box, stroke.canvas.mask.shape[:2], sizes, self._detail)
+            frame_for(box, stroke.canvas.mask.shape[:2], sizes, self.detail)
             for stroke, (box, _) in zip(strokes, regions, strict=True)
         ]
         images = [_seen(stroke.canvas.image, frame) for stroke, frame in zip(strokes, frames, strict=True)]

@@ -85,7 +85,10 @@ class PaintingTask:
         damages, dropped = planned
         prompts = dict.fromkeys(each.damage.prompt for each in damages)
         caption = ", ".join([*([text] if text else []), *prompts]) or "a photograph without damage"
-        return Sheet(index, attempt, self.settings.seed, index, caption, how, background, damages, list(dropped))
+        size = getattr(self, "size", None)
+        said = {} if size is None else {"size": list(size)}
+        seed = self.settings.seed
+        return Sheet(index, attempt, seed, index, caption, how, background, damages, list(dropped), said)
 
 
 @dataclass

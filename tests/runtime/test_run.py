@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -694,8 +695,8 @@ def test_sampling_waits_for_a_slow_disk(monkeypatch):
 
     class Slow:
         def prepare(self, pair, verdict, given_up):
-            time.sleep(0.001 * (pair % 3))  # encoders overtake one another
-            return Rejection(pair, {"index": pair}, given_up)
+            time.sleep(0.001 * (pair.index % 3))  # encoders overtake one another
+            return Rejection(pair.index, {"index": pair.index}, given_up)
 
         def write(self, ready):
             most.append(len(waiting))
@@ -709,7 +710,8 @@ def test_sampling_waits_for_a_slow_disk(monkeypatch):
     with Storing(Slow(), Told()) as storing:
         for number in range(50):
             waiting.append(number)
-            storing.put(number, Verdict({}, {}), False)
+            pair = SimpleNamespace(index=number, image=np.zeros((2, 2, 3), np.uint8))
+            storing.put(pair, Verdict({}, {}), False)
     assert not waiting and max(most) <= 5
     assert written == told == list(range(50))
 

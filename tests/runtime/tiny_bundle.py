@@ -68,6 +68,7 @@ def write_bundle(
         "plans": {plan.name: plan_to_json(plan) for plan in plans},
         "default_plan": plans[0].name,
         "default_guidance": 3.0,
+        "schedule": {"alphas_cumprod": alphas_cumprod().tolist(), "ends_clean": True},
         "graphs": declarations(sizes, kinds=kinds, judge=judge),
         "targets": {"cpu": target_entry(TARGETS["cpu"], _entries(files), (), {})},
         "made_by": "wetgen 0.1.0",
