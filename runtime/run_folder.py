@@ -2,7 +2,7 @@
 
 images/000017.png  masks/  confidence/  metadata.jsonl  classes.json     the dataset, or
 shards/000000.tar  metadata.jsonl  classes.json                          the dataset in shards
-run.json  rejected.jsonl  contact-sheet.png                              about the run
+run.json  rejected.jsonl  contact-sheet.png  boxes.csv                   about the run
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,6 +29,7 @@ from wetgen.runtime.rejected import Rejected
 from wetgen.runtime.shards import ShardWriter
 
 SHEET_NAME = "contact-sheet.png"
+BOXES_NAME = "boxes.csv"  # of painted damage; runs without any write none
 
 Row = dict[str, object]
 
@@ -134,6 +135,7 @@ class RunFolder:
             keep_rate=round(held.pairs / drawn, 4) if drawn else None,
         )
         write_record(self.out, self.record)
+        write_boxes(self.out / BOXES_NAME, self._writer.rows())
         tiles = [
             sheet.small(sheet.Tile(*self._writer.pictures(row), f"{index}: {row['text']}"))
             for index, row in held.first()
@@ -169,6 +171,19 @@ class Contents:
     def first(self) -> list[tuple[int, Row]]:
         """The pairs of the lowest indexes with their rows, as many as a contact sheet shows."""
         return sorted(self._first.items(), key=lambda item: item[0])
+
+
+def write_boxes(path: Path, rows: Iterable[tuple[str, Row]]) -> None:
+    """Write the boxes of rows that have some: file_name, class, x, y, width, height, in pixels; no file without any."""
+    names = ("class", "x", "y", "width", "height")
+    lines = []
+    for _, row in rows:
+        file_name = row.get("file_name", row.get("key"))
+        listed = row.get("boxes")
+        for box in listed if isinstance(listed, list) else []:
+            lines.append(",".join([str(file_name), *(str(box[name]) for name in names)]))
+    if lines:
+        atomic_write(path, "".join(f"{line}\n" for line in [",".join(["file_name", *names]), *lines]).encode())
 
 
 def pair_row(pair: Pair, settings: Settings, bundle: Bundle) -> Row:

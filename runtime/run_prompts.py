@@ -43,6 +43,8 @@ def prompt_task(
     given = _given(bundle, prompts, layouts, count, quota)
     check_asked([ask.text for ask in given.asks[:1]], seed, count, guidance)
     lines = Lines() if surface_lines is None else parse_lines(surface_lines)
+    if counterfactual in ("clean", "severity"):  # a family whose damage did not come out shows no difference
+        limits = replace(limits, require_asked=True)
     said = {
         "size": None if size is None else list(size),
         "surface_lines": surface_lines,

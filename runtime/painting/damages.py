@@ -22,8 +22,8 @@ from wetgen.runtime.placing.place import Wish, place
 from wetgen.runtime.placing.surfaces import Lines
 
 _LANE = 0x9A1D  # Philox's counter word of these choices; noise, scenes and layouts have others
-_MARGIN = 0.12  # of a mask's longer side, that may change around it
-_LEAST_MARGIN = 6  # pixels
+_MARGIN = 0.15  # of the longer side of damage, that may change around it
+_LEAST_MARGIN = 12  # pixels: damage is placed by cells of the latent, and may end one and a half beyond
 
 
 class Planned(NamedTuple):

@@ -24,6 +24,7 @@ Region = NDArray[np.bool_]
 _SOFT = 1  # pixels of the canvas over which damage fades out, beyond where its mask ends
 _HALO = 2  # pixels around damage that are no clean surface: shadows and light on its rim
 _SURFACE = 12  # pixels over which the missed colour of the surface is taken to be the same
+_FAR = 1e-3  # weight of the mean miss against that of the surface near by
 _APART = 4  # pixels from where damage was wished: half a cell of the latent, which cannot place it better
 _LEAST_CONTRAST = 6.0  # levels of 255 by which a region of damage must differ from what was there, on average
 
@@ -48,8 +49,7 @@ def inlay(drawn: Drawn, clean: Drawn, free: Region, wished: Region) -> Inlay:
     difference -= _missed(difference, free & ~(blurred((mask > 0).astype(np.float32), _HALO) > 0.05))
     mask = _visible(mask, difference)
     soft = np.minimum(1, 2 * blurred((mask > 0).astype(np.float32), _SOFT))
-    inside = blurred(free.astype(np.float32), _SOFT)  # fades out before the region ends
-    fade = soft * np.clip(2 * inside - 1, 0, 1)
+    fade = soft * _inside(free)
     return Inlay(difference * fade[..., None], mask, drawn.confidence)
 
 
@@ -66,11 +66,13 @@ def lay(picture: Bytes, mask: Bytes, confidence: Bytes, made: Inlay, frame: Fram
         there[..., channel] = np.where(where, laid, there[..., channel])
     sure = np.clip(np.round(stretched(made.confidence.astype(np.float32), box.size, part)), 0, 255)
     confidence[box.slices] = np.where(where, sure.astype(np.uint8), confidence[box.slices])
-    most = np.full(box.size, 0.5, np.float32)  # half of a pixel is enough to be damage
+    best, most, damaged = np.zeros(box.size, np.uint8), np.zeros(box.size, np.float32), np.zeros(box.size, np.float32)
     for class_id in np.unique(made.mask[made.mask > 0]):
-        share = np.where(where, stretched((made.mask == class_id).astype(np.float32), box.size, part), 0)
-        mask[box.slices][share > most] = class_id
-        most = np.maximum(most, share)
+        share = stretched((made.mask == class_id).astype(np.float32), box.size, part)
+        best[share > most] = class_id
+        most, damaged = np.maximum(most, share), damaged + share
+    laid_down = where & (damaged > 0.5)  # of a pixel
+    mask[box.slices][laid_down] = best[laid_down]
 
 
 def _belonging(mask: Bytes, near: Region) -> Bytes:
@@ -83,12 +85,26 @@ def _belonging(mask: Bytes, near: Region) -> Bytes:
     return kept
 
 
+def _inside(free: Region) -> Floats:
+    """1 where damage may be, fading to 0 before its region ends; not at the canvas's edge, which is the picture's
+    wherever damage reaches it."""
+    beyond = 3 * _SOFT  # as far as smoothing reaches
+    inside = blurred(np.pad(free, beyond, mode="edge").astype(np.float32), _SOFT)[beyond:-beyond, beyond:-beyond]
+    made: Floats = np.where(free, np.clip(2 * inside - 1, 0, 1), 0)
+    return made
+
+
 def _missed(difference: Floats, surface: Region) -> Floats:
-    """The difference on the clean surface, float32 (H, W, 3), continued smoothly to where there is damage."""
+    """The difference on the clean surface, float32 (H, W, 3), continued smoothly to where there is damage.
+
+    Further from any surface than smoothing reaches it is the mean.
+    """
     weight = blurred(surface.astype(np.float32), _SURFACE)
     missed = np.zeros_like(difference)
     for channel in range(3):
-        missed[..., channel] = blurred(difference[..., channel] * surface, _SURFACE) / np.maximum(weight, 1e-4)
+        mean = difference[..., channel].mean(where=surface) if surface.any() else np.float32(0)
+        near = blurred(difference[..., channel] * surface, _SURFACE)
+        missed[..., channel] = (near + _FAR * mean) / (weight + _FAR)
     return missed
 
 

@@ -24,7 +24,7 @@ Region = NDArray[np.bool_]
 
 DETAIL = 2  # windows of the graphs to the longer side of what is drawn
 GROWTHS = 3  # how often a region is enlarged for damage that would be cut off at its edge
-_GROWTH = 0.2  # of the region's sides, each time
+_GROWTH = 0.35  # of the region's longer side, each time
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +96,8 @@ class Painter:
         regions = [(stroke.damage.box, stroke.damage.where) for stroke in strokes]
         for growths in range(GROWTHS + 1):
             open_ones = [place for place in range(len(strokes)) if place not in outcomes]
+            if not open_ones:
+                break
             tried = self._try([strokes[place] for place in open_ones], [regions[place] for place in open_ones])
             for place, (cut, share) in zip(open_ones, tried, strict=True):
                 box, size = regions[place][0], strokes[place].canvas.mask.shape
@@ -108,8 +110,6 @@ class Painter:
 
     def _try(self, strokes: Sequence[Stroke], regions: Sequence[tuple[Box, Region | None]]) -> list[tuple[bool, float]]:
         """Draw every stroke and lay in those that are whole; whether each was cut off, and how much of it is damage."""
-        if not strokes:
-            return []
         sizes = self._sizes
         frames = [
             frame_for(box, stroke.canvas.mask.shape[:2], sizes, self.detail)

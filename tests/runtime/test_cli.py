@@ -114,7 +114,7 @@ def test_mistakes_are_said_without_a_traceback(words, code, said, tmp_path, monk
 
 
 def test_ctrl_c_exits_with_130(monkeypatch):
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("wetgen.runtime.run_prompts.read_asks", interrupt)
@@ -215,7 +215,7 @@ def added(monkeypatch, **values):
 def test_commands_are_found_by_entry_point(monkeypatch):
     added(monkeypatch, bench="bench_commands:bench")
     monkeypatch.setitem(sys.modules, "bench_commands", sys.modules[__name__])
-    assert "  bench    Measure." in call("--help").output
+    assert "  bench      Measure." in call("--help").output
     assert call("bench").output == "measured\n"
 
 
