@@ -28,10 +28,10 @@ from wetgen.runtime.filters import Examiner
 from wetgen.runtime.generator import Generator, open_bundle
 from wetgen.runtime.graphs import Array, Graph, Sizes
 from wetgen.runtime.pair import Pair
-from wetgen.runtime.prompt_task import Listed, PromptTask
 from wetgen.runtime.pair_writer import PairWriter, Prepared, row_line
 from wetgen.runtime.pictures import encode_mask, encode_png
 from wetgen.runtime.progress import Silent
+from wetgen.runtime.prompt_task import Listed, PromptTask
 from wetgen.runtime.record import Settings
 from wetgen.runtime.run_folder import pair_row
 from wetgen.runtime.shards import ShardWriter

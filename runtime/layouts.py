@@ -11,7 +11,8 @@ from wetgen.runtime.dataset import unknown_ids
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.pictures import Pixels, read_mask
 
-COVERED = 0.3  # a pixel of the smaller mask is damaged when this share of it is, as in training: thin cracks survive
+COVERED = 0.3  # a pixel of the smaller mask is damaged when this share of it is, as in training
+_THIN = 0.1  # or this share, where a line is too thin to cover more of any: one pixel of eight, and no speck
 
 
 def check_layouts(bundle: Bundle) -> None:
@@ -34,9 +35,10 @@ def read_layout(path: Path, table: ClassTable, size: tuple[int, int]) -> Pixels:
 
 
 def fitted(mask: NDArray[np.uint8], size: tuple[int, int]) -> Pixels:
-    """A mask of class ids uint8 (H, W) at another size: stretched, so that nothing of it is lost.
+    """A mask of class ids uint8 (H, W) at another size: stretched, so that nothing of it is cut off.
 
-    Made smaller, a pixel is damaged when at least COVERED of it is, and has the class of the larger part of that.
+    Made smaller, a pixel is damaged when at least COVERED of it is, and has the class of the larger part of that. Of a
+    line that covers less of every pixel, those are damaged that it covers most, so that a thin crack stays whole.
     """
     if mask.shape == size:
         return mask
@@ -46,7 +48,20 @@ def fitted(mask: NDArray[np.uint8], size: tuple[int, int]) -> Pixels:
             share = _resized(mask == class_id, size)
             best[share > most] = class_id
             most, damaged = np.maximum(most, share), damaged + share
-    return np.where(damaged >= COVERED, best, 0).astype(np.uint8)
+    return np.where((damaged >= COVERED) | _crests(damaged), best, 0).astype(np.uint8)
+
+
+def _crests(damaged: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which pixels bool (H, W) a thin line runs along, of the damaged share of each.
+
+    Above and below, or left and right, less is covered, and too little. Where two lie side by side that it covers alike
+    it is the second.
+    """
+    around = np.pad(damaged, 1)
+    beside = ((around[:-2, 1:-1], around[2:, 1:-1]), (around[1:-1, :-2], around[1:-1, 2:]))
+    across, along = ((damaged >= one) & (damaged > other) & (np.maximum(one, other) < COVERED) for one, other in beside)
+    made: NDArray[np.bool_] = (damaged >= _THIN) & (across | along)
+    return made
 
 
 def _resized(region: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.float32]:

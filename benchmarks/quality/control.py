@@ -7,6 +7,7 @@ Every comparison is between pairs of the same noise. Intervals are of 2,000 boot
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def severities(generator: Generator, pairs: int, seed: int) -> dict[str, object]
             said = with_severity(prompt, step, generator.bundle.words)
             areas.append([(mask == id).mean() for mask in _masks(generator, [said] * pairs, 1, seed, layouts=drawn)])
         table = np.array(areas)  # (steps, pairs)
-        grows = [round(float((after > before).mean()), 3) for before, after in zip(table, table[1:], strict=False)]
+        grows = [round(float((after > before).mean()), 3) for before, after in pairwise(table)]
         found[name] = {"area": [round(float(value), 4) for value in table.mean(1)], "pairs that grow": grows}
     return found
 

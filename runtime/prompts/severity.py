@@ -1,5 +1,6 @@
 """How severe the damage is to be, as words in the prompt: the text encoder knows no numbers."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from wetgen.runtime.asked import first_asked
@@ -8,7 +9,8 @@ from wetgen.runtime.errors import WetgenError
 # Words of the captions that the networks were trained on, for strength and for size.
 _STEPS = ((0.2, "slight small"), (0.4, "slight"), (0.6, "moderate"), (0.8, "severe"))
 _MOST = "severe large"
-_VOWELS = "aeiou"
+# What a damage word has before it where its noun phrase begins with an article: "a brown water stain".
+_PHRASE = re.compile(r"\b(an?)(\s+)((?:(?!(?:a|an|the|of|on|in|at|with|and|or)\b)[\w-]+\s+){0,3})$", re.IGNORECASE)
 
 
 def severity_words(severity: float) -> str:
@@ -17,10 +19,11 @@ def severity_words(severity: float) -> str:
 
 
 def with_severity(text: str, severity: float, words: Mapping[str, Sequence[str]]) -> str:
-    """A text with the words for a severity in front of the first damage that it asks for.
+    """A text with the words for a severity in front of the first damage that it asks for, and of its adjectives.
 
-    `words` are the bundle's words per class. An "an" before becomes "a" where that is how one speaks. Raises
-    WetgenError for a text that asks for no damage.
+    `words` are the bundle's words per class. Adjectives are known by an article before them, and "an" becomes "a":
+    "an old brown stain" is "a severe old brown stain", "old mold" is "old severe mold". Raises WetgenError for a text
+    that asks for no damage.
     """
     found = first_asked(text, words)
     if found is None:
@@ -31,8 +34,8 @@ def with_severity(text: str, severity: float, words: Mapping[str, Sequence[str]]
         )
     said = severity_words(severity)
     before, damage = text[: found[0]], text[found[0] :]
-    article = before.rstrip().rsplit(maxsplit=1)[-1:]
-    if article and article[0].lower() == "an" and said[0] not in _VOWELS:
-        end = len(before.rstrip())
-        before = before[: end - 1] + before[end:]
-    return f"{before}{said} {damage}"
+    phrase = _PHRASE.search(before)
+    if phrase is None:
+        return f"{before}{said} {damage}"
+    article, blanks, adjectives = phrase.groups()
+    return f"{before[: phrase.start()]}{article[0]}{blanks}{said} {adjectives}{damage}"

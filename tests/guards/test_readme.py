@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,6 +19,8 @@ SMALLER = {
     # What a network of six steps draws fails the checks, as it should; other rendered scenes stand in for it.
     "wetgen eval blind-pairs": "wetgen eval more-photos",
     "bench my-bundle": "bench my-bundle --quick --seconds 0.1 --threads 1",
+    "--count 4 --out composed": "--count 1 --plan fast --out composed",
+    "--out painted": "--plan fast --out painted",
 }
 
 
@@ -43,6 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "examples", folder / "examples")
     run("wetgen-train scenes --count 60 --size 48 --seed 3 --out my-photos", folder)
     run("wetgen-train scenes --count 40 --size 48 --seed 5 --out more-photos", folder)
+    (folder / "clean-photos").mkdir()
+    grain = np.random.default_rng(0).normal(190, 6, (150, 200, 3))
+    Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(folder / "clean-photos" / "wall.jpg")
     return folder
 
 
@@ -54,6 +61,8 @@ def test_every_command_runs_in_its_order(folder: Path) -> None:
             run(command, folder)
     assert (folder / "speed" / "report.html").is_file()
     assert (folder / "pairs" / "contact-sheet.png").is_file()
+    assert len(list((folder / "from-masks" / "masks").glob("*.png"))) == 6
+    assert (folder / "painted" / "boxes.csv").is_file() and (folder / "composed" / "boxes.csv").is_file()
     assert len(list((folder / "my-pairs" / "images").glob("*.png"))) > 0
     assert (folder / "report" / "worth.html").is_file() and (folder / "judged-bundle" / "judge.onnx").is_file()
 

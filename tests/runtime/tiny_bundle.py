@@ -25,7 +25,7 @@ from wetgen.runtime.targets import TARGETS
 
 CLASSES = ClassTable(("background", "crack", "stain", "mold"))
 WORDS = {"crack": ["crack", "cracks"], "stain": ["stain", "water stain"], "mold": ["mold", "mould"]}
-SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, len(CLASSES), 8)
+SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, len(CLASSES), 9)
 NO_MASK_SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, 0, 0)
 MIXED_SIZES = replace(SIZES, deep_channels=6)
 WIDTH = 16  # channels inside the denoiser

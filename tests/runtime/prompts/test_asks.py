@@ -71,7 +71,7 @@ def read(tmp_path):
 def test_every_option_reaches_the_ask(read):
     expected = Ask(
         line=1,
-        text="a brown severe stain on a white ceiling",
+        text="a severe brown stain on a white ceiling",
         number=0,
         seed=7,
         negative='mold, "old" cracks',

@@ -38,13 +38,17 @@ def test_five_steps_of_severity(severity, words):
 @pytest.mark.parametrize(
     "text, expected",
     [
-        ("a brown stain on a ceiling", "a brown severe stain on a ceiling"),
+        ("a brown stain on a ceiling", "a severe brown stain on a ceiling"),
+        ("a brown water stain", "a severe brown water stain"),
+        ("a photo of mold", "a photo of severe mold"),
+        ("a wall and dark mold", "a wall and dark severe mold"),
+        ("a very old dark brown stain", "a very old dark brown severe stain"),  # more than three: not looked for
         ("stain", "severe stain"),
         ("a rust stain", "a severe rust stain"),
         ("a damp-patch and a crack", "a severe damp-patch and a crack"),
         ("an algae film", "a severe algae film"),
         ("An algae film", "A severe algae film"),
-        ("an old algae film", "an old severe algae film"),
+        ("an old algae film", "a severe old algae film"),
         ("Japan algae", "Japan severe algae"),
         ("a wall without mold, with a Crack", "a wall without mold, with a severe Crack"),
         ("no mold but an algae bloom", "no mold but a severe algae bloom"),
