@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from wetgen.runtime.asked import asked_classes
 from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.classes import IGNORE
+from wetgen.runtime.classes import IGNORE, ClassTable
 from wetgen.runtime.faults import broken, missing_class
 from wetgen.runtime.pair import Pair
 from wetgen.runtime.tidy import Tidy
@@ -27,8 +28,8 @@ class Finish:
         asked: Sequence[str] = (),
         layout: NDArray[np.uint8] | None = None,
     ) -> Pair:
-        """The pair with what its row says, a fault for each class `asked` for that is missing, how far its mask agrees
-        with the `layout` uint8 (H, W) it was given, and its mask tidied."""
+        """The pair with what its row says, how far its mask agrees with the `layout` uint8 (H, W) it was given, and its
+        mask tidied; with a fault for each class `asked` for that is missing, or named by the prompt and tidied away."""
         table = self._bundle.classes
         if pair.mask is None or table is None:
             return replace(pair, said={**pair.said, **said})
@@ -41,9 +42,14 @@ class Finish:
                 told["ignore_id"] = IGNORE
         faults = pair.faults
         if not broken(faults):
-            lacking = [name for name in asked if not (mask == table.names.index(name)).any()]
+            named = [name for name in asked_classes(pair.prompt, self._bundle.words) if _shows(pair.mask, name, table)]
+            lacking = [name for name in (*named, *asked) if not _shows(mask, name, table)]
             faults = tuple(dict.fromkeys([*faults, *map(missing_class, lacking)]))
         return replace(pair, mask=mask, faults=faults, said=told)
+
+
+def _shows(mask: NDArray[np.uint8], name: str, table: ClassTable) -> bool:
+    return bool((mask == table.names.index(name)).any())
 
 
 def layout_agreement(mask: NDArray[np.uint8], layout: NDArray[np.uint8]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from wetgen.runtime.bundle import SHIPPED, Bundle
 from wetgen.runtime.canvas_sampler import CanvasEngines, CanvasSampler, WideSampler, filled
+from wetgen.runtime.dataset import unknown_ids
 from wetgen.runtime.engines import Engine, open_engine
 from wetgen.runtime.engines.device_graph import HostFed
 from wetgen.runtime.engines.load import load_on_device
@@ -352,6 +353,12 @@ class Generator:
                 fix="give as many layouts as prompts, or none.",
             )
         check_layouts(self.bundle)
+        table = self.bundle.classes
+        assert table is not None  # check_layouts has seen to it
+        for place, mask in enumerate(masks):
+            fault = unknown_ids(mask, table, f"Layout {place}")
+            if fault is not None:
+                raise fault
         return [layout_of(fitted(mask, sizes.pixels(cells)), sizes) for mask in masks]
 
     def _pair(self, index: int, wanted: Wanted, plan: Plan, latent: Array, shown: Mapping[str, Array]) -> Pair:

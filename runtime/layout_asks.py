@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -16,33 +17,29 @@ from wetgen.runtime.pictures import read_mask
 from wetgen.runtime.prompts import Ask
 
 SUFFIX = ".png"
+NO_LINE = 0  # of an ask whose prompt stands in no file
 
 
 def layout_asks(folder: Path, bundle: Bundle, count: int, prompts: Sequence[Ask] | None) -> list[Ask]:
     """`count` asks for every mask in a folder, in the order of their names.
 
     Each takes its turn of the `prompts` that ask for just the classes in the mask; with None the prompt is those
-    classes' words, or that of an undamaged surface. Raises WetgenError for a mask that is none, and for one whose
-    classes no prompt asks for.
+    classes' words, or that of an undamaged surface. Raises WetgenError for a mask that is none, for one whose classes
+    no prompt asks for, and for a prompt that has a layout of its own.
     """
     check_layouts(bundle)
     masks = {path: _classes_in(path, bundle) for path in mask_files(folder)}
     if prompts is None:
-        made = [Ask(number, _words(names, bundle), 0) for number, names in enumerate(masks.values(), 1)]
-        fitting = {names: [ask] for names, ask in zip(masks.values(), made, strict=True)}
+        fitting = {names: [Ask(NO_LINE, _words(names, bundle), 0)] for names in masks.values()}
     else:
-        fitting = {names: [ask for ask in prompts if _names(ask, bundle) == names] for names in masks.values()}
-    turns = dict.fromkeys(fitting, 0)
-    asks: list[Ask] = []
-    for repeat in range(count):
-        for path, names in masks.items():
-            if not fitting[names]:
-                raise _no_prompt(path, names)
-            ask = fitting[names][turns[names] % len(fitting[names])]
-            turns[names] += 1
-            # The number is told by the layouts' order, so a seed of the prompt's own gives each another picture.
-            asks.append(replace(ask, layout=str(path.absolute()), number=repeat * len(masks) + len(asks) % len(masks)))
-    return asks
+        fitting = _by_classes(prompts, bundle)
+    for path, names in masks.items():
+        if names not in fitting:
+            raise _no_prompt(path, names)
+    turns = {names: cycle(asks) for names, asks in fitting.items()}
+    files = [(str(path.absolute()), names) for path, names in masks.items()] * count
+    # Numbered by the layouts' order, so that a seed of the prompt's own gives each another picture.
+    return [replace(next(turns[names]), layout=file, number=number) for number, (file, names) in enumerate(files)]
 
 
 def mask_files(folder: Path) -> list[Path]:
@@ -67,11 +64,20 @@ def _classes_in(path: Path, bundle: Bundle) -> tuple[str, ...]:
     return tuple(bundle.classes.names[int(class_id)] for class_id in np.unique(mask) if class_id)
 
 
-def _names(ask: Ask, bundle: Bundle) -> tuple[str, ...]:
-    """The classes that an ask is about, in the order of the class table."""
+def _by_classes(prompts: Sequence[Ask], bundle: Bundle) -> dict[tuple[str, ...], list[Ask]]:
+    """The prompts by the classes that they are about, which stand in the order of the class table."""
     assert bundle.classes is not None
-    asked = (ask.asked,) if ask.asked is not None else asked_classes(ask.text, bundle.words)
-    return tuple(name for name in bundle.classes.names if name in asked)
+    found: dict[tuple[str, ...], list[Ask]] = {}
+    for ask in prompts:
+        if ask.layout is not None:
+            raise WetgenError(
+                f"Line {ask.line} of the prompts has the layout {ask.layout}, and --layouts gives others.",
+                why="a pair shows one layout.",
+                fix="leave out one of the two.",
+            )
+        asked = (ask.asked,) if ask.asked is not None else asked_classes(ask.text, bundle.words)
+        found.setdefault(tuple(name for name in bundle.classes.names if name in asked), []).append(ask)
+    return found
 
 
 def _words(names: tuple[str, ...], bundle: Bundle) -> str:

@@ -13,12 +13,14 @@ from wetgen.runtime.bundle_files import file_sha256
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.finish import Finish
 from wetgen.runtime.generator import Generator, Take
+from wetgen.runtime.layout_asks import NO_LINE
 from wetgen.runtime.layouts import check_layouts, read_layout
 from wetgen.runtime.pair import Pair
 from wetgen.runtime.pictures import Pixels, read_image
 from wetgen.runtime.placing.layout import random_layout
-from wetgen.runtime.placing.surfaces import Lines
+from wetgen.runtime.placing.surfaces import Lines, preference_map
 from wetgen.runtime.prompts import Ask, resolve
+from wetgen.runtime.prompts.source import source_name
 from wetgen.runtime.record import Settings
 from wetgen.runtime.stated import stated_mask
 from wetgen.runtime.tokenizer import PromptTooLong
@@ -192,8 +194,9 @@ class PromptTask:
             self.generator.check([negative, ask.text], plan, [scale], truncate=self.truncate, negative=bool(negative))
             self.check_layout(ask)
         except PromptTooLong as error:
-            place = f"{self._where(ask)}: " if error.prompt == ask.text else "The negative prompt: "
-            raise WetgenError(f"{place}{error.what}", why=error.why, fix=error.fix) from error
+            runs_own = error.prompt != ask.text and ask.negative is None
+            place = "The negative prompt" if runs_own else self._where(ask)
+            raise WetgenError(f"{place}: {error.what}", why=error.why, fix=error.fix) from error
         except WetgenError as error:
             raise WetgenError(f"{self._where(ask)}: {error.what}", why=error.why, fix=error.fix) from error
 
@@ -212,9 +215,12 @@ class PromptTask:
                 why="neither the prompt nor a class option names one.",
                 fix="name a damage, or give a layout.",
             )
+        else:
+            for name in self.names(ask):
+                preference_map(name, self.pixels, self.lines)  # raises where the surfaces have no place for it
 
     def _where(self, ask: Ask) -> str:
-        return f"{self.source}, line {ask.line}"
+        return str(ask.layout) if ask.line == NO_LINE else f"{source_name(self.source)}, line {ask.line}"
 
     def _part(self, ask: Ask) -> Part:
         return Part(self._plan(ask), ask.photo is not None)

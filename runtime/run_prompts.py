@@ -40,8 +40,8 @@ def prompt_task(
 ) -> PromptTask:
     """The task of a file of prompts, of a folder of layouts, or of both. Raises WetgenError for what cannot be."""
     source = "-" if prompts is None else prompts
+    check_asked([source], seed, count, guidance)
     given = _given(bundle, prompts, layouts, count, quota)
-    check_asked([ask.text for ask in given.asks[:1]], seed, count, guidance)
     lines = Lines() if surface_lines is None else parse_lines(surface_lines)
     if counterfactual in ("clean", "severity"):  # a family whose damage did not come out shows no difference
         limits = replace(limits, require_asked=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.formats.rle import compress, counts_of, decompress, pixels_of
-from wetgen.runtime.pictures import Pixels
+from wetgen.runtime.pictures import MAX_PIXELS, Pixels
 
 
 def stated_mask(mask: Pixels, table: ClassTable) -> dict[str, object]:
@@ -34,7 +34,7 @@ def mask_of(stated: object, table: ClassTable, where: str) -> Pixels:
         for name, runs in dict(classes).items():
             mask[pixels_of(decompress(runs), *size)] = table.names.index(name)
         return mask
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _unreadable(where, error) from error
 
 
@@ -43,15 +43,17 @@ def region_of(stated: object, where: str) -> NDArray[np.bool_]:
     try:
         size, runs = _parts(stated, "pixels")
         return pixels_of(decompress(str(runs)), *size)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _unreadable(where, error) from error
 
 
 def _parts(stated: object, what: str) -> tuple[tuple[int, int], Any]:
     if not isinstance(stated, Mapping):
         raise TypeError(f"it is a {type(stated).__name__}")
-    width, height = stated["size"]
-    return (int(height), int(width)), stated[what]
+    width, height = (int(side) for side in stated["size"])
+    if min(width, height) < 1 or width * height > MAX_PIXELS:
+        raise ValueError(f"its size is {width} x {height}")
+    return (height, width), stated[what]
 
 
 def _unreadable(where: str, error: Exception) -> WetgenError:

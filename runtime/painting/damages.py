@@ -66,15 +66,20 @@ class AtRandom:
 
     def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[Planned], list[str]]:
         rng, dropped = choices(self.seed, index, attempt), list[str]()
-        prompts = {each.name: each.prompt for each in self.classes}
-        wishes = [wish for each in self.classes for wish in each.wishes(rng)]
+        wishes = [(wish, each.prompt) for each in self.classes for wish in each.wishes(rng)]
+        gone = set[int]()
 
         def drop(wish: Wish, why: str) -> None:
+            gone.add(id(wish))
             dropped.append(f"{wish.class_name}: {why}")
 
-        placed = place(rng, size, wishes, self.lines, dropped=drop)
-        boxes = [BoxDamage(each.class_name, each.box, each.severity) for each in placed]
-        return [in_box(rng, self.bundle, each, prompts, size) for each in boxes], dropped
+        placed = place(rng, size, [wish for wish, _ in wishes], self.lines, dropped=drop)
+        prompts = [prompt for wish, prompt in wishes if id(wish) not in gone]  # what is placed is so in its order
+        boxes = [
+            BoxDamage(each.class_name, each.box, each.severity, prompt)
+            for each, prompt in zip(placed, prompts, strict=True)
+        ]
+        return [in_box(rng, self.bundle, each, {}, size) for each in boxes], dropped
 
 
 def in_box(
@@ -120,19 +125,25 @@ def choices(seed: int, index: int, attempt: int) -> np.random.Generator:
 def _groups(region: Pixels) -> list[tuple[Box, int]]:
     """Boxes around all of a region (H, W), with margins; those that would overlap are one."""
     boxes = [Box(each.left, each.top, each.width, each.height) for each in regions_of(region)]
-    grown: list[tuple[Box, int]] = [with_margin(box, region.shape) for box in boxes]
-    merged = True
-    while merged:
-        merged = False
-        for one in range(len(grown)):
-            other = next((k for k in range(one + 1, len(grown)) if grown[one][0].overlap(grown[k][0])), None)
-            if other is not None:
-                union = _union(boxes[one], boxes.pop(other))
-                grown.pop(other)
-                boxes[one], grown[one] = union, with_margin(union, region.shape)
-                merged = True
-                break
-    return grown
+    while True:
+        grown = [with_margin(box, region.shape) for box in boxes]
+        together: dict[int, Box] = {}
+        for owner, box in zip(_owners([box for box, _ in grown]), boxes, strict=True):
+            together[owner] = _union(together[owner], box) if owner in together else box
+        if len(together) == len(boxes):
+            return grown
+        boxes = list(together.values())
+
+
+def _owners(boxes: Sequence[Box]) -> list[int]:
+    """For each box the first of those that it hangs together with, overlap by overlap."""
+    edges = np.array([(box.left, box.top, box.right, box.bottom) for box in boxes], np.int64)
+    owners = np.arange(len(boxes))
+    for left, top, right, bottom in edges:
+        meets = (edges[:, 0] < right) & (left < edges[:, 2]) & (edges[:, 1] < bottom) & (top < edges[:, 3])
+        met = np.unique(owners[meets])
+        owners[np.isin(owners, met)] = met[0]
+    return [int(owner) for owner in owners]
 
 
 def with_margin(box: Box, shape: tuple[int, ...]) -> tuple[Box, int]:

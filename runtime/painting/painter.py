@@ -100,9 +100,9 @@ class Painter:
                 break
             tried = self._try([strokes[place] for place in open_ones], [regions[place] for place in open_ones])
             for place, (cut, share) in zip(open_ones, tried, strict=True):
-                box, size = regions[place][0], strokes[place].canvas.mask.shape
+                (box, where), size = regions[place], strokes[place].canvas.mask.shape
                 grown = box.grown(max(8, round(_GROWTH * max(box.size)))).clip((size[0], size[1]))
-                if not cut or growths == GROWTHS or grown == box:
+                if not cut or growths == GROWTHS or (grown == box and where is None):
                     outcomes[place] = Outcome(box, growths, share, cut)
                 else:
                     regions[place] = grown, None

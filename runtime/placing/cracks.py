@@ -84,8 +84,8 @@ def _branch(rng: np.random.Generator, parent: Line, longest: float, size: tuple[
     """A line that leaves `parent` sideways, cut where it would leave the rectangle; None where too little is left."""
     start = int(rng.integers(2, max(3, len(parent.points) - 2)))
     turn = np.radians(rng.uniform(25, 75)) * rng.choice((-1, 1))
-    length = longest * rng.uniform(0.12, 0.42)
-    count = max(4, int(_CORNERS * length / longest))
+    share = rng.uniform(0.12, 0.42)
+    length, count = longest * share, max(4, int(_CORNERS * share))
     stray = _wander(rng, count) * 0.3 * length
     start = min(start, len(parent.points) - 2)
     outwards = 1 if parent.times[start + 1] >= parent.times[start] else -1

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.classes import IGNORE, ClassTable
+from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.formats.regions import Region, regions_of
 from wetgen.runtime.pictures import Pixels
@@ -168,9 +168,8 @@ class _Seen(NamedTuple):
 
 def _by_class(mask: Pixels) -> dict[int, list[Region]]:
     found: dict[int, list[Region]] = {}
-    for region in regions_of(mask):
-        if region.class_id != IGNORE:
-            found.setdefault(region.class_id, []).append(region)
+    for region in regions_of(mask):  # which leaves IGNORE out
+        found.setdefault(region.class_id, []).append(region)
     return found
 
 

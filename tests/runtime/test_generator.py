@@ -81,7 +81,7 @@ def test_a_batch_has_uncond_before_cond_and_zeros_for_what_is_free(bundle, monke
     feed = recorder.feeds[0]
     np.testing.assert_array_equal(feed["embedding"], [uncond, uncond, first, second])
     np.testing.assert_array_equal(feed["latent"], [starting_noise(9, index, (4, 8, 8)) for index in (0, 1)])
-    np.testing.assert_array_equal(feed["conditioning"], np.zeros((2, 8, 8, 8), np.float32))
+    np.testing.assert_array_equal(feed["conditioning"], np.zeros((2, 9, 8, 8), np.float32))
     assert feed["guidance"].tolist() == [4.0, 4.0]
 
 
@@ -99,7 +99,7 @@ def test_a_pair_is_what_the_graphs_make_of_its_noise_and_prompts(bundle, pairs, 
             {
                 "latent": latent,
                 "embedding": embedding,
-                "conditioning": np.zeros((1, 8, 8, 8), np.float32),
+                "conditioning": np.zeros((1, 9, 8, 8), np.float32),
                 "step": np.array([row], np.int32),
                 "guidance": np.array([3.0], np.float32),
             }

@@ -118,7 +118,7 @@ def test_a_pair_is_what_the_graphs_of_its_kinds_make_of_it(mixed):
         feed = {
             "latent": made["latent_after"],
             "embedding": both if step.guided else both[1:],
-            "conditioning": np.zeros((1, 8, 8, 8), np.float32),
+            "conditioning": np.zeros((1, 9, 8, 8), np.float32),
             "step": np.array([row], np.int32),
             "guidance": np.array([3.0], np.float32),
             **({DEEP: features} if step.reuses else {}),

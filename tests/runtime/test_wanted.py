@@ -60,7 +60,11 @@ def test_a_layout_is_the_share_of_each_class_under_a_cell_in_255ths():
     np.testing.assert_array_equal(layout, (np.round(expected) / 255).astype(np.float32))  # 127.5 becomes 128
 
 
-@given(arrays.arrays(np.uint8, st.tuples(st.sampled_from([4, 8, 20]), st.sampled_from([4, 12])), elements=st.integers(0, 3)))
+@given(
+    arrays.arrays(
+        np.uint8, st.tuples(st.sampled_from([4, 8, 20]), st.sampled_from([4, 12])), elements=st.integers(0, 3)
+    )
+)
 def test_shares_sum_to_one(mask):
     """Up to the rounding of four shares to a 255th each."""
     total = layout_of(mask, SIZES).sum(0)

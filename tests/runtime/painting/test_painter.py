@@ -18,7 +18,7 @@ def picture(height: int = 70, width: int = 90, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(120, 180, (height, width, 3)).astype(np.uint8)
 
 
-def damage(box: Box, *, fill: float = 0.5, class_id: int = STAIN, where: np.ndarray | None = None) -> Damage:
+def damage(box: Box, *, fill: float = 0.6, class_id: int = STAIN, where: np.ndarray | None = None) -> Damage:
     """A rectangle of a class in the middle of its box, `fill` of it on each side."""
     mask = np.zeros(box.size, np.uint8)
     rows, columns = (max(1, round(side * (1 - fill) / 2)) for side in box.size)
@@ -128,10 +128,23 @@ def test_where_says_which_pixels_of_the_box_may_change(painter):
     canvas, box = Canvas.over(picture()), Box(10, 10, 60, 50)
     where = np.zeros(box.size, bool)
     where[6:44, 8:52] = True
-    where[22:28, 26:34] = False  # a hole
-    painter.paint([stroke(canvas, damage(box, fill=0.4, where=where))])
+    where[10:14, 10:16] = False  # a hole beside the damage
+    (outcome,) = painter.paint([stroke(canvas, damage(box, fill=0.3, where=where))])
+    assert outcome.growths == 0 and (canvas.mask > 0).any()
     assert_kept(canvas, Canvas.over(picture()), outside(box, (70, 90), where))
-    assert (canvas.mask > 0).any()
+    changed = canvas.confidence != 255
+    np.testing.assert_array_equal(changed[box.slices], where)
+
+
+def test_damage_that_where_would_cut_off_takes_the_whole_box_and_more(painter, canvas_double):
+    canvas_double.shape = blob(20)
+    canvas, box = Canvas.over(picture()), Box(30, 20, 30, 30)
+    where = np.zeros(box.size, bool)
+    where[9:21, 9:21] = True
+    (outcome,) = painter.paint([stroke(canvas, damage(box, fill=0.3, where=where))])
+    assert outcome.growths == 1 and not outcome.cut and outcome.box.overlap(box) == box.area
+    grown = (canvas.mask > 0)[box.slices]
+    assert grown[~where].any(), "what was to stay is given up before the damage is"
 
 
 def test_two_damages_lie_in_one_picture(painter):
@@ -223,7 +236,7 @@ def test_strokes_that_are_whole_are_painted_once_while_others_grow(painter, canv
 
 def test_the_denoiser_is_told_prompt_layout_noise_and_what_is_known(painter, canvas_double, bundle):
     canvas, box = Canvas.over(picture(32, 32)), Box(8, 8, 16, 16)
-    what = Stroke(canvas, damage(box), 7, 5, 9, 2.5, "dry")
+    what = Stroke(canvas, damage(box, fill=0.5), 7, 5, 9, 2.5, "dry")
     painter.paint([what])
     ((wanted,),) = canvas_double.asked
     assert (wanted.prompt, wanted.negative, wanted.guidance) == ("a stain", "dry", 2.5)
@@ -231,7 +244,7 @@ def test_the_denoiser_is_told_prompt_layout_noise_and_what_is_known(painter, can
     known = np.ones((8, 8), np.float32)
     known[2:6, 2:6] = 0
     np.testing.assert_array_equal(wanted.known.where, known)
-    np.testing.assert_array_equal(wanted.layout.argmax(0), STAIN * ((np.indices((8, 8)) // 3 == 1).all(0)))
+    np.testing.assert_array_equal(wanted.layout.argmax(0), STAIN * np.isin(np.indices((8, 8)), (3, 4)).all(0))
     noise = starting_noise(7, 5, (bundle.sizes.latent_channels, 8, 8), 9)
     np.testing.assert_array_equal(wanted.noise(bundle.sizes), noise)
     assert canvas_double.alphas == [bundle.alphas_after(bundle.plan(None))]
@@ -242,7 +255,7 @@ def test_a_growing_stroke_keeps_its_noise_and_its_wish(painter, canvas_double):
     painter.paint([Stroke(Canvas.over(picture(200, 300)), damage(Box(140, 90, 12, 12)), 7, 5, 9, 2.5)])
     told = [asked[0] for asked in canvas_double.asked]
     assert {(each.seed, each.number, each.attempt, each.prompt) for each in told} == {(7, 5, 9, "a stain")}
-    assert all((each.layout.argmax(0) == STAIN).any() for each in told)
+    assert all(each.layout[STAIN].any() and not each.layout[MOLD].any() for each in told)
 
 
 def test_the_outcome_of_a_stroke_does_not_depend_on_its_company(painter, canvas_double):

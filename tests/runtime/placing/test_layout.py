@@ -1,6 +1,7 @@
 """Layouts: nested over severity, after the statistics, on their surfaces, and nothing hidden wholly."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from wetgen.runtime.placing.boxes import Box, BoxDamage
 from wetgen.runtime.placing.layout import draw_layout, fill, random_layout, stream, with_severities
 from wetgen.runtime.placing.place import Placed
 from wetgen.runtime.placing.severity import area_for
-from wetgen.runtime.placing.statistics import from_json, measure
+from wetgen.runtime.placing.statistics import TYPICAL, from_json, measure
 from wetgen.runtime.placing.surfaces import Lines, allowed_map, parse_lines
 
 SIZE = (72, 96)
@@ -108,6 +109,14 @@ def test_several_classes_are_all_there_beside_each_other():
         assert not ((mask == 2) & ~alone).any() and (mask[alone] > 0).all(), "what comes later moves nothing"
 
 
+def test_classes_lie_over_each_other_only_where_there_is_no_other_place():
+    small = {name: replace(TYPICAL, area=(0.01, 0.015, 0.02, 0.025, 0.03)) for name in ("stain", "mold")}
+    for index in range(8):
+        both = layout(("stain", "mold"), index, 1.0, statistics=small)
+        alone = layout("stain", index, 1.0, statistics=small)
+        assert np.array_equal(both == 2, alone == 2) and (both == 3).any()
+
+
 def test_classes_are_known_by_name_and_others_are_patches():
     other = ClassTable(("background", "lichen", "stain"))
     mask = layout("lichen", table=other, statistics={})
@@ -187,8 +196,11 @@ def test_boxes_outside_the_picture_or_on_the_wrong_surface_are_refused():
     assert "96 x 72" in caught.value.why
     with pytest.raises(WetgenError, match="puddle cannot be in the box from"):
         boxed(BoxDamage("puddle", Box(10, 15, 20, 20), 0.5), lines=ROOM)
-    half = boxed(BoxDamage("puddle", Box(10, 32, 40, 40), 1.0), lines=ROOM) > 0
-    assert half.any() and not (half & ~allowed_map("puddle", SIZE, ROOM)).any()
+    box, floor = Box(10, 32, 40, 40), allowed_map("puddle", SIZE, ROOM)
+    half = boxed(BoxDamage("puddle", box, 1.0), lines=ROOM) > 0
+    assert not (half & ~floor).any()
+    # Seven tenths of what of the box is floor; the two pixels along the edge are covered last.
+    assert np.count_nonzero(half) == pytest.approx(0.7 * np.count_nonzero(floor[box.slices]), abs=2)
 
 
 def test_missing_severities_are_drawn_and_given_ones_kept():
