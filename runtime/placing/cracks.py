@@ -116,7 +116,7 @@ def _widths(rng: np.random.Generator, count: int, away: NDArray[np.float64]) -> 
 
 def _birth(lines: list[Line], size: tuple[int, int], thin: float) -> Field:
     """When each pixel cracks, float32 (H, W): 0 to 1 along the lines as far as they are thin, then 1 and more."""
-    end = max(float(line.times.max()) for line in lines)
+    end = max(1e-9, *(float(line.times.max()) for line in lines))  # a rectangle of a pixel has room for no length
     born = _far(lines, size, thin)
     near = np.full(size, np.inf, np.float32)
     for line in lines:
