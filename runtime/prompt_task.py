@@ -122,8 +122,7 @@ class PromptTask:
             pairs = draw_into_photos(self, plan, take, judge=judge)
         else:
             pairs = self.generator.draw_wanted(self.wanted, take, plan, cells=self.cells, judge=judge)
-        for pair in pairs:
-            yield self.finished(pair)
+        return map(self.finished, pairs)
 
     def wanted(self, index: int, attempt: int) -> Wanted:
         """What the pair of an index is to be, at a try."""

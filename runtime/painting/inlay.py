@@ -25,7 +25,7 @@ _SOFT = 1  # pixels of the canvas over which damage fades out, beyond where its 
 _HALO = 2  # pixels around damage that are no clean surface: shadows and light on its rim
 _SURFACE = 12  # pixels over which the missed colour of the surface is taken to be the same
 _FAR = 1e-3  # weight of the mean miss against that of the surface near by
-_APART = 4  # pixels from where damage was wished: half a cell of the latent, which cannot place it better
+_APART = 2  # pixels around where damage was wished, that it may cover: beyond, its outline is that of latent cells
 _LEAST_CONTRAST = 6.0  # levels of 255 by which a region of damage must differ from what was there, on average
 
 
@@ -41,29 +41,30 @@ class Inlay:
 def inlay(drawn: Drawn, clean: Drawn, free: Region, wished: Region) -> Inlay:
     """The damage of a drawn picture over the same picture without, where it was `free` to be drawn, bool (H, W).
 
-    Damage that was drawn apart from where it was `wished`, bool (H, W), is left out.
+    Damage that was drawn beside where it was `wished`, bool (H, W), is left out.
     """
     assert drawn.mask is not None and drawn.confidence is not None
     difference = drawn.image.astype(np.float32) - clean.image
-    mask = _belonging(np.where(free, drawn.mask, 0).astype(np.uint8), dilated(wished, _APART))
+    near = dilated(wished, _APART)
+    mask = np.where(free, drawn.mask, 0).astype(np.uint8)
     difference -= _missed(difference, free & ~(blurred((mask > 0).astype(np.float32), _HALO) > 0.05))
-    mask = _visible(mask, difference)
+    mask = _visible(np.where(near, mask, 0).astype(np.uint8), difference)
     soft = np.minimum(1, 2 * blurred((mask > 0).astype(np.float32), _SOFT))
     fade = soft * _inside(free)
     return Inlay(difference * fade[..., None], mask, drawn.confidence)
 
 
-def lay(picture: Bytes, mask: Bytes, confidence: Bytes, made: Inlay, frame: Frame, box: Box, where: Region) -> None:
+def lay(picture: Bytes, mask: Bytes, confidence: Bytes, made: Inlay, frame: Frame, box: Box, where: Region) -> Region:
     """Lay an inlay into a picture uint8 (H, W, 3), its mask and confidence uint8 (H, W), in place.
 
-    Only pixels of `box` where `where`, bool of its size, is set are touched.
+    Only pixels of `box` where `where`, bool of its size, is set are touched. Gives those that became damage.
     """
     part = frame.part(box)
     there = picture[box.slices]
     for channel in range(3):
         added = stretched(np.ascontiguousarray(made.added[..., channel]), box.size, part)
-        laid = np.clip(np.round(there[..., channel] + added), 0, 255).astype(np.uint8)
-        there[..., channel] = np.where(where, laid, there[..., channel])
+        levels = np.clip(np.round(there[..., channel] + added), 0, 255).astype(np.uint8)
+        there[..., channel] = np.where(where, levels, there[..., channel])
     sure = np.clip(np.round(stretched(made.confidence.astype(np.float32), box.size, part)), 0, 255)
     confidence[box.slices] = np.where(where, sure.astype(np.uint8), confidence[box.slices])
     best, most, damaged = np.zeros(box.size, np.uint8), np.zeros(box.size, np.float32), np.zeros(box.size, np.float32)
@@ -71,18 +72,9 @@ def lay(picture: Bytes, mask: Bytes, confidence: Bytes, made: Inlay, frame: Fram
         share = stretched((made.mask == class_id).astype(np.float32), box.size, part)
         best[share > most] = class_id
         most, damaged = np.maximum(most, share), damaged + share
-    laid_down = where & (damaged > 0.5)  # of a pixel
-    mask[box.slices][laid_down] = best[laid_down]
-
-
-def _belonging(mask: Bytes, near: Region) -> Bytes:
-    """The mask without the regions that have no pixel in `near`."""
-    kept = mask.copy()
-    for region in regions_of(mask):
-        place = slice(region.top, region.top + region.height), slice(region.left, region.left + region.width)
-        if not near[place][region.pixels].any():
-            kept[place][region.pixels] = 0
-    return kept
+    laid: Region = where & (damaged > 0.5)  # of a pixel
+    mask[box.slices][laid] = best[laid]
+    return laid
 
 
 def _inside(free: Region) -> Floats:

@@ -105,13 +105,15 @@ def painted_said(planned: Planned, stroke: Stroke, outcome: Outcome, bundle: Bun
 
 
 def _boxes(sheet: Sheet, bundle: Bundle) -> Iterator[dict[str, object]]:
-    """The tight box of each painted damage, in pixels of the picture."""
+    """The tight box of what is in sight of each painted damage, in pixels of the picture."""
     assert bundle.classes is not None
     for planned, outcome in zip(sheet.planned, sheet.outcomes, strict=False):
         box, class_id = outcome.box, bundle.classes.names.index(planned.class_name)
-        there = sheet.canvas.mask[box.slices] == class_id
+        if outcome.laid is None:
+            continue
+        there = outcome.laid & (sheet.canvas.mask[box.slices] == class_id)  # others may have been painted over it
         rows, columns = np.flatnonzero(there.any(1)), np.flatnonzero(there.any(0))
-        if len(rows) and not outcome.cut:
+        if len(rows):
             left, top = box.left + int(columns[0]), box.top + int(rows[0])
             size = int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1
             yield {"class": planned.class_name, "x": left, "y": top, "width": size[0], "height": size[1]}

@@ -4,7 +4,7 @@ Sizes are (height, width). Everything outside a region's pixels stays as it was,
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,12 +72,14 @@ class Outcome:
     """What became of a stroke: the box that was free in the end, how often it grew, and the share of it that is damage.
 
     `cut`: damage still touched the edge of the region, which is not that of the picture; nothing was painted then.
+    `laid`, bool of the box's size: which pixels it made damage, None where it is cut.
     """
 
     box: Box
     growths: int
     share: float
     cut: bool
+    laid: Region | None = field(default=None, compare=False, repr=False)
 
 
 class Painter:
@@ -99,17 +101,19 @@ class Painter:
             if not open_ones:
                 break
             tried = self._try([strokes[place] for place in open_ones], [regions[place] for place in open_ones])
-            for place, (cut, share) in zip(open_ones, tried, strict=True):
+            for place, (cut, share, laid) in zip(open_ones, tried, strict=True):
                 (box, where), size = regions[place], strokes[place].canvas.mask.shape
                 grown = box.grown(max(8, round(_GROWTH * max(box.size)))).clip((size[0], size[1]))
                 if not cut or growths == GROWTHS or (grown == box and where is None):
-                    outcomes[place] = Outcome(box, growths, share, cut)
+                    outcomes[place] = Outcome(box, growths, share, cut, laid)
                 else:
                     regions[place] = grown, None
         return [outcomes[place] for place in range(len(strokes))]
 
-    def _try(self, strokes: Sequence[Stroke], regions: Sequence[tuple[Box, Region | None]]) -> list[tuple[bool, float]]:
-        """Draw every stroke and lay in those that are whole; whether each was cut off, and how much of it is damage."""
+    def _try(
+        self, strokes: Sequence[Stroke], regions: Sequence[tuple[Box, Region | None]]
+    ) -> list[tuple[bool, float, Region | None]]:
+        """Draw every stroke and lay in those that are whole: whether each was cut off, what share is damage, where."""
         sizes = self._sizes
         frames = [
             frame_for(box, stroke.canvas.mask.shape[:2], sizes, self.detail)
@@ -130,10 +134,11 @@ class Painter:
         ):
             made = inlay(painted, before, free, _layout(stroke.damage, frame) > 0)
             cut = _touches_edge(made.mask, free, frame, stroke.canvas.mask.shape)
+            laid = None
             if not cut:
                 where = np.ones(box.size, bool) if where is None else where
-                lay(stroke.canvas.image, stroke.canvas.mask, stroke.canvas.confidence, made, frame, box, where)
-            results.append((cut, float((made.mask > 0).sum() / max(1, free.sum()))))
+                laid = lay(stroke.canvas.image, stroke.canvas.mask, stroke.canvas.confidence, made, frame, box, where)
+            results.append((cut, float((made.mask > 0).sum() / max(1, free.sum())), laid))
         return results
 
     def _wanted(self, stroke: Stroke, frame: Frame, latent: Floats, free: Region) -> Wanted:

@@ -22,6 +22,7 @@ from wetgen.runtime.record import Settings
 from wetgen.runtime.wanted import Floats, layout_of
 
 PART = "painted"
+MOST_GUIDANCE = 1e30  # of either sign: the network's is float32, and is multiplied
 _ROW_LANE = 2**31  # added to the try: the choice of a background is none of its damages' choices
 BACKGROUND_COLUMNS = {
     "prompt": Column(required=True, filled=True),
@@ -134,7 +135,8 @@ def read_backgrounds(path: Path) -> list[BackgroundRow]:
             parsed = Lines() if lines is None else parse_lines(lines)
         except WetgenError as error:
             raise WetgenError(f"{row.where('surface_lines')}: {error.what}", why=error.why, fix=error.fix) from error
-        prompt, negative, guidance = row.needed("prompt"), row.text("negative") or "", row.number("guidance")
+        prompt, negative = row.needed("prompt"), row.text("negative") or ""
+        guidance = row.number("guidance", -MOST_GUIDANCE, MOST_GUIDANCE)
         rows.append(BackgroundRow(prompt, 1.0 if weight is None else weight, negative, guidance, parsed))
     if not sum(row.weight for row in rows):
         raise WetgenError(

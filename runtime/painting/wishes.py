@@ -26,7 +26,7 @@ COLUMNS = {
     "overlap": Column(),
 }
 MOST = 50  # damages of one class in a picture
-_FILLED = 0.5  # of its box that damage covers, about
+_FILLED = 0.35  # of its box that damage covers, about
 _ASPECT = (0.6, 1.7)
 
 
@@ -71,8 +71,9 @@ def _row(
     probability = row.number("probability", 0, 1)
     usual = tuple(min(0.5, area_for(statistics.get(name), severity) / _FILLED) for severity in (0.25, 0.75))
     counts = _range(row, "count", (1.0, 1.0), 0, MOST)
-    if any(count != int(count) for count in counts):
-        raise row.fault("most_count", "is no whole number", "damages are counted", "write 1, 2, 3")
+    for end, count in zip(("least_count", "most_count"), counts, strict=True):
+        if count != int(count):
+            raise row.fault(end, f"is {count:g}", "damages are counted", "write 1, 2, 3.")
     return DamageClass(
         name,
         row.text("prompt") or spoken(name, words),
@@ -96,7 +97,7 @@ def _range(row: TableRow, name: str, usual: tuple[float, float], least: float, m
     low = min(usual[0], high if high is not None else usual[0]) if low is None else low
     high = max(usual[1], low) if high is None else high
     if low > high:
-        raise row.fault(f"least_{name}", f"is {low:g}", f"most_{name} is {high:g}", "exchange the two")
+        raise row.fault(f"least_{name}", f"is {low:g}", f"most_{name} is {high:g}", "exchange the two.")
     return low, high
 
 
@@ -104,4 +105,10 @@ def _overlap(row: TableRow) -> Overlap:
     text = row.text("overlap")
     if text is None or text == "never":
         return "never"
-    return "any" if text == "any" else row.as_number("overlap", text, 0, 1)
+    if text == "any":
+        return "any"
+    try:
+        return row.as_number("overlap", text, 0, 1)
+    except WetgenError as error:
+        why = "it is never, any, or the greatest intersection over union, 0 to 1."
+        raise WetgenError(error.what, why=why, fix="write never, any or a number such as 0.2.") from error

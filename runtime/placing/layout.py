@@ -22,7 +22,7 @@ from wetgen.runtime.prompts.faults import meant
 Statistics = Mapping[str, ClassStatistics]
 Damage = Placed | BoxDamage
 
-FILL = (0.25, 0.7)  # the share of its box that a patch covers at severities 0 and 1
+FILL = (0.15, 0.5)  # the share of its box that a patch covers at severities 0 and 1: fuller ones get the box's corners
 HEART = 0.25  # of a damage, its first pixels: kept in sight where another would hide more than LEAST_SEEN leaves
 LEAST_SEEN = 0.1
 PULL = 0.3  # how strongly a patch grows towards where its class is readily found, in units of its radius
@@ -71,7 +71,7 @@ def draw_layout(
 ) -> Pixels:
     """A mask uint8 (H, W) of damages in their boxes; later ones lie over earlier ones and never hide one wholly.
 
-    At severity 0 a patch covers a quarter of its box, at 1 seven tenths; a crack is a part of its length, then all of
+    At severity 0 a patch covers a seventh of its box, at 1 half of it; a crack is a part of its length, then all of
     it, then wider. Damages without severity get one at random. Where surfaces are known a class keeps to those it is
     found on. Greater severities from the same `rng` state cover more pixels, the former ones among them. Raises
     WetgenError for a class that the table lacks, for a box that is not inside the picture, and for one that lies

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from wetgen.runtime.bundle import Bundle, plan_to_json
+from wetgen.runtime.bundle import SHIPPED, Bundle, plan_to_json
 from wetgen.runtime.bundle_files import JSON_NAME
 from wetgen.runtime.describe import describe_bundle
 from wetgen.runtime.errors import WetgenError
@@ -40,6 +40,56 @@ def test_what_was_written_is_read(bundle, tiny):
     }
     assert list(bundle.plan("two").rows) == [4, 5]
     assert bundle.plan(None).name == "four"
+
+
+def test_alpha_bar_is_that_of_the_schedule_which_the_plans_were_made_of(bundle, mixed_folder, tiny):
+    table = tiny.alphas_cumprod()
+    assert bundle.alphas_after(bundle.plan("four")) == [table[749], table[499], table[249], 1.0]
+    assert bundle.alphas_after(bundle.plan("two")) == [table[499], 1.0]
+    mixed = Bundle.open(mixed_folder)
+    for held in (bundle, mixed):
+        for plan in held.plans.values():
+            alphas = held.alphas_after(plan)
+            for step, a_prev in zip(plan.steps, alphas, strict=True):
+                a = table[step.timestep]
+                keep = np.sqrt(a_prev * a) + np.sqrt((1 - a_prev) * (1 - a))  # of v-prediction
+                np.testing.assert_allclose(step.keep, keep, rtol=1e-9)
+
+
+def test_the_bundle_that_ships_states_the_schedule_of_its_plans():
+    shipped = Bundle.open(SHIPPED)
+    table = np.array(shipped.info["schedule"]["alphas_cumprod"])
+    for plan in shipped.plans.values():
+        for step, a_prev in zip(plan.steps, shipped.alphas_after(plan), strict=True):
+            a = table[step.timestep]
+            keep = np.sqrt(a_prev * a) + np.sqrt((1 - a_prev) * (1 - a))
+            np.testing.assert_allclose(step.keep, keep, rtol=1e-6)  # the tables may be float32
+
+
+def test_a_schedule_that_does_not_end_clean_is_believed(copy, tiny):
+    edit(copy, lambda info: info["schedule"].update(ends_clean=False))
+    older = Bundle.open(copy)
+    assert older.alphas_after(older.plan("two")) == [tiny.alphas_cumprod()[499], tiny.alphas_cumprod()[0]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda info: info.pop("schedule"),
+        lambda info: info.update(schedule=None),
+        lambda info: info["schedule"].pop("alphas_cumprod"),
+        lambda info: info["schedule"].pop("ends_clean"),
+        lambda info: info["schedule"].update(alphas_cumprod="none"),
+        lambda info: info["schedule"].update(alphas_cumprod=[1.0, 0.5]),
+        lambda info: info["schedule"].update(alphas_cumprod=0.5),
+    ],
+)
+def test_an_older_bundle_without_its_schedule_draws_but_says_so_where_it_is_needed(copy, change):
+    edit(copy, change)
+    older = Bundle.open(copy)
+    with pytest.raises(WetgenError, match="does not state its noise schedule") as caught:
+        older.alphas_after(older.plan(None))
+    assert "wetgen-export" in caught.value.fix
 
 
 def test_a_bundle_of_images_only_has_no_class_table(images_only_folder):

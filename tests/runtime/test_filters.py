@@ -92,6 +92,19 @@ def test_a_clean_picture_needs_a_judge_that_sees_none(judged):
     assert "0.8994 (background alone)" in reasons(judged, limits, "a dry wall", seen=103)["agreement"]
 
 
+@pytest.mark.parametrize("found, kept", [(0.6, True), (0.5999, False), (1.0, True), (0.0, False)])
+def test_the_mask_must_show_the_layout_it_was_given(judged, found, kept):
+    limits = replace(PLAIN, keep_layout=0.6)
+    said = {} if kept else {"layout": f"mask and layout have an IoU of {found:g}, least is 0.6"}
+    assert reasons(judged, limits, crack=9, said={"layout_iou": found, "layout_agreement": 0.1}) == said
+    assert reasons(judged, PLAIN, crack=9, said={"layout_iou": found}) == {}
+
+
+def test_a_pair_without_a_layout_has_none_to_show(judged):
+    assert reasons(judged, replace(PLAIN, keep_layout=1.0), crack=9) == {}
+    assert reasons(judged, replace(PLAIN, keep_layout=0.0), crack=9, said={"layout_iou": 0.0}) == {}
+
+
 @pytest.mark.parametrize("crack, kept", [(102, False), (103, True), (307, True), (308, False)])
 def test_damage_has_a_least_and_a_greatest_area(judged, crack, kept):
     limits = replace(PLAIN, least_area=0.1, most_area=0.3)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.schedule import Plan, alphas_cumprod, ddim_steps, timesteps
+from wetgen.runtime.schedule import Plan, alphas_after, alphas_cumprod, ddim_steps, timesteps
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "schedule.json"
 PREDICTIONS = ("v", "eps", "x0")
@@ -102,6 +102,42 @@ def test_an_impossible_number_of_steps_is_refused(steps):
 def test_rows_of_a_plan_follow_its_first_row():
     steps = ddim_steps(alphas_cumprod(), timesteps(1000, 3))
     assert list(Plan("b", 4, steps).rows) == [4, 5, 6]
+
+
+def test_alpha_bar_after_a_step_is_that_of_the_timestep_that_comes():
+    table = alphas_cumprod()
+    plan = Plan("p", 4, ddim_steps(table, [999, 499, 249]))
+    assert alphas_after(plan, table) == [table[499], table[249], 1.0]
+    assert alphas_after(plan, table, ends_clean=False) == [table[499], table[249], table[0]]
+    with pytest.raises(IndexError):
+        alphas_after(plan, table[:499])
+
+
+@given(
+    steps=st.integers(1, 40),
+    kind=st.sampled_from(PREDICTIONS),
+    spacing=st.sampled_from(["trailing", "leading"]),
+    ends_clean=st.booleans(),
+)
+def test_a_steps_numbers_follow_from_alpha_bar_before_and_after_it(steps, kind, spacing, ends_clean):
+    """DDIM's coefficients as functions of a and a_prev, for each kind of prediction.
+
+    Noise and signal differ by 1e-6 where two steps are neighbours, and dividing costs the digits that they share.
+    """
+    table = alphas_cumprod(zero_terminal_snr=kind != "eps")
+    chosen = timesteps(1000, steps, spacing)
+    plan = Plan("p", 0, ddim_steps(table, chosen, kind, 1.0 if ends_clean else float(table[0])))
+    for step, a_prev in zip(plan.steps, alphas_after(plan, table, ends_clean=ends_clean), strict=True):
+        a = table[step.timestep]
+        keep, push = {
+            "v": (
+                np.sqrt(a_prev * a) + np.sqrt((1 - a_prev) * (1 - a)),
+                np.sqrt((1 - a_prev) * a) - np.sqrt(a_prev * (1 - a)),
+            ),
+            "eps": (np.sqrt(a_prev / a), np.sqrt(1 - a_prev) - np.sqrt(a_prev * (1 - a) / a)) if a else (),
+            "x0": (np.sqrt((1 - a_prev) / (1 - a)), np.sqrt(a_prev) - np.sqrt(a * (1 - a_prev) / (1 - a))),
+        }[kind]
+        np.testing.assert_allclose([step.keep, step.push], [keep, push], rtol=1e-9, atol=1e-9)
 
 
 def test_golden_tables(request):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wetgen.runtime.classes import DEFAULT, ClassTable, colour
-from wetgen.runtime.sheet import Tile, contact_sheet, overlay
+from wetgen.runtime.sheet import Tile, contact_sheet, overlay, small
 
 
 def tiles(count, height=32, width=32, label="a prompt"):
@@ -40,6 +40,31 @@ def test_long_labels_and_other_scripts_do_not_break_the_layout():
     plain = contact_sheet(tiles(2), DEFAULT).shape
     for label in ("a very long prompt " * 30, "x" * 500, "", "Schimmel 黴 🧱 \u2028"):
         assert contact_sheet(tiles(2, label=label), DEFAULT).shape == plain
+
+
+@pytest.mark.parametrize("size, shown", [((640, 480), (192, 144)), ((100, 1000), (19, 192)), ((1, 4000), (1, 192))])
+def test_a_photograph_is_kept_at_the_size_it_is_shown_at(size, shown):
+    (tile,) = tiles(1, *size)
+    halves = np.zeros(size, np.uint8)
+    halves[:, : size[1] // 2] = 3
+    tile = tile._replace(mask=halves)
+    made = small(tile)
+    assert made.image.shape == (*shown, 3) and made.mask.shape == shown and made.label == tile.label
+    assert set(np.unique(made.mask)) <= {0, 3} and abs((made.mask == 3).mean() - 0.5) < 0.06  # ids are never mixed
+    assert contact_sheet([made], DEFAULT).shape == contact_sheet([tile], DEFAULT).shape
+
+
+@pytest.mark.parametrize("size", [(32, 32), (192, 192), (192, 5)])
+def test_a_picture_that_is_no_larger_is_kept_as_it_is(size):
+    (tile,) = tiles(1, *size)
+    assert small(tile) is tile
+    assert small(tile._replace(mask=None)).mask is None
+
+
+def test_a_photograph_without_a_mask_is_made_small_too():
+    (tile,) = tiles(1, 400, 300)
+    made = small(tile._replace(mask=None))
+    assert made.image.shape == (192, 144, 3) and made.mask is None
 
 
 def test_images_without_masks_stand_alone():

@@ -39,7 +39,7 @@ def test_a_region_comes_back_from_its_row(region):
 
 
 def test_a_mask_is_stated_by_the_names_of_its_classes():
-    """By hand, down the columns: 4 pixels of background, 2 of stain, 2 of background and 1 of stain, which is 1 less than 2."""
+    """By hand, down the columns: 4 pixels of background, 2 of stain, 2 of none, 1 of stain, which is 1 less than 2."""
     mask = np.array([[0, 0, 0], [0, 2, 0], [0, 2, 2]], np.uint8)
     assert stated_mask(mask, TABLE) == {"size": [3, 3], "classes": {"stain": "422O"}}
     assert stated_mask(mask[:, :1], TABLE) == {"size": [1, 3], "classes": {}}

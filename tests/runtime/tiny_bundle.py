@@ -197,13 +197,12 @@ def _denoise(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.G
     """
     net = _Network(rng)
     steps = [step for plan in plans for step in plan.steps]
-    channels = sizes.latent_channels + sizes.conditioning_channels
     guided = graph.inputs[1].shape[0] == "2B"
     given = ["latent"]
     if sizes.conditioning_channels:
         given = [net.op("Concat", "latent", "conditioning", axis=1)]
     seen = net.op("Concat", *given, *given, axis=0) if guided else given[0]
-    hidden = net.op("Conv", seen, net.random(WIDTH, channels, 3, 3, scale=0.2), pads=[1, 1, 1, 1])
+    hidden = net.op("Conv", seen, _first_kernel(net, sizes), pads=[1, 1, 1, 1])
     text = net.op("ReduceMean", "embedding", net.ints(1), keepdims=0)
     text = net.op("MatMul", text, net.random(sizes.text_width, WIDTH, scale=4.0))
     time = net.op("Gather", net.random(len(steps), WIDTH), "step")
@@ -228,6 +227,16 @@ def _denoise(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.G
     )
     net.op("Add", net.op("Mul", keep, "latent"), net.op("Mul", push, prediction), to="latent_after")
     return net.model(graph)
+
+
+def _first_kernel(net: _Network, sizes: Sizes) -> str:
+    """Weights (WIDTH, C + Cc, 3, 3); those of the known map from numbers of their own, so that it moves no others."""
+    channels = sizes.latent_channels + max(0, sizes.conditioning_channels - 1)
+    kernel = 0.2 * net.rng.standard_normal((WIDTH, channels, 3, 3))
+    if sizes.conditioning_channels:
+        known = 0.2 * np.random.default_rng(23).standard_normal((WIDTH, 1, 3, 3))
+        kernel = np.concatenate([kernel, known], axis=1)
+    return net.constant(kernel.astype(np.float32))
 
 
 def _decode(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.Generator) -> onnx.ModelProto:

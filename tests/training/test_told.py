@@ -1,4 +1,4 @@
-"""What the runtime tells the denoiser is what training told it: layouts, the conditioning tensor, masks made smaller."""
+"""What the runtime tells the denoiser is what training told it: layouts, the conditioning tensor, smaller masks."""
 
 import numpy as np
 import pytest
