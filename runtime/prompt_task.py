@@ -83,6 +83,9 @@ class PromptTask:
     def __post_init__(self) -> None:
         self.total = len(self.asks)
         self._file_layout = lru_cache(maxsize=_LAYOUTS)(self._read_layout)
+        self._own_layout = lru_cache(maxsize=_LAYOUTS)(
+            self._draw_layout
+        )  # asked for when it is drawn and when it is said
 
     def begin(self, generator: Generator) -> None:
         self.generator, self.bundle = generator, generator.bundle
@@ -175,6 +178,10 @@ class PromptTask:
             return self._file_layout(ask.layout)
         if ask.severity is None and ask.photo is None:
             return None
+        return self._own_layout(index)
+
+    def _draw_layout(self, index: int) -> Layout:
+        ask = self.asks[index]
         return self.drawn_layout(ask, self.key(index), ask.severity)
 
     def drawn_layout(self, ask: Ask, key: tuple[int, int], severity: float | None) -> Layout:

@@ -155,13 +155,6 @@ def on_device(target: int, source: int, nbytes: int, stream: int) -> None:
     _done("cudaMemcpyAsync", cudart.cudaMemcpyAsync(target, source, nbytes, kind, stream))
 
 
-def zero(target: int, nbytes: int, stream: int) -> None:
-    """Fill device memory with zero bytes."""
-    from cuda.bindings import runtime as cudart
-
-    _done("cudaMemsetAsync", cudart.cudaMemsetAsync(target, 0, nbytes, stream))
-
-
 class Resources:
     """Memory, streams and events of one owner, given back together by `close`."""
 

@@ -300,12 +300,6 @@ class CudaDouble:
 
         self.put(stream, f"copy {kind.name}", run, [(src, count)], [(dst, count)])
 
-    def _cudaMemsetAsync(self, devPtr, value, count, stream):
-        def run():
-            self.view(devPtr, count)[:] = value
-
-        self.put(stream, "memset", run, [], [(devPtr, count)])
-
     def _cudaStreamCreateWithFlags(self, flags):
         if flags != 1:
             raise Misuse("a stream that waits for the default stream")

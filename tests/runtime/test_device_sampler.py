@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from wetgen.runtime.engines.load import load_tensorrt
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.faults import NOT_FINITE
 from wetgen.runtime.generator import Generator
-from wetgen.runtime.wanted import Wanted
+from wetgen.runtime.wanted import Wanted, layout_of
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 
@@ -53,6 +54,77 @@ def test_an_odd_number_of_steps_ends_in_the_other_latent(built, gpu, steps):
     path.write_text(json.dumps(info))
     bundle = Bundle.open(built.folder)
     assert drawn(bundle, "tensorrt", plan="odd") == drawn(bundle, "cpu", plan="odd")
+
+
+def layout(bundle, seed):
+    return layout_of(np.random.default_rng(seed).integers(0, 4, (32, 32), np.uint8), bundle.sizes)
+
+
+def batches_that_differ(bundle):
+    """Batches of four, of which every other one goes through the same buffers: each pair has something of its own in
+    one of them and not in the next."""
+    plain = [Wanted(PROMPTS[index % 5], 5, index, 3.0) for index in range(40)]
+    changes = {
+        8: {"guidance": 5.0},
+        13: {"negative": "a dry wall"},
+        18: {"guidance": 0.0, "negative": "people"},
+        20: {"layout": layout(bundle, 0)},
+        24: {"guidance": 1.0, "negative": "people", "layout": layout(bundle, 1)},
+        25: {"negative": "a dry wall", "layout": layout(bundle, 2), "attempt": 1},
+        26: {"guidance": 7.5},
+        29: {"layout": layout(bundle, 3)},
+        30: {"negative": "a dry wall"},
+        37: {"layout": layout(bundle, 0)},
+    }
+    return plain, [replace(each, **changes.get(index, {})) for index, each in enumerate(plain)], set(changes)
+
+
+def drawn_as(bundle, device, wanted, plan=None, take=None):
+    named = iter(range(len(wanted)))
+    take = take or (lambda most: [(index, 0) for index in itertools.islice(named, most)])
+    with Generator(bundle, device=device, batch=4, threads=1) as generator:
+        steps = bundle.plan(plan)
+        return bytes_of(generator.draw_wanted(lambda index, attempt: wanted[index], take, steps))
+
+
+@pytest.mark.parametrize("plan", ["four", "two"])
+def test_pairs_of_a_batch_may_differ_in_guidance_negative_and_layout(built, gpu, plan):
+    """As on the host, and so that what one pair is told reaches no other, neither beside it nor after it."""
+    plain, wanted, changed = batches_that_differ(built)
+    made, usual = drawn_as(built, "tensorrt", wanted, plan), drawn_as(built, "cpu", plain, plan)
+    assert made == drawn_as(built, "cpu", wanted, plan)
+    assert {index for index in range(40) if made[index] != usual[index]} == changed
+
+
+def test_a_tail_is_told_what_its_own_pairs_are(built, gpu):
+    """A batch that is not full is filled with its first pair, whose guidance and layout go with it."""
+    _, wanted, _ = batches_that_differ(built)
+    sizes = iter([4, 2, 3, 1, 4, 1, 4])
+    starts = iter(np.cumsum([0, 4, 2, 3, 1, 4, 1]))
+
+    def take(_):
+        size, start = next(sizes, 0), int(next(starts, 0))
+        return [(16 + start + place, 0) for place in range(size)]
+
+    expected = drawn_as(built, "cpu", wanted)[16:35]
+    assert drawn_as(built, "tensorrt", wanted, take=take) == expected
+
+
+def test_what_a_batch_says_like_the_last_one_is_not_uploaded_again(built, gpu, monkeypatch):
+    """Six batches of the same prompts: from the third on nothing goes in but noise, until guidance changes."""
+    real, uploads = cuda.to_device, []
+    monkeypatch.setattr(module.cuda, "to_device", lambda *given: uploads.append(1) or real(*given))
+    with Generator(built, device="tensorrt", batch=4) as generator:
+        sampler, counts = generator._sampler(built.plan(None), None), []
+        for number in range(8):
+            guidance = 3.0 if number < 6 else 4.0
+            before = len(uploads)
+            sampler.submit([Wanted(prompt, 0, 4 * number + i, guidance) for i, prompt in enumerate(PROMPTS[:4])])
+            sampler.collect()
+            counts.append(len(uploads) - before)
+        sampler.close()
+    # Noise, guidance and conditioning; and the tokens of five texts, the negative's among them, once.
+    assert counts == [3 + 5, 3, 1, 1, 1, 1, 2, 2]
 
 
 def test_what_was_collected_is_not_overwritten_by_the_next_batch(built, gpu):

@@ -22,6 +22,13 @@ def own(gpu):
 # CUDA
 
 
+def fill(target, nbytes, stream, held):
+    """Put work on a stream that writes device memory, from pinned memory of `held`."""
+    source, given = held.pinned((nbytes,), "uint8")
+    given[...] = 0
+    cuda.to_device(target, source, nbytes, stream)
+
+
 def test_a_result_is_not_there_before_somebody_waited(own):
     stream, there = own.stream(), own.device(1024)
     source, given = own.pinned((256,), "float32")
@@ -48,9 +55,9 @@ def test_a_source_that_changes_before_it_was_copied_is_refused(own, doubles):
 @pytest.mark.parametrize("writes_first", [True, False])
 def test_two_streams_at_the_same_bytes_need_an_event(own, doubles, writes_first):
     one, other, there, away = own.stream(), own.stream(), own.device(1024), own.device(1024)
-    cuda.zero(there, 1024, one)
+    fill(there, 1024, one, own)
     cuda.wait_for_stream(one)
-    first, second = (lambda s: cuda.zero(there, 1024, s)), (lambda s: cuda.on_device(away, there, 1024, s))
+    first, second = (lambda s: fill(there, 1024, s, own)), (lambda s: cuda.on_device(away, there, 1024, s))
     if not writes_first:
         first, second = second, first
     first(one)
@@ -73,24 +80,27 @@ def test_memory_that_was_freed_is_refused(gpu, doubles):
     gone = goes.device(1024)
     goes.close()
     with pytest.raises(doubles.Misuse, match="memory that was freed"):
-        cuda.zero(gone, 1024, stream)
+        fill(gone, 1024, stream, stays)
     stays.close()
 
 
 def test_memory_that_is_still_needed_is_not_freed(gpu, doubles):
     stays, goes = cuda.Resources(), cuda.Resources()
     stream = stays.stream()
-    cuda.zero(goes.device(1024), 1024, stream)
-    with pytest.raises(doubles.Misuse, match="memset still needs"):
+    there = stays.device(1024)
+    fill(there, 1024, stream, stays)
+    cuda.wait_for_stream(stream)
+    cuda.on_device(goes.device(1024), there, 1024, stream)
+    with pytest.raises(doubles.Misuse, match="copy cudaMemcpyDeviceToDevice still needs"):
         goes.close()
     cuda.wait_for_stream(stream)
-    gpu.cuda.blocks.clear()
     stays.close()
+    gpu.cuda.blocks.clear()
 
 
 def test_a_copy_beyond_its_memory_is_refused(own, doubles):
     with pytest.raises(doubles.Misuse, match="not inside any allocation"):
-        cuda.zero(own.device(1024), 1025, own.stream())
+        fill(own.device(1024), 1025, own.stream(), own)
 
 
 def test_a_copy_from_memory_that_is_not_pinned_is_refused(own, doubles):
@@ -109,7 +119,7 @@ def test_what_is_left_over_at_the_end_is_told(gpu, doubles):
 
 def test_work_that_nobody_waits_for_is_told(gpu, own, doubles):
     stream = own.stream()
-    cuda.zero(own.device(1024), 1024, stream)
+    fill(own.device(1024), 1024, stream, own)
     with pytest.raises(doubles.Misuse, match="nobody waited for"):
         gpu.cuda.finish()
 
@@ -141,9 +151,9 @@ def test_a_recording_repeats_its_work_at_the_same_addresses(own):
 
 
 def test_return_codes_are_told_by_name(gpu, own):
-    gpu.cuda.fail("cudaMemsetAsync", gpu.cuda.Error.cudaErrorIllegalAddress)
-    with pytest.raises(WetgenError, match=r"CUDA could not do cudaMemsetAsync: cudaErrorIllegalAddress") as caught:
-        cuda.zero(own.device(10), 10, own.stream())
+    gpu.cuda.fail("cudaMemcpyAsync", gpu.cuda.Error.cudaErrorIllegalAddress)
+    with pytest.raises(WetgenError, match=r"CUDA could not do cudaMemcpyAsync: cudaErrorIllegalAddress") as caught:
+        fill(own.device(10), 10, own.stream(), own)
     assert caught.value.why == "what cudaErrorIllegalAddress says."
 
 

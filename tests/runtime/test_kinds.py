@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from wetgen.runtime.generator import Generator
 from wetgen.runtime.graphs import DEEP, denoise_graph, denoise_name
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.schedule import KINDS, Plan, Step, kinds_of
+from wetgen.runtime.wanted import Wanted, layout_of
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 
@@ -173,6 +175,27 @@ def test_a_device_draws_every_kind_as_the_host_does(built_mixed, gpu):
             }
     assert drawn["tensorrt"] == drawn["cpu"]
     assert gpu.cuda.count("cudaStreamBeginCapture") == 4
+
+
+@pytest.mark.parametrize("name", ["every", "unguided"])
+def test_pairs_of_a_batch_may_differ_whatever_the_kind_of_the_steps(built_mixed, gpu, name):
+    """Also in batches whose last ones, in the same buffers, were told otherwise."""
+    rng = np.random.default_rng(0)
+    layouts = [layout_of(rng.integers(0, 4, (32, 32), np.uint8), built_mixed.sizes) for _ in range(3)]
+
+    def wanted(index, attempt):
+        negative = ["", "a dry wall", "people"][index % 3] if name == "every" else ""
+        told = [None, *layouts][index // 3 % 4]
+        return Wanted(PROMPTS[index % 5], 5, index, float(index // 2 % 4), negative, attempt, told)
+
+    drawn = {}
+    for device in ("cpu", "tensorrt"):
+        named = iter(range(26))
+        with Generator(built_mixed, device=device, batch=4, threads=1) as generator:
+            plan = built_mixed.plan(name)
+            pairs = generator.draw_wanted(wanted, lambda most: [(i, 0) for i in islice(named, most)], plan)
+            drawn[device] = bytes_of(pairs)
+    assert drawn["tensorrt"] == drawn["cpu"] and len(drawn["cpu"]) == 26
 
 
 def test_engines_are_built_for_every_kind(mixed):

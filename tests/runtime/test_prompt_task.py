@@ -166,7 +166,7 @@ def test_a_line_without_a_plan_has_the_runs(drawn):
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
-def test_the_batch_decides_nothing(drawn, batch, tmp_path):
+def test_the_batch_decides_nothing(drawn, batch):
     """Not with lines that differ in everything, of which no batch is full in the end."""
     lines = [
         'a crack --guidance 6 --negative "a dry wall"',
@@ -186,7 +186,7 @@ def test_a_larger_count_changes_nothing_that_was_there(drawn):
     assert files(less).items() <= files(more).items()
 
 
-def test_shards_hold_the_bytes_of_loose_files(drawn, tmp_path):
+def test_shards_hold_the_bytes_of_loose_files(drawn):
     lines = [*MIXED, "a stain --severity 0.4", "a wall with {class} --class mold --seed 4"]
     loose, sharded = drawn(lines, count=2), drawn(lines, "--shards", 5, count=2, out="sharded")
     suffixes = {"images": "png", "masks": "mask.png", "confidence": "confidence.png"}
@@ -197,10 +197,12 @@ def test_shards_hold_the_bytes_of_loose_files(drawn, tmp_path):
     for index in range(12):
         for kind, suffix in suffixes.items():
             assert found[f"{index:06d}.{suffix}"] == files(loose)[f"{kind}/{index:06d}.png"]
-    own = {"file_name", "mask_file_name", "confidence_file_name", "shard", "key"}
-    said = [{index: {k: v for k, v in row.items() if k not in own} for index, row in rows(out).items()}
-            for out in (loose, sharded)]  # fmt: skip
-    assert said[0] == said[1]
+
+    def said(out):
+        own = {"file_name", "mask_file_name", "confidence_file_name", "shard", "key"}
+        return {index: {key: row[key] for key in row if key not in own} for index, row in rows(out).items()}
+
+    assert said(loose) == said(sharded)
 
 
 def test_a_row_is_enough_to_make_its_pair_again(drawn, bundle):

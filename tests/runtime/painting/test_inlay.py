@@ -8,7 +8,8 @@ from hypothesis.extra import numpy as arrays
 
 from wetgen.runtime.canvas_sampler import Drawn
 from wetgen.runtime.painting.frame import Frame
-from wetgen.runtime.painting.inlay import inlay, lay
+from wetgen.runtime.painting.inlay import _APART, inlay, lay
+from wetgen.runtime.painting.smooth import dilated
 from wetgen.runtime.placing.boxes import Box
 
 SIDE = 64
@@ -124,18 +125,23 @@ def test_any_channel_can_show_damage():
     assert (inlay(drawn(image, region), CLEAN, ALL, region).mask[region] == 1).all()
 
 
-def test_damage_apart_from_the_wish_is_dropped_as_a_whole():
-    near, far = square(8, 8, 10, 10), square(40, 40, 10, 10)
-    wish = square(10, 10, 4, 4)
-    made = inlay(drawn(damaged(near | far), near * 1 + far * 1), CLEAN, ALL, wish)
-    assert (made.mask[near] == 1).all(), "a region that meets the wish stays, all of it"
-    assert not made.mask[far].any() and not made.added[far].any()
+def test_damage_beside_the_wish_is_left_out():
+    """A latent places damage by cells; what it draws beyond a few pixels has their outline, not that of damage."""
+    wish, region = square(24, 24, 12, 12), square(10, 10, 44, 44)
+    made = inlay(drawn(damaged(region), region * 2), CLEAN, ALL, wish)
+    np.testing.assert_array_equal(made.mask, dilated(wish, _APART) * 2)
+    assert 1 <= _APART <= 4, "less than half a cell of the shipped bundle"
+    assert not made.added[~square(18, 18, 24, 24)].any(), "it fades out within a few pixels"
+    np.testing.assert_allclose(made.added[wish], -50, atol=0.1)
 
 
-@pytest.mark.parametrize(("gap", "kept"), [(4, True), (5, False)])
-def test_damage_may_lie_half_a_cell_beside_the_wish(gap, kept):
-    wish, region = square(20, 10, 10, 10), square(20, 20 + gap - 1, 10, 10)
-    assert inlay(drawn(damaged(region), region), CLEAN, ALL, wish).mask.any() == kept
+def test_damage_apart_from_the_wish_is_no_damage_and_no_surface():
+    """It is not painted, and its colour is no measure of how far the surface's was missed."""
+    wish, far = square(8, 8, 10, 10), square(40, 20, 16, 30)
+    made = inlay(drawn(damaged(wish | far), wish | far), CLEAN, ALL, wish)
+    np.testing.assert_array_equal(made.mask, wish)
+    assert not made.added[far].any()
+    np.testing.assert_allclose(made.added[square(10, 10, 6, 6)], -50, atol=0.1)
 
 
 def test_confidence_is_the_decoders():

@@ -48,7 +48,7 @@ def test_a_class_without_sizes_has_those_that_it_has_in_the_training_masks(tmp_p
 @pytest.mark.parametrize(
     ("columns", "row", "name", "value"),
     [
-        ("least_size", "0.4", "size", (0.4, 0.4)),  # beyond what is usual: the other end goes along
+        ("least_size", "0.6", "size", (0.6, 0.6)),  # beyond what is usual: the other end goes along
         ("most_size", "0.0001", "size", (0.0001, 0.0001)),
         ("most_count", "7", "count", (1, 7)),
         ("least_count", "3", "count", (3, 3)),

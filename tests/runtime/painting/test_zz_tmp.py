@@ -1,0 +1,322 @@
+"""Painting into pictures: what changes, what stays, and damage that finds no room."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.generator import Generator
+from wetgen.runtime.noise import starting_noise
+from wetgen.runtime.painting.painter import GROWTHS, Canvas, Damage, Painter, Stroke
+from wetgen.runtime.placing.boxes import Box
+
+STAIN, MOLD = 2, 3
+
+
+def picture(height: int = 70, width: int = 90, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(120, 180, (height, width, 3)).astype(np.uint8)
+
+
+def damage(box: Box, *, fill: float = 0.6, class_id: int = STAIN, where: np.ndarray | None = None) -> Damage:
+    """A rectangle of a class in the middle of its box, `fill` of it on each side."""
+    mask = np.zeros(box.size, np.uint8)
+    rows, columns = (round(side * (1 - fill) / 2) for side in box.size)
+    mask[rows : box.height - rows, columns : box.width - columns] = class_id
+    return Damage("a stain", box, mask, where)
+
+
+def stroke(canvas: Canvas, what: Damage, *, number: int = 0, attempt: int = 0) -> Stroke:
+    return Stroke(canvas, what, 7, number, attempt, 3.0)
+
+
+def blob(side: int):
+    """A shape that the denoiser might insist on: a square of so many pixels in the middle of what is free."""
+
+    def shape(mask: np.ndarray, free: np.ndarray) -> np.ndarray:
+        rows, columns = np.nonzero(free)
+        y, x = int(rows.mean()), int(columns.mean())
+        made = np.zeros_like(mask)
+        made[max(0, y - side // 2) : y + side // 2, max(0, x - side // 2) : x + side // 2] = STAIN
+        return np.where(free, made, 0).astype(np.uint8)
+
+    return shape
+
+
+def everything(mask: np.ndarray, free: np.ndarray) -> np.ndarray:
+    return np.where(free, STAIN, 0).astype(np.uint8)
+
+
+def outside(box: Box, shape: tuple[int, ...], where: np.ndarray | None = None) -> np.ndarray:
+    """bool (H, W): the pixels that may not change."""
+    there = np.ones(shape[:2], bool)
+    there[box.slices] = False if where is None else ~where
+    return there
+
+
+def assert_kept(canvas: Canvas, before: Canvas, pixels: np.ndarray) -> None:
+    for name in ("image", "mask", "confidence"):
+        np.testing.assert_array_equal(getattr(canvas, name)[pixels], getattr(before, name)[pixels], name)
+
+
+def test_a_canvas_begins_as_the_picture_undamaged_and_sure():
+    image = picture()
+    canvas = Canvas.over(image)
+    assert not canvas.mask.any() and (canvas.confidence == 255).all()
+    canvas.image[:] = 0
+    np.testing.assert_array_equal(image, picture(), "the picture itself is not painted in")
+
+
+def test_damage_lies_where_it_was_asked_for(painter):
+    canvas, box = Canvas.over(picture()), Box(20, 16, 40, 32)
+    (outcome,) = painter.paint([stroke(canvas, damage(box))])
+    assert (outcome.box, outcome.growths, outcome.cut) == (box, 0, False)
+    wanted = np.zeros((70, 90), bool)
+    wanted[24:40, 30:50] = True
+    found = canvas.mask == STAIN
+    # A frame of 60 x 51 pixels is drawn at 48 x 40: cells of 4 pixels may be missed by half, on every side.
+    assert (found & wanted).sum() / (found | wanted).sum() > 0.6
+    assert canvas.image[found].mean() < picture()[found].mean() - 50
+    assert set(np.unique(canvas.mask)) == {0, STAIN}
+    assert set(np.unique(canvas.confidence[box.slices])) == {180} and outcome.share == pytest.approx(
+        found.sum() / box.area, abs=0.06
+    )
+
+
+boxes = st.builds(
+    lambda left, top, width, height: Box(left, top, min(width, 90 - left), min(height, 70 - top)),
+    st.integers(0, 80),
+    st.integers(0, 60),
+    st.integers(6, 90),
+    st.integers(6, 70),
+)
+quick = settings(
+    max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)  # the double keeps nothing that a stroke depends on
+
+
+@quick
+@given(boxes, st.sampled_from((None, everything, blob(24))), st.integers(0, 5), st.booleans())
+def test_every_pixel_outside_the_region_stays_byte_for_byte(painter, canvas_double, box, shape, seed, partly):
+    canvas_double.shape = shape
+    where = np.random.default_rng(seed).random(box.size) < 0.7 if partly else None
+    canvas = Canvas.over(picture())
+    before = Canvas.over(picture())
+    (outcome,) = painter.paint([stroke(canvas, damage(box, where=where))])
+    if outcome.cut:
+        assert_kept(canvas, before, np.ones((70, 90), bool))
+    else:
+        assert_kept(canvas, before, outside(outcome.box, (70, 90), where if outcome.growths == 0 else None))
+    assert outcome.box.overlap(box) == box.area and outcome.box.inside((70, 90))
+
+
+@quick
+@given(boxes, st.sampled_from((everything, blob(12), blob(24), blob(40))), st.sampled_from((0.6, 0.9, 1.0)))
+def test_no_damage_is_cut_off_by_its_region(painter, canvas_double, box, shape, fill):
+    """It ends inside, or where the picture does."""
+    canvas_double.shape = shape
+    canvas = Canvas.over(picture())
+    (outcome,) = painter.paint([stroke(canvas, damage(box, fill=fill))])
+    there, rim = canvas.mask[outcome.box.slices] > 0, outcome.box
+    assert rim.top == 0 or not there[0].any()
+    assert rim.left == 0 or not there[:, 0].any()
+    assert rim.bottom == 70 or not there[-1].any()
+    assert rim.right == 90 or not there[:, -1].any()
+
+
+def test_where_says_which_pixels_of_the_box_may_change(painter):
+    canvas, box = Canvas.over(picture()), Box(10, 10, 60, 50)
+    where = np.zeros(box.size, bool)
+    where[6:44, 8:52] = True
+    where[10:14, 10:16] = False  # a hole beside the damage
+    (outcome,) = painter.paint([stroke(canvas, damage(box, fill=0.3, where=where))])
+    assert outcome.growths == 0 and (canvas.mask > 0).any()
+    assert_kept(canvas, Canvas.over(picture()), outside(box, (70, 90), where))
+    changed = canvas.confidence != 255
+    np.testing.assert_array_equal(changed[box.slices], where)
+
+
+def test_damage_that_where_would_cut_off_takes_the_whole_box_and_more(painter, canvas_double):
+    canvas_double.shape = blob(20)
+    canvas, box = Canvas.over(picture()), Box(30, 20, 30, 30)
+    where = np.zeros(box.size, bool)
+    where[9:21, 9:21] = True
+    (outcome,) = painter.paint([stroke(canvas, damage(box, fill=0.5, where=where))])
+    assert outcome.growths == 1 and not outcome.cut and outcome.box.overlap(box) == box.area
+    grown = (canvas.mask > 0)[box.slices]
+    assert grown[~where].any(), "what was to stay is given up before the damage is"
+
+
+def test_two_damages_lie_in_one_picture(painter):
+    canvas = Canvas.over(picture())
+    one, other = Box(4, 4, 36, 32), Box(48, 30, 38, 36)
+    painter.paint([stroke(canvas, damage(one))])
+    between = Canvas(canvas.image.copy(), canvas.mask.copy(), canvas.confidence.copy())
+    painter.paint([stroke(canvas, damage(other, class_id=MOLD), attempt=1)])
+    assert_kept(canvas, between, outside(other, (70, 90)))
+    assert (canvas.mask[one.slices] == STAIN).any() and (canvas.mask[other.slices] == MOLD).any()
+
+
+def test_a_second_damage_is_painted_on_the_first(painter, canvas_double):
+    """What it sees is the picture as it is by then."""
+    canvas, box = Canvas.over(picture(32, 32)), Box(0, 0, 32, 32)
+    painter.paint([stroke(canvas, damage(box))])
+    painted = canvas.image.copy()
+    painter.paint([stroke(canvas, damage(box, class_id=MOLD), attempt=1)])
+    seen = canvas_double.decode([canvas_double.asked[-1][0].known.latent])[0].image
+    np.testing.assert_array_equal(seen, painted)  # a picture of the window's size is seen as it is
+
+
+# Damage that would be cut off
+
+
+def test_damage_larger_than_its_region_grows_it_until_there_is_room(painter, canvas_double):
+    canvas_double.shape = blob(14)
+    canvas, box = Canvas.over(picture()), Box(40, 30, 10, 10)
+    (outcome,) = painter.paint([stroke(canvas, damage(box, fill=1))])
+    # Ten pixels hold no square of fourteen, and a region grows by eight at least.
+    assert outcome.growths == 1 and not outcome.cut and outcome.box == box.grown(8)
+    assert (canvas.mask == STAIN).sum() >= 12 * 12
+    assert_kept(canvas, Canvas.over(picture()), outside(outcome.box, (70, 90)))
+
+
+def test_damage_that_is_always_cut_off_is_not_painted_at_all(painter, canvas_double, monkeypatch):
+    monkeypatch.setattr("wetgen.runtime.painting.painter._touches_edge", lambda *_: True)
+    canvas, box = Canvas.over(picture(200, 300)), Box(140, 90, 12, 12)
+    (outcome,) = painter.paint([stroke(canvas, damage(box))])
+    assert outcome.cut and outcome.laid is None
+    assert outcome.growths == GROWTHS and len(canvas_double.asked) == GROWTHS + 1
+    assert outcome.box.inside((200, 300)) and outcome.box.area > box.area
+    assert_kept(canvas, Canvas.over(picture(200, 300)), np.ones((200, 300), bool))
+
+
+def test_where_the_picture_ends_nothing_is_cut_off(painter, canvas_double):
+    canvas_double.shape = everything
+    canvas, whole = Canvas.over(picture()), Box(0, 0, 90, 70)
+    (outcome,) = painter.paint([stroke(canvas, damage(whole, fill=1))])
+    assert not outcome.cut and outcome.growths == 0 and outcome.share == 1
+    assert (canvas.mask == STAIN).all() and outcome.laid.all()
+
+
+@pytest.mark.parametrize(
+    "box", [Box(0, 60, 300, 140), Box(60, 0, 240, 200), Box(0, 0, 300, 140), Box(0, 0, 240, 200)], ids=str
+)
+def test_each_side_that_is_not_the_pictures_edge_cuts_off(painter, canvas_double, box):
+    """The region reaches three of the picture's edges, and damage lies on the fourth."""
+    canvas_double.shape = everything
+    (outcome,) = painter.paint([stroke(Canvas.over(picture(200, 300)), damage(box, fill=1))])
+    assert outcome.growths >= 1
+
+
+def test_a_region_that_fills_the_picture_is_freed_where_it_was_not(painter, canvas_double):
+    """Its box cannot grow, but the pixels that were to stay can be given up before the damage is."""
+    canvas_double.shape = everything
+    where = np.zeros((70, 90), bool)
+    where[20:50, 20:60] = True
+    canvas = Canvas.over(picture())
+    (outcome,) = painter.paint([stroke(canvas, damage(Box(0, 0, 90, 70), fill=1, where=where))])
+    assert not outcome.cut and outcome.growths == 1 and (canvas.mask == STAIN).all()
+
+
+def test_an_outcome_says_which_pixels_became_damage(painter):
+    canvas, box = Canvas.over(picture()), Box(20, 16, 40, 32)
+    (outcome,) = painter.paint([stroke(canvas, damage(box))])
+    np.testing.assert_array_equal(outcome.laid, canvas.mask[box.slices] == STAIN)
+    assert outcome.laid.any() and not outcome.laid.all()
+
+
+def test_strokes_that_are_whole_are_painted_once_while_others_grow(painter, canvas_double):
+    small, large = Canvas.over(picture()), Canvas.over(picture(seed=1))
+    canvas_double.shape = blob(14)
+    outcomes = painter.paint(
+        [
+            stroke(large, damage(Box(30, 20, 30, 30)), number=1),
+            stroke(small, damage(Box(40, 30, 10, 10), fill=1)),
+        ]
+    )
+    assert [outcome.growths for outcome in outcomes] == [0, 1]
+    assert [len(asked) for asked in canvas_double.asked] == [2, 1]
+
+
+# What the denoiser is told
+
+
+def test_the_denoiser_is_told_prompt_layout_noise_and_what_is_known(painter, canvas_double, bundle):
+    canvas, box = Canvas.over(picture(32, 32)), Box(8, 8, 16, 16)
+    what = Stroke(canvas, damage(box, fill=0.5), 7, 5, 9, 2.5, "dry")
+    painter.paint([what])
+    ((wanted,),) = canvas_double.asked
+    assert (wanted.prompt, wanted.negative, wanted.guidance) == ("a stain", "dry", 2.5)
+    assert (wanted.seed, wanted.number, wanted.attempt) == (7, 5, 9)
+    known = np.ones((8, 8), np.float32)
+    known[2:6, 2:6] = 0
+    np.testing.assert_array_equal(wanted.known.where, known)
+    np.testing.assert_array_equal(wanted.layout.argmax(0), STAIN * np.isin(np.indices((8, 8)), (3, 4)).all(0))
+    noise = starting_noise(7, 5, (bundle.sizes.latent_channels, 8, 8), 9)
+    np.testing.assert_array_equal(wanted.noise(bundle.sizes), noise)
+    assert canvas_double.alphas == [bundle.alphas_after(bundle.plan(None))]
+
+
+def test_a_growing_stroke_keeps_its_noise_and_its_wish(painter, canvas_double):
+    canvas_double.shape = everything
+    painter.paint([Stroke(Canvas.over(picture(200, 300)), damage(Box(140, 90, 12, 12), fill=1), 7, 5, 9, 2.5)])
+    told = [asked[0] for asked in canvas_double.asked]
+    assert {(each.seed, each.number, each.attempt, each.prompt) for each in told} == {(7, 5, 9, "a stain")}
+    assert len(told) > 1 and all(each.layout[STAIN].any() and not each.layout[MOLD].any() for each in told)
+
+
+def test_the_outcome_of_a_stroke_does_not_depend_on_its_company(painter, canvas_double):
+    canvas_double.shape = blob(14)
+
+    fill = 0.9
+
+    def painted(numbers: list[int]) -> dict[int, tuple]:
+        canvases = {number: Canvas.over(picture(seed=number)) for number in numbers}
+        strokes = [
+            stroke(canvases[number], damage(Box(10 + 9 * number, 20, 10 + 6 * number, 20), fill=fill), number=number)
+            for number in numbers
+        ]
+        outcomes = dict(zip(numbers, painter.paint(strokes), strict=True))
+        return {n: (outcomes[n], c.image.tobytes(), c.mask.tobytes()) for n, c in canvases.items()}
+
+    together = painted([0, 1, 2, 3])
+    assert painted([3, 1]) == {number: together[number] for number in (3, 1)}
+    assert len({bytes_ for _, bytes_, _ in together.values()}) == 4
+    assert {outcome.growths for outcome, _, _ in together.values()} == {0, 1}, "some grew, others did not"
+
+
+def test_with_the_networks_a_stroke_is_the_same_alone_and_in_company(bundle):
+    """Batches are filled up, so that all of them run the same arithmetic."""
+    images = {}
+    for numbers in ([0, 1, 2], [2], [1, 0]):
+        painter = Painter(Generator(bundle, batch=2, threads=1), bundle.plan("two"))
+        canvases = [Canvas.over(picture(32, 40, seed=number)) for number in numbers]
+        strokes = [
+            stroke(canvas, damage(Box(0, 0, 40, 32)), number=number)
+            for canvas, number in zip(canvases, numbers, strict=True)
+        ]
+        painter.paint(strokes)
+        for number, canvas in zip(numbers, canvases, strict=True):
+            images.setdefault(number, []).append(canvas.image.tobytes())
+            assert canvas.image.tobytes() != picture(32, 40, seed=number).tobytes()
+    assert [len(set(each)) for each in images.values()] == [1, 1, 1]
+
+
+def test_nothing_to_paint_paints_nothing(painter, canvas_double):
+    assert painter.paint([]) == [] and canvas_double.asked == []
+
+
+def test_a_bundle_of_images_only_cannot_paint(tiny, images_only_folder):
+    from wetgen.runtime.bundle import Bundle
+
+    bundle = Bundle.open(images_only_folder)
+    with pytest.raises(WetgenError, match="takes no layouts"):
+        Painter(Generator(bundle, threads=1), bundle.plan(None))
+
+
+def test_a_bundle_that_does_not_state_its_schedule_cannot_paint(bundle):
+    from dataclasses import replace
+
+    old = replace(bundle, info={key: value for key, value in bundle.info.items() if key != "schedule"})
+    with pytest.raises(WetgenError, match="does not state its noise schedule"):
+        Painter(Generator(old, threads=1), old.plan(None))
