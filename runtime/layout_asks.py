@@ -14,6 +14,7 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors
 from wetgen.runtime.layouts import check_layouts
 from wetgen.runtime.pictures import read_mask
+from wetgen.runtime.placing.write import SHEET_NAME
 from wetgen.runtime.prompts import Ask
 
 SUFFIX = ".png"
@@ -43,9 +44,13 @@ def layout_asks(folder: Path, bundle: Bundle, count: int, prompts: Sequence[Ask]
 
 
 def mask_files(folder: Path) -> list[Path]:
-    """The PNG files of a folder, by name; raises WetgenError when there are none."""
+    """The PNG files of a folder, by name, but for the sheet that `wetgen layouts` puts beside them.
+
+    Raises WetgenError when there are none.
+    """
     with os_errors(folder, "read"):
-        found = sorted(path for path in folder.iterdir() if path.suffix.lower() == SUFFIX and path.is_file())
+        files = (path for path in folder.iterdir() if path.name != SHEET_NAME)
+        found = sorted(path for path in files if path.suffix.lower() == SUFFIX and path.is_file())
     if not found:
         raise WetgenError(
             f"{folder} holds no layouts.",

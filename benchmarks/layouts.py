@@ -1,0 +1,82 @@
+"""What layouts cost: whole runs with and without them, in turns in one process.
+
+python -m wetgen.benchmarks.layouts --turns 6
+"""
+
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from wetgen.runtime import run as runs
+from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.filters import Filter
+from wetgen.runtime.generator import Generator
+from wetgen.runtime.placing.surfaces import Lines
+from wetgen.runtime.placing.write import Plan, write_layouts
+from wetgen.runtime.progress import Silent
+from wetgen.runtime.prompt_task import PromptTask
+from wetgen.runtime.run_prompts import prompt_task
+from wetgen.runtime.tidy import Tidy
+
+KINDS = ("plain", "layouts")
+
+
+def measure(generator: Generator, folder: Path, pairs: int, turns: int) -> dict[str, list[float]]:
+    """Seconds of the process's own time for runs of `pairs` pairs of each kind, a number a turn; the first warms up."""
+    bundle = generator.bundle
+    assert bundle.classes is not None
+    size, names = (bundle.sizes.height, bundle.sizes.width), bundle.classes.names[1:]
+    plan = Plan(0, size, bundle.classes, bundle.mask_statistics, bundle.words, names, None, Lines(), ())
+    write_layouts(folder / "layouts", plan, pairs)
+    (folder / "prompts.txt").write_text("a brown water stain on a white wall\n" * pairs)
+    seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for _ in range(turns + 1):
+        for kind in KINDS:
+            task, out = _task(bundle, folder, kind), folder / "out"
+            began = time.process_time()
+            runs.run_on(generator, task, out, task.settings, Silent())
+            seconds[kind].append(time.process_time() - began)
+            shutil.rmtree(out)
+    return {kind: each[1:] for kind, each in seconds.items()}
+
+
+def _task(bundle: Bundle, folder: Path, kind: str) -> PromptTask:
+    plain = kind == "plain"
+    return prompt_task(
+        bundle,
+        str(folder / "prompts.txt") if plain else None,
+        None if plain else folder / "layouts",
+        count=1,
+        quota=None,
+        size=None,
+        surface_lines=None,
+        truncate=False,
+        counterfactual=None,
+        seed=0,
+        plan=None,
+        guidance=None,
+        negative="",
+        limits=Filter(),
+        tidy=Tidy(),
+    )
+
+
+@click.command()
+@click.option("--bundle", type=click.Path(path_type=Path), help="Bundle to measure.  [default: the one that ships]")
+@click.option("--pairs", type=click.IntRange(min=1), default=24, show_default=True, help="Pairs of a run.")
+@click.option("--turns", type=click.IntRange(min=1), default=6, show_default=True, help="Runs of each kind.")
+def main(bundle: Path | None, pairs: int, turns: int) -> None:
+    """Print how much longer runs with layouts compute than runs without."""
+    with tempfile.TemporaryDirectory() as name, Generator.open(bundle) as generator:
+        seconds = measure(generator, Path(name), pairs, turns)
+    ratios = sorted(told / plain for plain, told in zip(*seconds.values(), strict=True))
+    median = statistics.median(ratios)
+    click.echo(f"layouts / plain: {median:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}), {turns} turns of {pairs} pairs")
+
+
+if __name__ == "__main__":
+    main()
