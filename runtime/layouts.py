@@ -54,12 +54,12 @@ def fitted(mask: NDArray[np.uint8], size: tuple[int, int]) -> Pixels:
 def _crests(damaged: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which pixels bool (H, W) a thin line runs along, of the damaged share of each.
 
-    Above and below, or left and right, less is covered, and too little. Where two lie side by side that it covers alike
-    it is the second.
+    Above and below, or left and right, less is covered. Where two lie side by side that it covers alike, it is the
+    second.
     """
     around = np.pad(damaged, 1, "reflect")  # so that a patch's border is no line where it leaves the picture
     beside = ((around[:-2, 1:-1], around[2:, 1:-1]), (around[1:-1, :-2], around[1:-1, 2:]))
-    across, along = ((damaged >= one) & (damaged > other) & (np.maximum(one, other) < COVERED) for one, other in beside)
+    across, along = ((damaged >= one) & (damaged > other) for one, other in beside)
     made: NDArray[np.bool_] = (damaged >= _THIN) & (across | along)
     return made
 

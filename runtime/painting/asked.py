@@ -13,7 +13,7 @@ from wetgen.runtime.filters import Filter
 from wetgen.runtime.layouts import check_layouts
 from wetgen.runtime.painting.backgrounds import photograph_files
 from wetgen.runtime.painting.damages import AtRandom, InBoxes, Planner
-from wetgen.runtime.painting.masks import InMasks
+from wetgen.runtime.painting.masks import InMasks, mask_path
 from wetgen.runtime.painting.painter import DETAIL
 from wetgen.runtime.painting.tasks import ComposeTask, PaintTask, read_backgrounds
 from wetgen.runtime.painting.wishes import DamageClass, read_classes, spoken
@@ -38,14 +38,14 @@ def paint_task(
 ) -> PaintTask:
     """The task of painting into photographs. Raises WetgenError for options and files that cannot be."""
     check_layouts(bundle)
-    _check_ways(damage, boxes, masks, auto)
+    _check_ways(damage, boxes, masks, auto, surface_lines)
     assert bundle.classes is not None
     files = photograph_files(photos)
     classes = [] if damage is None else _classes(bundle, damage)
     lines = Lines() if surface_lines is None else parse_lines(surface_lines)
     prompts = {each.name: each.prompt for each in classes}
     planner: Planner
-    texts = {spoken(name, bundle.words) for name in bundle.classes.names[1:]} | set(prompts.values())
+    texts = {spoken(name, bundle.words) for name in bundle.classes.names[1:]} | {each.prompt for each in classes}
     if boxes is not None:
         rows = read_boxes(boxes, bundle.classes)
         _check_named(boxes, [row.file_name for row in rows], files)
@@ -58,6 +58,8 @@ def paint_task(
         planner = AtRandom(bundle, said["seed"], classes, lines)
     given = {"damage": damage, "boxes": boxes}
     hashed = {name: file_sha256(path) for name, path in given.items() if path is not None}
+    if masks is not None:
+        hashed["masks"] = _hashed([file_sha256(mask_path(masks, path.name)) for path in files])
     settings = _settings(
         bundle, said, "paint", len(files), _hashed([path.name for path in files]), hashed, detail, surface_lines
     )
@@ -66,10 +68,10 @@ def paint_task(
         count * len(files),
         DETAIL if detail is None else detail,
         {"count": count},
-        photos if photos.is_dir() else photos.parent,
-        files,
-        planner,
-        sorted(texts),
+        folder=photos if photos.is_dir() else photos.parent,
+        files=files,
+        planner=planner,
+        said_prompts=sorted(texts),
     )
 
 
@@ -89,7 +91,7 @@ def compose_task(
     task = {**hashed, **({} if size is None else {"size": list(size)})}
     settings = _settings(bundle, said, "compose", len(rows), _hashed([row.prompt for row in rows]), task, detail, None)
     detail = DETAIL if detail is None else detail
-    return ComposeTask(settings, count, detail, {"count": count}, rows, damages, size)
+    return ComposeTask(settings, count, detail, {"count": count}, size, backgrounds=rows, classes=damages)
 
 
 def _classes(bundle: Bundle, path: Path) -> list[DamageClass]:
@@ -120,7 +122,9 @@ def _settings(
     )
 
 
-def _check_ways(damage: Path | None, boxes: Path | None, masks: Path | None, auto: bool) -> None:
+def _check_ways(
+    damage: Path | None, boxes: Path | None, masks: Path | None, auto: bool, surface_lines: str | None
+) -> None:
     ways = [name for name, given in (("--boxes", boxes), ("--masks", masks), ("--auto", auto)) if given]
     if len(ways) > 1:
         raise WetgenError(
@@ -131,6 +135,12 @@ def _check_ways(damage: Path | None, boxes: Path | None, masks: Path | None, aut
             "Nothing says which damage to paint.",
             why="neither --damage nor --boxes nor --masks is given.",
             fix="write the classes into a file, one a line below the header `class`, and give it with --damage.",
+        )
+    if surface_lines is not None and ways not in ([], ["--auto"]):
+        raise WetgenError(
+            f"--surface-lines and {ways[0]} are given.",
+            why="surfaces say where damage may lie at random; here its places are given.",
+            fix="leave one of them out.",
         )
 
 

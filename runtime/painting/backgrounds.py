@@ -6,7 +6,7 @@ Sizes are (height, width).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,6 @@ class Background(NamedTuple):
     damaged: bool = False
 
 
-class Backgrounds(Protocol):
-    """Gives the backgrounds of pairs."""
-
-    def of(self, named: Sequence[tuple[int, int]]) -> list[Background]:
-        """Those of (index, try)."""
-
-
 class Photographs:
     """Photographs as they are; pair `index` is painted into photograph `index % len(files)`."""
 
@@ -66,13 +59,19 @@ def photograph_files(folder: Path) -> list[Path]:
     with os_errors(folder, "read"):
         if folder.is_file():
             return [folder]
-        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     for path in files:
         if path.suffix.lower() in _OTHERS:
             raise WetgenError(
                 f"{path} is no picture that wetgen reads.",
                 why=f"it reads {', '.join(SUFFIXES)}.",
                 fix="convert it to PNG or JPEG, or move it away.",
+            )
+        if path.suffix.lower() in SUFFIXES and not path.is_file():
+            raise WetgenError(
+                f"{path} is no file.",
+                why="it is a folder." if path.is_dir() else "it is a link that leads nowhere, or no ordinary file.",
+                fix="move it away, or put the photograph there.",
             )
     found = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not found:

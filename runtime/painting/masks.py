@@ -21,17 +21,17 @@ class InMasks:
 
     def check(self, photographs: Sequence[Path]) -> None:
         """Raise WetgenError unless there is a mask for every photograph."""
-        lacking = [path.name for path in photographs if not self._path(path.name).is_file()]
+        lacking = [path.name for path in photographs if not mask_path(self.folder, path.name).is_file()]
         if lacking:
             raise WetgenError(
                 f"{self.folder} lacks the mask of {lacking[0]}.",
-                why=f"{self._path(lacking[0]).name} is not there"
+                why=f"{mask_path(self.folder, lacking[0]).name} is not there"
                 f"{f', and neither are {len(lacking) - 1} more' if len(lacking) > 1 else ''}.",
                 fix="name each mask as its photograph, with .png; an undamaged one is all 0.",
             )
 
     def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[Planned], list[str]]:
-        path = self._path(name)
+        path = mask_path(self.folder, name)
         mask = read_mask(path)
         assert self.bundle.classes is not None
         fault = unknown_ids(mask, self.bundle.classes, str(path))
@@ -49,5 +49,7 @@ class InMasks:
             for each in planned
         ], []
 
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{Path(name).stem}.png"
+
+def mask_path(folder: Path, name: str) -> Path:
+    """Where the mask of the photograph called `name` lies."""
+    return folder / f"{Path(name).stem}.png"

@@ -59,9 +59,11 @@ def paint_sheets(painter: Painter, sheets: Sequence[Sheet]) -> None:
         there = [sheet for sheet in sheets if place < len(sheet.planned) and not sheet.background.damaged]
         for sheet, outcome in zip(there, painter.paint([sheet.stroke(place) for sheet in there]), strict=True):
             sheet.outcomes.append(outcome)
-            if outcome.cut:
-                name = sheet.planned[place].class_name
+            name = sheet.planned[place].class_name
+            if outcome.laid is None:
                 sheet.dropped.append(f"{name}: it would be cut off at the edge of its region")
+            elif not outcome.laid.any():
+                sheet.dropped.append(f"{name}: nothing of it would be seen")
 
 
 def pair_of(sheet: Sheet, bundle: Bundle) -> Pair:

@@ -172,11 +172,15 @@ def _layout(damage: Damage, frame: Frame) -> Bytes:
 
 
 def _free(box: Box, where: Region | None, frame: Frame) -> Region:
-    """Where the canvas may change, bool (H, W): pixels of which the better part lies in the region."""
-    whole = np.zeros(frame.box.size, np.uint8)
+    """Where the canvas may change, bool (H, W): pixels of which hardly any lies outside the region.
+
+    So damage that leaves the rim of these pixels free does not reach the region's own rim, in whole pixels of it.
+    """
+    outside = np.ones(frame.box.size, np.uint8)
     inner = Box(box.left - frame.box.left, box.top - frame.box.top, *box.size[::-1])
-    whole[inner.slices] = 1 if where is None else where
-    return fitted(whole, frame.drawn) > 0
+    outside[inner.slices] = 0 if where is None else ~where
+    inside: Region = fitted(outside, frame.drawn) == 0
+    return inside
 
 
 def _touches_edge(mask: Bytes, free: Region, frame: Frame, picture: tuple[int, ...]) -> bool:

@@ -41,6 +41,7 @@ class PaintingTask:
     total: int
     detail: int = DETAIL
     how: Mapping[str, object] = field(default_factory=dict)
+    size: tuple[int, int] | None = None  # (width, height) in pixels of backgrounds that are drawn, None the bundle's
     at_once = 1
 
     def begin(self, generator: Generator) -> None:
@@ -86,8 +87,7 @@ class PaintingTask:
         damages, dropped = planned
         prompts = dict.fromkeys(each.damage.prompt for each in damages)
         caption = ", ".join([*([text] if text else []), *prompts]) or "a photograph without damage"
-        size = getattr(self, "size", None)
-        said = {} if size is None else {"size": list(size)}
+        said: dict[str, object] = {} if self.size is None else {"size": list(self.size)}
         seed = self.settings.seed
         return Sheet(index, attempt, seed, index, caption, how, background, damages, list(dropped), said)
 
@@ -153,7 +153,6 @@ class ComposeTask(PaintingTask):
 
     backgrounds: Sequence[BackgroundRow] = ()
     classes: Sequence[DamageClass] = ()
-    size: tuple[int, int] | None = None  # (width, height) in pixels
 
     def begin(self, generator: Generator) -> None:
         super().begin(generator)

@@ -18,6 +18,7 @@ from wetgen.runtime.prompts.source import decode
 
 DELIMITERS = (",", ";", "\t")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,300}\.?[0-9]{0,300}|\.[0-9]{1,300})(?:[eE][+-]?[0-9]{1,2})?")
+_MOST_SHOWN = 40  # characters of a cell in a message
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 
@@ -63,10 +64,12 @@ class TableRow:
 
     def as_number(self, name: str, text: str, least: float = -math.inf, most: float = math.inf) -> float:
         """Some text of a column as `number` reads it."""
-        if _NUMBER.fullmatch(text) is None:  # float() would take nan, inf, 1_000 and the digits of all scripts
+        # float() would take nan, inf, 1_000 and the digits of all scripts, and makes infinity of 400 digits.
+        if _NUMBER.fullmatch(text) is None or math.isinf(float(text)):
             comma = "," in text and "." not in text
             fix = "write the decimals behind a point." if comma else "write a number such as 12 or 0.5."
-            raise self.fault(name, f"is {text!r}", "that is no number", fix)
+            shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+            raise self.fault(name, f"is {shown!r}", "that is no number", fix)
         value = float(text)
         if not least <= value <= most:
             why = _range(least, most)

@@ -163,6 +163,24 @@ def test_a_larger_canvas_is_the_weighted_mean_of_its_windows_at_every_step(mixed
     np.testing.assert_allclose(latent, by_hand(mixed, wanted, steps), atol=1e-4)
 
 
+def test_pictures_meet_in_their_weighted_mean_to_the_nearest_level(bundle):
+    """By hand: two windows of 32 columns, 16 apart, of levels 10 and 21; columns weigh 1, 2, ... 16, 16, ... 2, 1."""
+
+    class Levels:
+        def run(self, feed):
+            image = np.zeros((2, 32, 32, 3), np.uint8)
+            image[0], image[1] = 10, 21
+            return {"image": image}
+
+    engines = CanvasEngines({}, Levels(), None, None, bundle.sizes, 2)
+    (drawn,) = CanvasSampler(engines).decode([np.zeros((4, 8, 12), np.float32)])
+    ramp = np.array([*range(1, 17), *range(16, 0, -1)])
+    middle = [(10 * ramp[16 + place] + 21 * ramp[place]) / (ramp[16 + place] + ramp[place]) for place in range(16)]
+    expected = np.round([*[10] * 16, *middle, *[21] * 16]).astype(np.uint8)
+    assert drawn.mask is None and drawn.image.shape == (32, 48, 3)
+    np.testing.assert_array_equal(drawn.image, np.broadcast_to(expected[:, None], (32, 48, 3)))
+
+
 def test_windows_see_their_own_part_of_the_layout(bundle):
     """Damage on the right changes nothing in windows that end before it."""
     _, canvas, steps = canvas_of(bundle, 2)

@@ -127,8 +127,8 @@ def test_a_mask_agrees_wholly_with_itself_and_any_two_between_0_and_1(layout, se
 
 def test_agreement_is_measured_on_the_mask_as_it_was_drawn(bundle):
     """Tidying says nothing of how well the generator obeyed; and the figures go into JSON."""
-    mask = np.zeros((4, 4), np.uint8)
-    mask[0, 0] = CRACK
-    done = Finish(bundle, Tidy(least_region=3))(pair(mask), {}, layout=mask.copy())
-    assert done.said["layout_agreement"] == done.said["layout_iou"] == 1.0 and not done.mask.any()
+    mask, layout = np.zeros((2, 4, 4), np.uint8)
+    mask[0, 0] = layout[0, 0] = layout[0, 1] = CRACK
+    done = Finish(bundle, Tidy(least_region=3))(pair(mask), {}, layout=layout)
+    assert done.said["layout_agreement"] == 15 / 16 and done.said["layout_iou"] == 0.5 and not done.mask.any()
     assert json.loads(json.dumps(done.said)) == done.said

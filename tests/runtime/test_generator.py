@@ -15,6 +15,7 @@ from wetgen.runtime.engines import open_engine
 from wetgen.runtime.faults import NOT_FINITE
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.schedule import Plan, Step
+from wetgen.runtime.wanted import layout_of
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 
@@ -322,6 +323,78 @@ def test_a_class_that_was_asked_for_and_is_absent_is_a_fault(bundle):
     mold, crack = generator.generate(["mold", "a crack without mold"])
     assert mold.faults == ("asked for mold, none in the mask",) and not mold.broken
     assert crack.faults == ()
+
+
+# Layouts and sizes
+
+
+def halves(*ids, shape=(32, 32)):
+    """Masks whose left half is of one class."""
+    masks = [np.zeros(shape, np.uint8) for _ in ids]
+    for mask, class_id in zip(masks, ids, strict=True):
+        mask[:, : shape[1] // 2] = class_id
+    return masks
+
+
+def test_each_prompt_has_the_layout_at_its_place(bundle, monkeypatch):
+    generator = Generator(bundle, batch=2, threads=1)
+    recorder = generator._denoise["guided"] = Recorder()
+    layouts = halves(1, 3)
+    list(generator.generate(PROMPTS[:2], count=2, layouts=layouts))
+    assert len(recorder.feeds) == 8
+    for feed in recorder.feeds:
+        for told, mask in zip(feed["conditioning"], layouts, strict=True):
+            np.testing.assert_array_equal(told[:4], layout_of(mask, bundle.sizes))
+            assert not told[4:].any()
+
+
+def test_a_layout_may_have_any_size(generator):
+    small = halves(1, 3)
+    large = [mask.repeat(4, 0).repeat(2, 1) for mask in small]
+    for one, other in zip(
+        generator.generate(PROMPTS[:2], layouts=small), generator.generate(PROMPTS[:2], layouts=large), strict=True
+    ):
+        assert same(one, other)
+    assert (images(generator, layouts=small) != images(generator)).any()
+
+
+def test_a_layout_is_fitted_to_the_size_of_the_pictures(bundle):
+    """Stretched, half of a picture stays half of it."""
+    generator = Generator(bundle, batch=2, threads=1)
+    exact, stretched = halves(1, 3, shape=(40, 48)), halves(1, 3)
+    one = images(generator, layouts=exact, size=(48, 40))
+    np.testing.assert_array_equal(images(generator, layouts=stretched, size=(48, 40)), one)
+    assert one.shape == (2, 40, 48, 3)
+
+
+@pytest.mark.parametrize(
+    "options, what",
+    [
+        ({"layouts": halves(1)}, "There are 1 layouts for 2 prompts."),
+        ({"layouts": halves(1, 3, 2)}, "There are 3 layouts for 2 prompts."),
+        ({"layouts": halves(1, 4)}, "Layout 1 has class ids that the class table lacks: 4"),
+        ({"size": (30, 32)}, "Pictures of 30 x 32 pixels are not possible."),
+        ({"size": (28, 32)}, "Pictures of 28 x 32 pixels are not possible."),
+        ({"size": (0, 0)}, "Pictures of 0 x 0 pixels are not possible."),
+        ({"size": (-32, 32)}, "Pictures of -32 x 32 pixels are not possible."),
+        ({"size": (2**20, 64)}, "Pictures of 1048576 x 64 pixels are not possible."),
+    ],
+)
+def test_a_layout_or_size_that_is_not_possible_is_refused_before_the_first_pair(generator, options, what):
+    with pytest.raises(WetgenError) as caught:
+        generator.generate(PROMPTS[:2], **options)
+    assert caught.value.what.startswith(what)
+
+
+def test_a_bundle_of_images_only_takes_no_layouts(images_only_folder):
+    with pytest.raises(WetgenError, match="takes no layouts"):
+        Generator.open(images_only_folder, batch=1, threads=1).generate(["a wall"], layouts=halves(0))
+
+
+def test_the_judge_looks_at_no_other_size(judging):
+    with pytest.raises(WetgenError, match="cannot look at pictures of another size"):
+        judging.generate(PROMPTS, judge=True, size=(48, 40))
+    assert next(judging.generate(PROMPTS, judge=True, size=(32, 32))).judged is not None
 
 
 @pytest.mark.parametrize(

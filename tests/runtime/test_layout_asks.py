@@ -1,5 +1,7 @@
 """`--layouts DIR`: each mask in turn, each with a prompt that asks for what it shows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from wetgen.runtime.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layout_asks import layout_asks, mask_files
 from wetgen.runtime.pictures import encode_mask
+from wetgen.runtime.placing.write import SHEET_NAME
 from wetgen.runtime.prompts import Ask, read_asks
 
 CRACK, STAIN, MOLD = 1, 2, 3
@@ -96,8 +99,14 @@ def test_a_prompt_fits_when_it_asks_for_just_what_the_mask_shows(folder, bundle,
 
 
 def test_the_option_class_says_what_a_prompt_is_about(folder, bundle, prompts):
-    (ask,) = layout_asks(folder(a=[MOLD]), bundle, 1, prompts("a wall with {class} --class mold"))
-    assert (ask.text, ask.asked) == ("a wall with mold", "mold")
+    (ask,) = layout_asks(folder(a=[MOLD]), bundle, 1, prompts("a wall with a crack --class mold"))
+    assert (ask.text, ask.asked) == ("a wall with a crack", "mold")
+
+
+def test_the_order_in_which_a_bundle_lists_its_words_does_not_matter(folder, bundle, prompts):
+    turned = replace(bundle, words=dict(reversed(bundle.words.items())))
+    masks, asked = folder(a=[CRACK, MOLD]), prompts("mold and a crack")
+    assert layout_asks(masks, turned, 1, asked) == layout_asks(masks, bundle, 1, asked)
 
 
 def test_what_a_line_says_goes_with_its_prompt(folder, bundle, prompts):
@@ -130,6 +139,12 @@ def test_only_png_files_of_the_folder_itself_are_masks(folder):
     (masks / "deeper").mkdir()
     (masks / "deeper" / "d.png").write_bytes((masks / "a.png").read_bytes())
     assert [path.name for path in mask_files(masks)] == ["C.PNG", "a.png", "b.png"]
+
+
+def test_the_sheet_that_lies_beside_drawn_layouts_is_no_layout(folder):
+    masks = folder(a=[CRACK])
+    (masks / SHEET_NAME).write_bytes(b"a picture in colour")
+    assert [path.name for path in mask_files(masks)] == ["a.png"]
 
 
 def test_a_folder_without_masks_says_how_to_get_some(tmp_path):

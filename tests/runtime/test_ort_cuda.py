@@ -43,6 +43,14 @@ def test_the_pairs_are_those_of_the_cpu(exported_folder, gpu):
     assert len({session.values["user_compute_stream"] for session in gpu.sessions}) == 2
 
 
+def test_pairs_of_another_size_are_those_of_the_cpu(exported_folder, gpu):
+    """Through sessions of their own, which are given back at the end like all else."""
+    said = []
+    sized = drawn(exported_folder, "cuda", said, size=(48, 40))
+    assert sized == drawn(exported_folder, "cpu", size=(48, 40)) and len(gpu.sessions) == 6
+    assert "pictures of other sizes and photographs are drawn through the host, step by step" in said
+
+
 def test_the_judge_sees_what_it_sees_on_the_cpu(exported_folder, gpu):
     seen = {}
     for device in ("cpu", "cuda"):

@@ -132,6 +132,12 @@ def test_a_seeded_pair_has_the_noise_of_its_number_within_the_line(drawn, bundle
     assert rows(out)[0]["seed"] == 0 and "number" not in rows(out)[3]
 
 
+def test_zero_is_a_seed(drawn):
+    mixed, alone = drawn(["a crack --seed 0", "a crack"], seed=5), drawn(["a crack", "a crack"], out="alone")
+    assert [row["seed"] for row in rows(mixed).values()] == [0, 5]
+    assert pictures(mixed)[0] == pictures(alone)[0] and pictures(mixed)[1] != pictures(alone)[1]
+
+
 def test_guidance_and_negative_of_a_line_are_those_of_a_run(drawn):
     lines = ["a crack --guidance 6", 'a crack --negative "a dry wall"', 'a crack --guidance 0 --negative ""', "a crack"]
     mixed = drawn(lines, guidance=1.5, negative="people")

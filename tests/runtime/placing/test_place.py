@@ -90,7 +90,7 @@ def test_a_class_that_the_surfaces_lack_is_an_error_or_told():
     assert said == ["puddle cannot be on this wall"]
 
 
-@pytest.mark.parametrize("name", ["puddle", "stain", "mold", "efflorescence", "crack"])
+@pytest.mark.parametrize("name", ["puddle", "lifted", "stain", "efflorescence", "crack"])
 def test_boxes_lie_on_the_surfaces_of_their_class(name):
     room = parse_lines("ceiling=0.2,floor=0.65:0.7")
     allowed = allowed_map(name, SIZE, room)

@@ -155,6 +155,14 @@ def test_lifted_tiles_have_straight_edges():
         assert lifted.roughness[2] < 4 and lifted.roughness[2] > 1.1, "no disc, no fringe"
 
 
+def test_lifted_tiles_hang_together_while_they_come_up():
+    for seed in range(4):
+        for area in np.linspace(0.05, 0.3, 8):
+            tiles = draw("lifted", (120, 120), float(area), seed)
+            (largest, *_) = sorted((region.area for region in regions_of(tiles.astype(np.uint8))), reverse=True)
+            assert largest > 0.95 * np.count_nonzero(tiles), (seed, area)
+
+
 @pytest.mark.parametrize("kind", ["stain", "mold", "spalling", "lichen"])
 def test_rougher_statistics_give_rougher_outlines(kind):
     rough = [figures(kind, statistics=dataclasses.replace(TYPICAL, roughness=(r,) * 5)).roughness[2] for r in (1, 60)]
