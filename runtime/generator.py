@@ -220,13 +220,19 @@ class Generator:
         Prompts and guidance must be ones that `check` lets pass: longer prompts are cut.
         """
         judging = self._judge if judge else None  # a bundle without one stops here
-        if judging is not None and cells is not None and cells != self.bundle.sizes.latent[1:]:
+        if judge:
+            self.check_judge(self.bundle.sizes.pixels(cells))
+        return self._pairs(wanted, take, plan, cells, judging)
+
+    def check_judge(self, size: tuple[int, int] | None) -> None:
+        """Raise WetgenError unless the judge can look at pictures of that size (H, W), None for any size."""
+        sizes = self.bundle.sizes
+        if size != (sizes.height, sizes.width):
             raise WetgenError(
                 "The judge cannot look at pictures of another size.",
-                why="its graph takes pictures of the bundle's size.",
-                fix="leave out --size or --keep-agreement.",
+                why=f"its graph takes the {sizes.width} x {sizes.height} pixels of the bundle's pictures.",
+                fix="leave out --keep-agreement, or --size.",
             )
-        return self._pairs(wanted, take, plan, cells, judging)
 
     def check(
         self, texts: Iterable[str], plan: Plan, scales: Iterable[float], *, truncate: bool, negative: bool

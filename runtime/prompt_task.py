@@ -118,14 +118,13 @@ class PromptTask:
 
     def draw(self, part: Hashable, take: Take, *, judge: bool) -> Iterator[Pair]:
         assert isinstance(part, Part)
-        plan = self.bundle.plan(part.plan)
-        if part.photos:
-            from wetgen.runtime.painting.photo_asks import draw_into_photos
+        for pair in self.drawn(part, take, judge=judge):
+            yield self.finished(pair)
 
-            pairs = draw_into_photos(self, plan, take, judge=judge)
-        else:
-            pairs = self.generator.draw_wanted(self.wanted, take, plan, cells=self.cells, judge=judge)
-        return map(self.finished, pairs)
+    def drawn(self, part: Part, take: Take, *, judge: bool) -> Iterator[Pair]:
+        """The pairs that `take` names, as they are drawn."""
+        plan = self.bundle.plan(part.plan)
+        return self.generator.draw_wanted(self.wanted, take, plan, cells=self.cells, judge=judge)
 
     def wanted(self, index: int, attempt: int) -> Wanted:
         """What the pair of an index is to be, at a try."""

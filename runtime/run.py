@@ -95,8 +95,8 @@ def run_on(
     bundle, total = generator.bundle, task.total
     examine = Examiner(settings.filter, bundle)
     task.begin(generator)  # refuses impossible values and long prompts before anything is written
-    for part in task.parts():
-        task.draw(part, lambda _: [], judge=examine.needs_judge)
+    if examine.needs_judge:
+        generator.check_judge(task.pixels)
 
     how = {
         **task.how,

@@ -12,6 +12,8 @@ from wetgen.runtime.bundle_files import file_sha256
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.filters import Filter
 from wetgen.runtime.layout_asks import layout_asks, mask_files
+from wetgen.runtime.painting.families import task_of
+from wetgen.runtime.painting.photo_asks import PhotoTask
 from wetgen.runtime.placing.surfaces import Lines, parse_lines
 from wetgen.runtime.prompt_task import PromptTask
 from wetgen.runtime.prompts import Ask, parse_quota, read_asks
@@ -56,12 +58,9 @@ def prompt_task(
         prompts_sha256=given.sha256,
         task={name: value for name, value in said.items() if value is not None},
     )
-    task = PromptTask(given.asks, settings, source, truncate, size, lines, {"count": count})
-    if counterfactual is None:
-        return task
-    from wetgen.runtime.painting.families import task_of
-
-    return task_of(counterfactual, task)
+    kind = PhotoTask if given.photos and counterfactual is None else PromptTask
+    task = kind(given.asks, settings, source, truncate, size, lines, {"count": count})
+    return task if counterfactual is None else task_of(counterfactual, task)
 
 
 class _Given(NamedTuple):
@@ -70,6 +69,7 @@ class _Given(NamedTuple):
     asks: Sequence[Ask]
     a_round: int
     sha256: str
+    photos: bool  # whether any names a photograph
 
 
 def _given(bundle: Bundle, prompts: str | None, layouts: Path | None, count: int, quota: str | None) -> _Given:
@@ -83,7 +83,8 @@ def _given(bundle: Bundle, prompts: str | None, layouts: Path | None, count: int
         )
     asks = read_asks(prompts, bundle.words, count=count, quota=None if quota is None else parse_quota(quota))
     quotas = "" if quota is None else json.dumps(parse_quota(quota))
-    return _Given(asks, len(asks.lines), _hashed([asks.lines_sha256, quotas]))
+    photos = any(line.photo is not None for line in asks.lines)
+    return _Given(asks, len(asks.lines), _hashed([asks.lines_sha256, quotas]), photos)
 
 
 def _of_layouts(bundle: Bundle, prompts: str | None, layouts: Path, count: int, quota: str | None) -> _Given:
@@ -97,7 +98,7 @@ def _of_layouts(bundle: Bundle, prompts: str | None, layouts: Path, count: int, 
     asks = layout_asks(layouts, bundle, count, listed)
     files = mask_files(layouts)
     hashes = [*map(file_sha256, files), "" if listed is None else listed.lines_sha256]
-    return _Given(asks, len(files), _hashed(hashes))
+    return _Given(asks, len(files), _hashed(hashes), any(ask.photo is not None for ask in asks))
 
 
 def _hashed(parts: Sequence[str]) -> str:

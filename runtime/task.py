@@ -16,6 +16,10 @@ class Task(Protocol):
     total: int
     how: Mapping[str, object]
 
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        """The size (H, W) of every pair, once it has begun; None where they may differ."""
+
     def begin(self, generator: Generator) -> None:
         """Take the generator to draw with; raises WetgenError for all that is not possible with it."""
 

@@ -83,12 +83,7 @@ class FamilyTask(PromptTask):
         return super().part_of(index // len(self.members))
 
     def check_layout(self, ask: Ask) -> None:
-        if ask.photo is not None:
-            raise WetgenError(
-                "A photograph has no counterfactual.",
-                why="--counterfactual draws the undamaged picture itself.",
-                fix="use `wetgen paint`, which keeps the photograph as it is.",
-            )
+        _refuse_photo(ask)
         if ask.severity is not None and not self.keep_severity:
             raise WetgenError(
                 "A severity is given, and --counterfactual severity draws all of them.",
@@ -168,6 +163,10 @@ class SwapTask(PromptTask):
         family = {"family": f"{seed}-{number}", "member": member}
         return {**super().said(index, layout), "scene": f"{seed}-{number}", "counterfactual": family}
 
+    def check_layout(self, ask: Ask) -> None:
+        _refuse_photo(ask)
+        super().check_layout(ask)
+
     def check(self, ask: Ask) -> None:
         super().check(ask)
         if not _word(self.old).search(ask.text) and not _word(self.new).search(ask.text):
@@ -176,6 +175,15 @@ class SwapTask(PromptTask):
                 why=f"it is {ask.text!r}, and --counterfactual {self.old}={self.new} changes that word.",
                 fix="name a word of every prompt, or draw the others in a run of their own.",
             )
+
+
+def _refuse_photo(ask: Ask) -> None:
+    if ask.photo is not None:
+        raise WetgenError(
+            "A photograph has no counterfactual.",
+            why="--counterfactual draws the undamaged picture itself.",
+            fix="use `wetgen paint`, which keeps the photograph as it is.",
+        )
 
 
 class Swapped(Sequence[Ask]):

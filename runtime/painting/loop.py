@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.generator import Generator, Take
 from wetgen.runtime.painting.paint import Sheet, paint_sheets, pair_of
 from wetgen.runtime.painting.painter import Painter
@@ -27,13 +26,6 @@ def draw_painted(
 
 
 def judged(generator: Generator, pair: Pair) -> Pair:
-    """The pair with what the bundle's judge sees in it; raises WetgenError for a picture of another size than its."""
-    sizes = generator.bundle.sizes
-    if pair.image.shape[:2] != (sizes.height, sizes.width):
-        raise WetgenError(
-            "The judge cannot look at pictures of another size.",
-            why=f"its graph takes {sizes.width} x {sizes.height} pixels.",
-            fix="leave out --keep-agreement.",
-        )
+    """The pair, of the bundle's size, with what its judge sees in it."""
     seen = {name: array[0].astype(np.uint8) for name, array in generator.judge(pair.image[None]).items()}
     return replace(pair, judged=seen["judged"], judge_confidence=seen["judge_confidence"])

@@ -103,7 +103,7 @@ def painted_said(planned: Planned, stroke: Stroke, outcome: Outcome, bundle: Bun
     said |= {} if planned.severity is None else {"severity": round(planned.severity, 4)}
     said |= {"try": stroke.attempt, "mask": stated_mask(damage.mask, bundle.classes)}
     said |= {} if damage.where is None else {"where": stated_region(damage.where)}
-    return said | ({"grown_to": _listed(outcome.box)} if outcome.box != damage.box else {})
+    return said | ({"grown_to": _listed(outcome.box)} if outcome.growths else {})
 
 
 def _boxes(sheet: Sheet, bundle: Bundle) -> Iterator[dict[str, object]]:

@@ -11,28 +11,32 @@ from wetgen.runtime.painting.paint import Sheet
 from wetgen.runtime.painting.painter import Painter
 from wetgen.runtime.pair import How, Pair
 from wetgen.runtime.pictures import read_image
-from wetgen.runtime.prompt_task import PromptTask
+from wetgen.runtime.prompt_task import Part, PromptTask
 from wetgen.runtime.prompts import resolve
 from wetgen.runtime.schedule import Plan
 
 
-def draw_into_photos(task: PromptTask, plan: Plan, take: Take, *, judge: bool) -> Iterator[Pair]:
-    """Yield the pairs that `take` names, of asks with a photograph, whose middle is taken at the pictures' size."""
-    painter = Painter(task.generator, plan)
+class PhotoTask(PromptTask):
+    """A task of asks of which some name a photograph, whose middle is taken at the pictures' size."""
 
-    def sheets(named: Sequence[tuple[int, int]]) -> list[Sheet]:
-        return [_sheet(task, plan, index, attempt) for index, attempt in named]
+    def drawn(self, part: Part, take: Take, *, judge: bool) -> Iterator[Pair]:
+        if not part.photos:
+            return super().drawn(part, take, judge=judge)
+        plan = self.bundle.plan(part.plan)
 
-    yield from draw_painted(task.generator, painter, sheets, take, at_once=task.generator.batch, judge=judge)
+        def sheets(named: Sequence[tuple[int, int]]) -> list[Sheet]:
+            return [self._sheet(plan, index, attempt) for index, attempt in named]
 
+        painter, batch = Painter(self.generator, plan), self.generator.batch
+        return draw_painted(self.generator, painter, sheets, take, at_once=batch, judge=judge)
 
-def _sheet(task: PromptTask, plan: Plan, index: int, attempt: int) -> Sheet:
-    ask, layout = task.asks[index], task.layout(index)
-    assert ask.photo is not None and layout is not None  # the task's checks have seen to both
-    path = resolve(ask.photo, task.source)
-    image = cropped(read_image(path, ask.photo), task.pixels)
-    background = Background(image, {"photo": ask.photo, "sha256": file_sha256(path), "cropped": True})
-    seed, number = task.key(index)
-    how = How(number, plan.name, task.guidance(ask), task.negative(ask))
-    planned = of_mask(layout.mask, task.bundle, ask.text, ask.severity)
-    return Sheet(index, attempt, seed, number, ask.text, how, background, planned)
+    def _sheet(self, plan: Plan, index: int, attempt: int) -> Sheet:
+        ask, layout = self.asks[index], self.layout(index)
+        assert ask.photo is not None and layout is not None  # the checks have seen to both
+        path = resolve(ask.photo, self.source)
+        image = cropped(read_image(path, ask.photo), self.pixels)
+        background = Background(image, {"photo": ask.photo, "sha256": file_sha256(path), "cropped": True})
+        seed, number = self.key(index)
+        how = How(number, plan.name, self.guidance(ask), self.negative(ask))
+        planned = of_mask(layout.mask, self.bundle, ask.text, ask.severity)
+        return Sheet(index, attempt, seed, number, ask.text, how, background, planned)

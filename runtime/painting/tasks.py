@@ -43,6 +43,7 @@ class PaintingTask:
     how: Mapping[str, object] = field(default_factory=dict)
     size: tuple[int, int] | None = None  # (width, height) in pixels of backgrounds that are drawn, None the bundle's
     at_once = 1
+    pixels: tuple[int, int] | None = field(default=None, init=False)
 
     def begin(self, generator: Generator) -> None:
         bundle = generator.bundle
@@ -157,7 +158,8 @@ class ComposeTask(PaintingTask):
     def begin(self, generator: Generator) -> None:
         super().begin(generator)
         self.cells, self.at_once = generator.cells(self.size), generator.batch
-        self.clean: Floats = layout_of(np.zeros(self.bundle.sizes.pixels(self.cells), np.uint8), self.bundle.sizes)
+        self.pixels = self.bundle.sizes.pixels(self.cells)
+        self.clean: Floats = layout_of(np.zeros(self.pixels, np.uint8), self.bundle.sizes)
         self.canvas = generator.canvas(self.plan)
         for row in self.backgrounds:
             scales = [] if row.guidance is None else [row.guidance]
@@ -181,11 +183,11 @@ class ComposeTask(PaintingTask):
             for (index, attempt), row in zip(named, rows, strict=True)
         ]
         made = draw_surfaces(self.canvas, self.plan, surfaces, self.clean)
-        size = self.bundle.sizes.pixels(self.cells)
+        assert self.pixels is not None  # it has begun
         sheets = []
         for (index, attempt), row, background in zip(named, rows, made, strict=True):
             planner = AtRandom(self.bundle, self.settings.seed, self.classes, row.lines)
-            planned = planner.plan(index, attempt, "", size)
+            planned = planner.plan(index, attempt, "", self.pixels)
             sheets.append(self.sheet(index, attempt, background, planned, row.prompt))
         return sheets
 

@@ -130,6 +130,7 @@ def test_one_word_changed_is_the_same_noise(tmp_path):
         ("severity", f"{STAIN} --severity 0.5", "line 1: A severity is given"),
         ("clean", "a clean white wall", "line 1: A severity is given, and no damage for it"),
         ("clean", f"{STAIN} --photo x.jpg", "line 1: A photograph has no counterfactual"),
+        ("white=grey", f"{STAIN} --photo x.jpg", "line 1: A photograph has no counterfactual"),
     ],
 )
 def test_what_is_no_family_is_refused(tmp_path, kind, prompts, said):

@@ -213,6 +213,21 @@ def test_damage_that_would_be_cut_off_is_left_out_and_said(paint, tmp_path, on_t
     assert [each["class"] for each in rejected["boxes"]] == ["stain"]
 
 
+def test_a_row_says_so_when_all_of_a_box_was_freed_in_the_end(paint, tmp_path, on_the_double, monkeypatch):
+    """The mask lies along two edges of the picture: its box is all of it and cannot grow; what was to stay is freed."""
+    from wetgen.runtime.painting import painter
+
+    tries, touches = iter([True]), painter._touches_edge
+    monkeypatch.setattr(painter, "_touches_edge", lambda *given: next(tries, False) or touches(*given))
+    (tmp_path / "masks").mkdir()
+    mask = np.zeros((64, 96), np.uint8)
+    mask[:12], mask[:, :12] = STAIN, STAIN
+    (tmp_path / "masks" / "a.png").write_bytes(encode_mask(mask))
+    paint("--photos", tmp_path / "photos" / "a.png", "--masks", tmp_path / "masks")
+    (said,) = rows(tmp_path / "out")[0]["painted"]
+    assert said["box"] == said["grown_to"] == [0, 0, 96, 64] and "where" in said
+
+
 def test_damage_that_nobody_would_see_is_said(paint, tmp_path, on_the_double, monkeypatch):
     from wetgen.runtime.painting import inlay
 
