@@ -6,7 +6,7 @@ Axes: K classes, h w of a latent, H W of a picture.
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 from wetgen.runtime.asked import asked_classes
 from wetgen.runtime.bundle_files import file_sha256
@@ -20,6 +20,7 @@ from wetgen.runtime.pictures import Pixels, read_image
 from wetgen.runtime.placing.layout import random_layout
 from wetgen.runtime.placing.surfaces import Lines, preference_map
 from wetgen.runtime.prompts import Ask, resolve
+from wetgen.runtime.prompts.ask import LazyAsks
 from wetgen.runtime.prompts.source import source_name
 from wetgen.runtime.record import Settings
 from wetgen.runtime.stated import stated_mask
@@ -29,7 +30,7 @@ from wetgen.runtime.wanted import Floats, Wanted, layout_of
 _LAYOUTS = 256  # kept for asks that share them
 
 
-class Listed(Sequence[Ask]):
+class Listed(LazyAsks):
     """The asks of plain prompts: pair `index` shows prompt `index % len(prompts)`."""
 
     def __init__(self, prompts: Sequence[str], count: int = 1) -> None:
@@ -38,14 +39,8 @@ class Listed(Sequence[Ask]):
     def __len__(self) -> int:
         return self._total
 
-    @overload
-    def __getitem__(self, index: int) -> Ask: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Ask]: ...
-    def __getitem__(self, index: int | slice) -> Ask | Sequence[Ask]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(self._total)[index]]
-        number, place = divmod(range(self._total)[index], len(self.prompts))
+    def at(self, index: int) -> Ask:
+        number, place = divmod(index, len(self.prompts))
         return Ask(place + 1, self.prompts[place], number)
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from wetgen.runtime.painting.painter import Painter
 from wetgen.runtime.pair import How, Pair
 from wetgen.runtime.prompt_task import Layout, Part, PromptTask
 from wetgen.runtime.prompts import Ask
+from wetgen.runtime.prompts.ask import LazyAsks
 from wetgen.runtime.prompts.severity import with_severity
 from wetgen.runtime.schedule import Plan
 from wetgen.runtime.wanted import layout_of
@@ -186,7 +187,7 @@ def _refuse_photo(ask: Ask) -> None:
         )
 
 
-class Swapped(Sequence[Ask]):
+class Swapped(LazyAsks):
     """Each ask twice: as it is, and with one word changed."""
 
     def __init__(self, asks: Sequence[Ask], old: str, new: str) -> None:
@@ -195,14 +196,8 @@ class Swapped(Sequence[Ask]):
     def __len__(self) -> int:
         return 2 * len(self._asks)
 
-    @overload
-    def __getitem__(self, index: int) -> Ask: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Ask]: ...
-    def __getitem__(self, index: int | slice) -> Ask | Sequence[Ask]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(len(self))[index]]
-        place, changed = divmod(range(len(self))[index], 2)
+    def at(self, index: int) -> Ask:
+        place, changed = divmod(index, 2)
         ask = self._asks[place]
         return replace(ask, text=self._old.sub(lambda _: self._new, ask.text)) if changed else ask
 

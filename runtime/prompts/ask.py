@@ -1,6 +1,9 @@
 """What one pair is to be, every choice made."""
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 
 @dataclass(frozen=True)
@@ -23,3 +26,19 @@ class Ask:
     severity: float | None = None
     layout: str | None = None
     photo: str | None = None
+
+
+class LazyAsks(Sequence[Ask]):
+    """Asks that are computed when they are wanted, each from its place."""
+
+    @abstractmethod
+    def at(self, index: int) -> Ask:
+        """The ask at a place from 0 to the length less 1."""
+
+    @overload
+    def __getitem__(self, index: int) -> Ask: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Ask]: ...
+    def __getitem__(self, index: int | slice) -> Ask | Sequence[Ask]:
+        places = range(len(self))[index]
+        return self.at(places) if isinstance(places, int) else [self.at(place) for place in places]

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts.ask import Ask
+from wetgen.runtime.prompts.ask import Ask, LazyAsks
 from wetgen.runtime.prompts.cell import Row
 from wetgen.runtime.prompts.csv_rows import csv_rows
 from wetgen.runtime.prompts.faults import Faults
@@ -25,7 +25,7 @@ from wetgen.runtime.prompts.txt_rows import txt_rows
 _KINDS = {".csv": csv_rows, ".jsonl": jsonl_rows}  # everything else, and standard input, is read as .txt
 
 
-class Asks(Sequence[Ask]):
+class Asks(LazyAsks):
     """What pairs 0, 1, 2, ... are to be. It holds the lines of the file, whatever the number of pairs.
 
     `names` is what errors call the source, `lines` the checked lines, `rounds` how often they are gone through,
@@ -42,14 +42,8 @@ class Asks(Sequence[Ask]):
     def __len__(self) -> int:
         return len(self.order)
 
-    @overload
-    def __getitem__(self, index: int) -> Ask: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Ask]: ...
-    def __getitem__(self, index: int | slice) -> Ask | Sequence[Ask]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(len(self))[index]]
-        place, number, step, asked = self.order.turn(range(len(self))[index])
+    def at(self, index: int) -> Ask:
+        place, number, step, asked = self.order.turn(index)
         return self.lines[place].ask(number, step, asked, self.words)
 
     @cached_property
