@@ -49,7 +49,8 @@ def inlay(drawn: Drawn, clean: Drawn, free: Region, wished: Region) -> Inlay:
     mask = np.where(free, drawn.mask, 0).astype(np.uint8)
     difference -= _missed(difference, free & ~(blurred((mask > 0).astype(np.float32), _HALO) > 0.05))
     mask = _visible(np.where(near, mask, 0).astype(np.uint8), difference)
-    soft = np.minimum(1, 2 * blurred((mask > 0).astype(np.float32), _SOFT))
+    damaged = (mask > 0).astype(np.float32)
+    soft = np.maximum(damaged, np.minimum(1, 2 * blurred(damaged, _SOFT)))  # thin cracks lose nothing
     fade = soft * _inside(free)
     return Inlay(difference * fade[..., None], mask, drawn.confidence)
 

@@ -118,6 +118,13 @@ def test_regions_that_nobody_would_see_leave_the_mask(by, seen):
     assert made.added[strong].any() and made.added[faint].any() == seen
 
 
+def test_a_crack_one_pixel_wide_is_laid_as_dark_as_it_was_drawn():
+    line = np.eye(SIDE, dtype=bool) & square(10, 10, 44, 44)
+    made = inlay(drawn(damaged(line), line), CLEAN, ALL, line)
+    np.testing.assert_array_equal(made.mask, line)
+    np.testing.assert_allclose(made.added[line], -50, atol=0.1)
+
+
 def test_any_channel_can_show_damage():
     region = square(20, 20, 12, 12)
     image = surface().astype(int)

@@ -96,6 +96,9 @@ def assert_sound(out: Path, photos: Path, bundle: Bundle) -> dict[int, dict]:
             assert box.inside(mask.shape)
             there = mask[box.slices] == bundle.classes.names.index(said["class"])
             assert there[0].any() and there[-1].any() and there[:, 0].any() and there[:, -1].any()
+            if [each["class"] for each in row["boxes"]].count(said["class"]) == 1:
+                all_of_it = mask == bundle.classes.names.index(said["class"])
+                assert all_of_it.sum() == there.sum(), "nothing of the only damage of a class lies outside its box"
         assert mask.any() == bool(row["boxes"])
     return found
 
@@ -135,6 +138,20 @@ def test_boxes_of_damages_that_touch_are_each_its_own(paint, tmp_path, bundle, p
     row = assert_sound(tmp_path / "out", photos, bundle)[0]
     one, other = (Box(each["x"], each["y"], each["width"], each["height"]) for each in row["boxes"])
     assert one.right <= 42 and other.left >= 36, "they lie where they were asked for, give or take a cell"
+
+
+def test_a_box_holds_what_is_in_sight_of_damage_that_another_lies_over(paint, tmp_path, bundle, photos, on_the_double):
+    text = "file_name,class,x,y,width,height,severity\na.png,stain,8,16,44,36,1\na.png,mold,32,12,40,44,1\n"
+    paint("--boxes", write(tmp_path / "b.csv", text))
+    row = assert_sound(tmp_path / "out", photos, bundle)[0]
+    assert [each["class"] for each in row["boxes"]] == ["stain", "mold"]
+    assert row["boxes"][0]["width"] < 40, "its right half is hidden"
+
+
+def test_each_damage_has_noise_of_its_own(paint, tmp_path, on_the_double):
+    paint("--boxes", write(tmp_path / "b.csv", BOXES))
+    tries = [each["try"] for each in rows(tmp_path / "out")[0]["painted"]]
+    assert len(set(tries)) == 2 and min(tries) > 10**6, "nor is it that of a try of the pair"
 
 
 def test_boxes_without_file_names_hold_for_every_photograph(paint, photos, tmp_path, bundle, on_the_double):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
@@ -111,6 +111,10 @@ def test_every_pixel_outside_the_region_stays_byte_for_byte(painter, canvas_doub
 
 
 @quick
+@example(box=Box(13, 0, 13, 40), shape=everything, fill=0.6)
+@example(box=Box(0, 3, 34, 13), shape=everything, fill=0.6)
+@example(box=Box(0, 0, 34, 14), shape=everything, fill=0.6)
+@example(box=Box(0, 0, 14, 34), shape=everything, fill=0.6)
 @given(boxes, st.sampled_from((everything, blob(12), blob(24), blob(40))), st.sampled_from((0.6, 0.9, 1.0)))
 def test_no_damage_is_cut_off_by_its_region(painter, canvas_double, box, shape, fill):
     """It ends inside, or where the picture does."""
@@ -206,6 +210,26 @@ def test_each_side_that_is_not_the_pictures_edge_cuts_off(painter, canvas_double
     canvas_double.shape = everything
     (outcome,) = painter.paint([stroke(Canvas.over(picture(200, 300)), damage(box, fill=1))])
     assert outcome.growths >= 1
+
+
+@pytest.mark.parametrize(
+    ("box", "edge"),
+    [
+        (Box(130, 0, 40, 40), np.s_[0, :]),
+        (Box(0, 80, 40, 40), np.s_[:, 0]),
+        (Box(130, 160, 40, 40), np.s_[-1, :]),
+        (Box(260, 80, 40, 40), np.s_[:, -1]),
+    ],
+    ids=["top", "left", "bottom", "right"],
+)
+def test_damage_may_lie_on_each_edge_of_the_picture(painter, box, edge):
+    mask = np.zeros((40, 40), np.uint8)
+    mask[12:28, 12:28] = STAIN
+    mask[{0: np.s_[:28, 12:28], 160: np.s_[12:, 12:28]}.get(box.top, np.s_[12:28, 12:28])] = STAIN
+    mask[{0: np.s_[12:28, :28], 260: np.s_[12:28, 12:]}.get(box.left, np.s_[12:28, 12:28])] = STAIN
+    canvas = Canvas.over(picture(200, 300))
+    (outcome,) = painter.paint([stroke(canvas, Damage("a stain", box, mask))])
+    assert (outcome.growths, outcome.cut) == (0, False) and (canvas.mask[edge] == STAIN).any()
 
 
 def test_a_region_that_fills_the_picture_is_freed_where_it_was_not(painter, canvas_double):
