@@ -96,18 +96,19 @@ def _of_view(view: View, train: Pairs, validation: Pairs, synthetic: Pairs) -> d
 def _figures(found: Nearest, held_out: Nearest, view: View) -> dict[str, Entry]:
     n, unseen = len(found.distances), len(held_out.distances)
     sizes = {"n": n, "unseen": unseen}
-    typical = max(float(np.median(held_out.distances)), 1e-9)
-    ratio = float(np.median(found.distances)) / typical
+    typical = float(np.median(held_out.distances))
     limit = max(view.surely, view.scale * float(np.quantile(held_out.distances, QUANTILE)))
     share, chance = (float((nearest.distances < limit).mean()) for nearest in (found, held_out))
     pooled = (n * found.authentic + unseen * held_out.authentic) / (n + unseen)
     deviation = float(np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / unseen)))  # of the difference of two shares
-    if limit < ROUNDING:
-        suspects = not_measured("unseen real pairs repeat train pairs too")
-    else:
+    # Below ROUNDING, what is left of a distance is how a processor rounds.
+    ratio = suspects = not_measured("unseen real pairs repeat train pairs too")
+    if typical >= ROUNDING:
+        ratio = limited(float(np.median(found.distances)) / typical, 1.0, LEAST_RATIO, "lower", **sizes)
+    if limit >= ROUNDING:
         suspects = limited(share, chance, MOST_SUSPECTS, "higher", nearer_than=limit, **sizes)
     return {
-        "ratio": limited(ratio, 1.0, LEAST_RATIO, "lower", **sizes),
+        "ratio": ratio,
         "suspects": suspects,
         "authentic": entry(found.authentic, held_out.authentic, deviation, "lower", **sizes),
     }
