@@ -44,7 +44,7 @@ def paint(
     What lies outside the painted regions stays as it was, byte for byte.
     """
     from wetgen.runtime.generator import open_bundle
-    from wetgen.runtime.painting.asked import paint_task
+    from wetgen.runtime.painting.options import paint_task
 
     opened = open_bundle(how.pop("bundle"))
     said = settings_from(how)
@@ -64,7 +64,7 @@ def compose(
 ) -> None:
     """Draw undamaged backgrounds and paint damage into boxes at random: images, masks and boxes."""
     from wetgen.runtime.generator import open_bundle
-    from wetgen.runtime.painting.asked import compose_task
+    from wetgen.runtime.painting.options import compose_task
 
     opened = open_bundle(how.pop("bundle"))
     task = compose_task(opened, backgrounds, classes, count, size, detail, settings_from(how))

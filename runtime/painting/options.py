@@ -60,8 +60,9 @@ def paint_task(
     hashed = {name: file_sha256(path) for name, path in given.items() if path is not None}
     if masks is not None:
         hashed["masks"] = _hashed([file_sha256(mask_path(masks, path.name)) for path in files])
+    photographs = [f"{path.name} {file_sha256(path)}" for path in files]
     settings = _settings(
-        bundle, said, "paint", len(files), _hashed([path.name for path in files]), hashed, detail, surface_lines
+        bundle, said, "paint", len(files), _hashed(photographs), hashed, detail, surface_lines
     )
     return PaintTask(
         settings,
