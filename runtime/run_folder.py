@@ -135,7 +135,8 @@ class RunFolder:
             keep_rate=round(held.pairs / drawn, 4) if drawn else None,
         )
         write_record(self.out, self.record)
-        write_boxes(self.out / BOXES_NAME, self._writer.rows())
+        if held.boxes:
+            write_boxes(self.out / BOXES_NAME, self._writer.rows())
         tiles = [
             sheet.small(sheet.Tile(*self._writer.pictures(row), f"{index}: {row['text']}"))
             for index, row in held.first()
@@ -153,7 +154,7 @@ class Contents:
     """What run.json and the contact sheet say of the pairs of a run; holds the rows of the sheet's pairs only."""
 
     def __init__(self) -> None:
-        self.pairs = self.with_faults = self.unjudged = 0
+        self.pairs = self.with_faults = self.unjudged = self.boxes = 0
         self._first: dict[int, Row] = {}
 
     def add(self, name: str, row: Row) -> None:
@@ -163,6 +164,7 @@ class Contents:
         self.pairs += 1
         self.with_faults += bool(row.get("faults"))
         self.unjudged += "agreement" in row and row["agreement"] is None
+        self.boxes += bool(row.get("boxes"))
         if len(self._first) < sheet.LIMIT or int(name) < max(self._first):
             self._first[int(name)] = row
         if len(self._first) > sheet.LIMIT:
@@ -174,7 +176,7 @@ class Contents:
 
 
 def write_boxes(path: Path, rows: Iterable[tuple[str, Row]]) -> None:
-    """Write the boxes of rows that have some: file_name, class, x, y, width, height, in pixels; no file without any."""
+    """Write the boxes of rows that have some: file_name, class, x, y, width, height, in pixels."""
     names = ("class", "x", "y", "width", "height")
     lines = []
     for _, row in rows:
@@ -182,8 +184,7 @@ def write_boxes(path: Path, rows: Iterable[tuple[str, Row]]) -> None:
         listed = row.get("boxes")
         for box in listed if isinstance(listed, list) else []:
             lines.append(",".join([str(file_name), *(str(box[name]) for name in names)]))
-    if lines:
-        atomic_write(path, "".join(f"{line}\n" for line in [",".join(["file_name", *names]), *lines]).encode())
+    atomic_write(path, "".join(f"{line}\n" for line in [",".join(["file_name", *names]), *lines]).encode())
 
 
 def pair_row(pair: Pair, settings: Settings, bundle: Bundle) -> Row:
@@ -201,7 +202,7 @@ def pair_row(pair: Pair, settings: Settings, bundle: Bundle) -> Row:
         "bundle_sha256": settings.bundle_sha256,
         "faults": list(pair.faults),
         "synthetic": True,
-        "license": _license_note(bundle),
+        "license": _license_note(bundle, pair.said.get("background")),
         **pair.said,
     }
     if pair.confidence is not None:
@@ -217,12 +218,15 @@ def _areas(mask: NDArray[np.uint8], classes: ClassTable) -> dict[str, float]:
     return {name: round(int(n) / mask.size, 5) for name, n in zip(classes.names, counts, strict=False) if n}
 
 
-def _license_note(bundle: Bundle) -> str:
-    """Whose rights may touch a generated picture: the licences of what the bundle was trained on."""
+def _license_note(bundle: Bundle, background: object) -> str:
+    """Whose rights may touch a generated picture: the licences of what the bundle was trained on, and those of a
+    photograph in its background."""
+    photograph = "that of the photograph; " if isinstance(background, Mapping) and "photo" in background else ""
     sources = bundle.info.get("trained_on")
     listed = sources if isinstance(sources, list) else []
     licenses = sorted({str(source["license"]) for source in listed if isinstance(source, dict) and "license" in source})
-    return f"generated; trained on: {', '.join(licenses)}" if licenses else "generated; training data not stated"
+    trained = f"trained on: {', '.join(licenses)}" if licenses else "training data not stated"
+    return f"{photograph}generated; {trained}"
 
 
 def check_folder(out: Path, settings: Settings, resume: bool) -> dict[str, Any] | None:

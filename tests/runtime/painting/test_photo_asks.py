@@ -40,6 +40,8 @@ def test_photographs_and_free_pictures_in_one_file(drawn):
     found = rows(drawn)
     assert sorted(found) == [0, 1, 2]
     assert "background" not in found[1] and found[0]["background"]["photo"] == "wall.png"
+    assert found[0]["license"].startswith("that of the photograph; generated")
+    assert found[1]["license"].startswith("generated; trained on")
     assert found[0]["severity"] == 0.6 and found[2]["class"] == "mold" and "layout" not in found[0]
 
 
