@@ -60,7 +60,7 @@ def paint_task(
     hashed = {name: file_sha256(path) for name, path in given.items() if path is not None}
     if masks is not None:
         hashed["masks"] = _hashed([file_sha256(mask_path(masks, path.name)) for path in files])
-    photographs = [f"{path.name} {file_sha256(path)}" for path in files]
+    photographs = [path.name for path in files]  # not their contents: a broken one may be mended, and the run resumed
     settings = _settings(
         bundle, said, "paint", len(files), _hashed(photographs), hashed, detail, surface_lines
     )
