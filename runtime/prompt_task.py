@@ -6,6 +6,7 @@ Axes: K classes, h w of a latent, H W of a picture.
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 from wetgen.runtime.asked import asked_classes
@@ -232,7 +233,8 @@ class PromptTask:
         path = resolve(name, self.source)
         assert self.bundle.classes is not None
         mask = read_layout(path, self.bundle.classes, self.pixels)
-        return self._layout(mask, {"file": name, "sha256": file_sha256(path)})
+        said = path.name if Path(name).is_absolute() else name  # a row is to say nothing of the machine
+        return self._layout(mask, {"file": said, "sha256": file_sha256(path)})
 
     def _layout(self, mask: Pixels, said: Mapping[str, object]) -> Layout:
         assert self.bundle.classes is not None
