@@ -61,9 +61,7 @@ def paint_task(
     if masks is not None:
         hashed["masks"] = _hashed([file_sha256(mask_path(masks, path.name)) for path in files])
     photographs = [path.name for path in files]  # not their contents: a broken one may be mended, and the run resumed
-    settings = _settings(
-        bundle, said, "paint", len(files), _hashed(photographs), hashed, detail, surface_lines
-    )
+    settings = _settings(bundle, said, "paint", len(files), _hashed(photographs), hashed, detail, surface_lines)
     return PaintTask(
         settings,
         count * len(files),
