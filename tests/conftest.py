@@ -5,6 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's business, not the test's.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 # On networks this small a second thread costs more than it brings, many times more on a busy machine.
 os.environ["OMP_NUM_THREADS"] = "1"
