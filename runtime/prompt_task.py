@@ -79,9 +79,8 @@ class PromptTask:
     def __post_init__(self) -> None:
         self.total = len(self.asks)
         self._file_layout = lru_cache(maxsize=_LAYOUTS)(self._read_layout)
-        self._own_layout = lru_cache(maxsize=_LAYOUTS)(
-            self._draw_layout
-        )  # asked for when it is drawn and when it is said
+        # Asked for when it is drawn, and again when its row is written.
+        self._own_layout = lru_cache(maxsize=_LAYOUTS)(self._draw_layout)
 
     def begin(self, generator: Generator) -> None:
         self.generator, self.bundle = generator, generator.bundle

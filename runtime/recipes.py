@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from wetgen.runtime.bundle_files import file_sha256
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.generator import Generator
@@ -22,7 +20,7 @@ from wetgen.runtime.pictures import Pixels, read_image
 from wetgen.runtime.placing.boxes import Box
 from wetgen.runtime.schedule import Plan
 from wetgen.runtime.stated import mask_of, region_of
-from wetgen.runtime.wanted import Wanted, layout_of
+from wetgen.runtime.wanted import Wanted, layout_of, undamaged
 
 Row = Mapping[str, Any]
 
@@ -81,7 +79,6 @@ def _background(generator: Generator, row: Row, plan: Plan, photos: Path | None)
     if "photo" in said:
         image = read_image(_photograph(said, photos))
         return cropped(image, sizes.pixels(cells)) if said.get("cropped") else image
-    clean = layout_of(np.zeros(sizes.pixels(cells), np.uint8), sizes)
     wanted = Wanted(
         str(said["prompt"]),
         int(said["seed"]),
@@ -89,7 +86,7 @@ def _background(generator: Generator, row: Row, plan: Plan, photos: Path | None)
         float(said["guidance"]),
         str(said["negative"]),
         int(said["try"]),
-        clean,
+        undamaged(sizes, cells),
         size=cells,
     )
     canvas = generator.canvas(plan)

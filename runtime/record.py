@@ -49,9 +49,9 @@ class Settings:
         return {**values, **inner}
 
 
-def prompts_sha256(prompts: Sequence[str]) -> str:
-    """One hash for a list of prompts and their order."""
-    return hashlib.sha256("\n".join(prompts).encode()).hexdigest()
+def lines_sha256(lines: Sequence[str]) -> str:
+    """One hash for a list of prompts, or of other lines, and their order."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def new_record(settings: Settings, how: Mapping[str, object]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.filters import Examiner, Filter
 from wetgen.runtime.generator import Generator
 from wetgen.runtime.progress import Progress
-from wetgen.runtime.record import Settings, prompts_sha256
+from wetgen.runtime.record import Settings, lines_sha256
 from wetgen.runtime.rejected import FILE_NAME as REJECTED_NAME
 from wetgen.runtime.run_folder import SHEET_NAME, RunFolder, check_folder, same_shards
 from wetgen.runtime.storing import Storing
@@ -38,7 +38,7 @@ def settings_of(
     return Settings(
         bundle_sha256=bundle.hash,
         prompts=len(prompts),
-        prompts_sha256=prompts_sha256(prompts),
+        prompts_sha256=lines_sha256(prompts),
         seed=seed,
         plan=bundle.plan(plan).name,
         guidance=bundle.default_guidance if guidance is None else guidance,

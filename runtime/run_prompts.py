@@ -1,6 +1,5 @@
 """From the options of `wetgen run` to its task."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from wetgen.runtime.painting.photo_asks import PhotoTask
 from wetgen.runtime.placing.surfaces import Lines, parse_lines
 from wetgen.runtime.prompt_task import PromptTask
 from wetgen.runtime.prompts import Ask, parse_quota, read_asks
+from wetgen.runtime.record import lines_sha256
 from wetgen.runtime.request import check_asked
 from wetgen.runtime.run import settings_of
 from wetgen.runtime.tidy import Tidy
@@ -84,7 +84,7 @@ def _given(bundle: Bundle, prompts: str | None, layouts: Path | None, count: int
     asks = read_asks(prompts, bundle.words, count=count, quota=None if quota is None else parse_quota(quota))
     quotas = "" if quota is None else json.dumps(parse_quota(quota))
     photos = any(line.photo is not None for line in asks.lines)
-    return _Given(asks, len(asks.lines), _hashed([asks.lines_sha256, quotas]), photos)
+    return _Given(asks, len(asks.lines), lines_sha256([asks.lines_sha256, quotas]), photos)
 
 
 def _of_layouts(bundle: Bundle, prompts: str | None, layouts: Path, count: int, quota: str | None) -> _Given:
@@ -98,8 +98,4 @@ def _of_layouts(bundle: Bundle, prompts: str | None, layouts: Path, count: int, 
     asks = layout_asks(layouts, bundle, count, listed)
     files = mask_files(layouts)
     hashes = [*map(file_sha256, files), "" if listed is None else listed.lines_sha256]
-    return _Given(asks, len(files), _hashed(hashes), any(ask.photo is not None for ask in asks))
-
-
-def _hashed(parts: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return _Given(asks, len(files), lines_sha256(hashes), any(ask.photo is not None for ask in asks))

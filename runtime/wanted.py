@@ -70,3 +70,8 @@ def layout_of(mask: NDArray[np.uint8], sizes: Sizes) -> Floats:
     shares = [(cells == class_id).mean((1, 3)) for class_id in range(sizes.classes)]
     made: Floats = (np.round(np.stack(shares) * 255) / 255).astype(np.float32)
     return made
+
+
+def undamaged(sizes: Sizes, cells: tuple[int, int] | None) -> Floats:
+    """The layout float32 (K, h, w) that shows no damage; `cells` (h, w) None is the size of the bundle's graphs."""
+    return layout_of(np.zeros(sizes.pixels(cells), np.uint8), sizes)

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
 from wetgen.runtime.asked import asked_classes
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.generator import Generator, Take
@@ -29,7 +27,7 @@ from wetgen.runtime.prompts import Ask
 from wetgen.runtime.prompts.ask import LazyAsks
 from wetgen.runtime.prompts.severity import with_severity
 from wetgen.runtime.schedule import Plan
-from wetgen.runtime.wanted import layout_of
+from wetgen.runtime.wanted import undamaged
 
 STEPS = (0.2, 0.4, 0.6, 0.8, 1.0)  # of severity
 _SEVERITY = 0.6  # of damage whose severity nobody says
@@ -77,7 +75,7 @@ class FamilyTask(PromptTask):
 
     def begin(self, generator: Generator) -> None:
         super().begin(generator)
-        self._clean = layout_of(np.zeros(self.pixels, np.uint8), self.bundle.sizes)
+        self._clean = undamaged(self.bundle.sizes, self.cells)
         self._backgrounds = lru_cache(maxsize=2 * generator.batch)(self._background)
 
     def part_of(self, index: int) -> Hashable:

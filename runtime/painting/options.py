@@ -1,6 +1,5 @@
 """From the options of `wetgen paint` and `wetgen compose` to their tasks."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from wetgen.runtime.painting.tasks import ComposeTask, PaintTask, read_backgroun
 from wetgen.runtime.painting.wishes import DamageClass, read_classes, spoken
 from wetgen.runtime.placing.boxes import read_boxes
 from wetgen.runtime.placing.surfaces import Lines, parse_lines
-from wetgen.runtime.record import Settings
+from wetgen.runtime.record import Settings, lines_sha256
 from wetgen.runtime.request import check_asked
 from wetgen.runtime.run import settings_of
 
@@ -59,9 +58,9 @@ def paint_task(
     given = {"damage": damage, "boxes": boxes}
     hashed = {name: file_sha256(path) for name, path in given.items() if path is not None}
     if masks is not None:
-        hashed["masks"] = _hashed([file_sha256(mask_path(masks, path.name)) for path in files])
+        hashed["masks"] = lines_sha256([file_sha256(mask_path(masks, path.name)) for path in files])
     photographs = [path.name for path in files]  # not their contents: a broken one may be mended, and the run resumed
-    settings = _settings(bundle, said, "paint", len(files), _hashed(photographs), hashed, detail, surface_lines)
+    settings = _settings(bundle, said, "paint", len(files), lines_sha256(photographs), hashed, detail, surface_lines)
     return PaintTask(
         settings,
         count * len(files),
@@ -88,7 +87,9 @@ def compose_task(
     rows, damages = read_backgrounds(backgrounds), _classes(bundle, classes)
     hashed = {"backgrounds": file_sha256(backgrounds), "classes": file_sha256(classes)}
     task = {**hashed, **({} if size is None else {"size": list(size)})}
-    settings = _settings(bundle, said, "compose", len(rows), _hashed([row.prompt for row in rows]), task, detail, None)
+    settings = _settings(
+        bundle, said, "compose", len(rows), lines_sha256([row.prompt for row in rows]), task, detail, None
+    )
     detail = DETAIL if detail is None else detail
     return ComposeTask(settings, count, detail, {"count": count}, size, backgrounds=rows, classes=damages)
 
@@ -153,7 +154,3 @@ def _check_named(path: Path, names: Sequence[str | None], files: Sequence[Path])
             why=f"there is no such photograph{f', and {len(lost) - 1} more like it' if len(lost) > 1 else ''}.",
             fix="write file names as they stand in the folder of photographs, without the folder.",
         )
-
-
-def _hashed(parts: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -19,7 +19,7 @@ from wetgen.runtime.pair import How, Pair
 from wetgen.runtime.placing.surfaces import Lines, parse_lines
 from wetgen.runtime.placing.table import Column, read_table
 from wetgen.runtime.record import Settings
-from wetgen.runtime.wanted import Floats, layout_of
+from wetgen.runtime.wanted import undamaged
 
 PART = "painted"
 MOST_GUIDANCE = 1e30  # of either sign: the network's is float32, and is multiplied
@@ -159,7 +159,7 @@ class ComposeTask(PaintingTask):
         super().begin(generator)
         self.cells, self.at_once = generator.cells(self.size), generator.batch
         self.pixels = self.bundle.sizes.pixels(self.cells)
-        self.clean: Floats = layout_of(np.zeros(self.pixels, np.uint8), self.bundle.sizes)
+        self.clean = undamaged(self.bundle.sizes, self.cells)
         self.canvas = generator.canvas(self.plan)
         for row in self.backgrounds:
             scales = [] if row.guidance is None else [row.guidance]
