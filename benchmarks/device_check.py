@@ -18,8 +18,8 @@ import numpy as np
 
 from wetgen.runtime.cli import Cli
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.pictures import Pixels, read_image, read_mask
-from wetgen.runtime.record import FILE_NAME, read_record
+from wetgen.runtime.masks.images import Pixels, read_image, read_mask
+from wetgen.runtime.run.record import FILE_NAME, read_record
 
 # Float16 against float32, over a whole trajectory: DDIM carries each step's rounding into the next. At export the gate
 # holds each target to its own measured limits; these only tell a sound device from one that draws something else.

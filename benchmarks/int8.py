@@ -25,15 +25,14 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from wetgen.benchmarks.speed import machine, rows
 from wetgen.benchmarks.speed.turns import psnr, take_turns
 from wetgen.export.verify import LEAST_AGREEMENT, LEAST_PSNR
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle, open_bundle
+from wetgen.runtime.bundle.graphs import Array, denoise_name, denoises
+from wetgen.runtime.bundle.schedule import Kind
+from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.engines import Engine, open_engine
 from wetgen.runtime.engines.ort import session_options
-from wetgen.runtime.generator import open_bundle
-from wetgen.runtime.graphs import Array, denoise_name, denoises
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.sampler import sample
-from wetgen.runtime.schedule import Kind
-from wetgen.runtime.tokenizer import PromptTokenizer
+from wetgen.runtime.sampling.host import sample
 
 CALIBRATED, JUDGED = (0, 1, 2), (3, 4)  # pairs that give the ranges, and others that are compared
 RUNS = 15  # of each candidate, taking turns

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import click
 
-from wetgen.runtime import run as runs
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.filters import Filter
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.placing.surfaces import Lines
-from wetgen.runtime.placing.write import Plan, write_layouts
-from wetgen.runtime.progress import Silent
-from wetgen.runtime.prompt_task import PromptTask
-from wetgen.runtime.run_prompts import prompt_task
-from wetgen.runtime.tidy import Tidy
+import wetgen.runtime.run.run as runs
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.layouts.surfaces import Lines
+from wetgen.runtime.layouts.write import Plan, write_layouts
+from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.run.filters import Filter
+from wetgen.runtime.run.options import prompt_task
+from wetgen.runtime.run.progress import Silent
+from wetgen.runtime.run.tasks import PromptTask
+from wetgen.runtime.sampling.generator import Generator
 
 KINDS = ("plain", "layouts")
 

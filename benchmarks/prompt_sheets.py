@@ -8,9 +8,9 @@ import click
 from PIL import Image
 
 from wetgen.export.cli import Command
-from wetgen.runtime.dataset import Dataset, Row
+from wetgen.runtime.dataset.reader import Dataset, Row
+from wetgen.runtime.dataset.sheet import LIMIT, Tile, contact_sheet
 from wetgen.runtime.files import os_errors
-from wetgen.runtime.sheet import LIMIT, Tile, contact_sheet
 
 QUALITY = 80  # of the JPEGs
 

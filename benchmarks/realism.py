@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wetgen.runtime.dataset import Dataset
+from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.errors import WetgenError
 
 SIDE = 48  # pixels a side of a patch as compared

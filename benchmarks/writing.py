@@ -21,20 +21,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+import wetgen.runtime.run.run as runs
 from wetgen.benchmarks.speed import machine
-from wetgen.runtime import run as runs
-from wetgen.runtime.dataset_writer import DatasetWriter
-from wetgen.runtime.filters import Examiner
-from wetgen.runtime.generator import Generator, open_bundle
-from wetgen.runtime.graphs import Array, Graph, Sizes
-from wetgen.runtime.pair import Pair
-from wetgen.runtime.pair_writer import PairWriter, Prepared, row_line
-from wetgen.runtime.pictures import encode_mask, encode_png
-from wetgen.runtime.progress import Silent
-from wetgen.runtime.prompt_task import Listed, PromptTask
-from wetgen.runtime.record import Settings
-from wetgen.runtime.run_folder import pair_row
-from wetgen.runtime.shards import ShardWriter
+from wetgen.runtime.bundle.bundle import open_bundle
+from wetgen.runtime.bundle.graphs import Array, Graph, Sizes
+from wetgen.runtime.dataset.shards import ShardWriter
+from wetgen.runtime.dataset.writer import DatasetWriter, PairWriter, Prepared, row_line
+from wetgen.runtime.masks.images import encode_mask, encode_png
+from wetgen.runtime.run.filters import Examiner
+from wetgen.runtime.run.folder import pair_row
+from wetgen.runtime.run.progress import Silent
+from wetgen.runtime.run.record import Settings, settings_of
+from wetgen.runtime.run.tasks import Listed, PromptTask
+from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.pair import Pair
 
 VARIED = 64  # different pairs that the decoder gives in turn
 PROMPTS = tuple(f"a brown water stain on a {wall} wall" for wall in ("white", "grey", "brick", "wooden", "tiled"))
@@ -114,7 +114,7 @@ def measure(folder: Path, pairs: int, batch: int, shards: int | None) -> dict[st
     """Run once into the new folder `folder`, then measure the parts; the row of it all."""
     bundle = open_bundle(None)
     generator = InstantGenerator(bundle, batch=batch)
-    settings = runs.settings_of(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
+    settings = settings_of(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
     watch, count = Watch(), -(-pairs // len(PROMPTS))
     began, cpu_began = time.perf_counter(), time.process_time()
     record = runs.run_on(

@@ -24,15 +24,15 @@ from wetgen.export.tokens import padded
 from wetgen.export.weights import WeightStore
 from wetgen.export.work import work_of_bundle
 from wetgen.export.wrappers import Wrapper
-from wetgen.runtime.bundle import FORMAT, TOKENIZER_NAME, Bundle, declarations, plan_to_json, sizes_to_json
+from wetgen.runtime.bundle.bundle import FORMAT, TOKENIZER_NAME, Bundle, declarations, plan_to_json, sizes_to_json
+from wetgen.runtime.bundle.graphs import Graph, denoise_name, graphs_of
+from wetgen.runtime.bundle.manifest import graph_entry, target_entry
+from wetgen.runtime.bundle.schedule import Kind, Plan, kinds_of
+from wetgen.runtime.bundle.targets import DEFAULT_BATCHES, DEFAULT_TARGET, TARGETS, Target
+from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Graph, denoise_name, graphs_of
-from wetgen.runtime.placing.statistics import to_json
-from wetgen.runtime.request import check_guidance
-from wetgen.runtime.schedule import Kind, Plan, kinds_of
-from wetgen.runtime.target_graphs import graph_entry, target_entry
-from wetgen.runtime.targets import DEFAULT_BATCHES, DEFAULT_TARGET, TARGETS, Target
-from wetgen.runtime.tokenizer import PromptTokenizer
+from wetgen.runtime.masks.statistics import to_json
+from wetgen.runtime.sampling.conditioning import check_guidance
 from wetgen.training.card import CARD_NAME
 from wetgen.training.checkpoint import Checkpoint, return_memory
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.fingerprints import BITS, Fingerprints, distances, fingerprint
+from wetgen.runtime.run.fingerprints import BITS, Fingerprints, distances, fingerprint
 from wetgen.training.config import DataConfig
 from wetgen.training.data import Photo, load_photos, plain_view, random_views
 

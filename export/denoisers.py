@@ -15,8 +15,8 @@ from wetgen.export.cross_attention import take_keys_and_values
 from wetgen.export.rewrites import FirstHalf, share_halves
 from wetgen.export.time_tables import with_time_tables
 from wetgen.export.wrappers import Wrapper
-from wetgen.runtime.graphs import Sizes
-from wetgen.runtime.schedule import Kind, Step
+from wetgen.runtime.bundle.graphs import Sizes
+from wetgen.runtime.bundle.schedule import Kind, Step
 
 
 class Apart(nn.Module):

@@ -25,7 +25,7 @@ def engines(
     bundle: Path, batches: tuple[int, ...], target: str | None, version_compatible: bool, inspect: Path | None
 ) -> None:
     """Build TensorRT engines from BUNDLE for this machine's GPU, and compare each with ONNX Runtime on the CPU."""
-    from wetgen.runtime.bundle import Bundle
+    from wetgen.runtime.bundle.bundle import Bundle
     from wetgen.runtime.engines.build import BuildOptions, build_engines
     from wetgen.runtime.engines.build_progress import BuildStatus
 

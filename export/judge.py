@@ -20,13 +20,12 @@ from wetgen.export import onnx, verify
 from wetgen.export.copies import CopyCheck
 from wetgen.export.folder import check_free, unfinished, write_json
 from wetgen.export.reference import Case
-from wetgen.runtime.bundle import Bundle, declarations
-from wetgen.runtime.bundle_files import ENGINES
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.bundle.bundle import Bundle, declarations
+from wetgen.runtime.bundle.graphs import JUDGE, Array, judge_graph
+from wetgen.runtime.bundle.manifest import ENGINES, graph_entry
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.fingerprints import KIND
-from wetgen.runtime.graphs import JUDGE, Array, judge_graph
-from wetgen.runtime.target_graphs import graph_entry
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.run.fingerprints import KIND
 
 FILE_NAME = "judge.onnx"
 FINGERPRINTS_NAME = "fingerprints.bin"

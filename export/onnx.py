@@ -20,8 +20,8 @@ from wetgen.export.precision import shown
 from wetgen.export.types import mistyped, types_of
 from wetgen.export.weights import WeightStore
 from wetgen.export.weights import size as weight_bytes
+from wetgen.runtime.bundle.graphs import Graph, Tensor
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Graph, Tensor
 
 Weights = Literal["float32", "float16"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import onnx
 from wetgen.export.onnx import nodes_of
 from wetgen.export.types import types_of
+from wetgen.runtime.bundle.targets import Target
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.targets import Target
 
 Version = tuple[int, int]
 

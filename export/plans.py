@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from wetgen.runtime.bundle.schedule import Kind, Plan, Step
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.schedule import Kind, Plan, Step
 from wetgen.training.diffusion import NoiseSchedule
 
 _FORM = re.compile(r"(?:(?P<name>[A-Za-z][\w.-]*)=)?(?P<form>ddim:(?P<steps>[1-9][0-9]*)(?P<options>(?:,[^,]*)*))")

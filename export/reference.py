@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wetgen.runtime.graphs import DEEP, Array, Graph, Sizes, Tensor, denoise_graph
+from wetgen.runtime.bundle.graphs import DEEP, Array, Graph, Sizes, Tensor, denoise_graph
+from wetgen.runtime.bundle.schedule import Kind, Plan, Step
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.schedule import Kind, Plan, Step
 from wetgen.training.sample import free_conditioning, guided
 from wetgen.training.student import distilled, sinusoids_of
 

@@ -29,8 +29,8 @@ from wetgen.export.search_measure import JudgeOf, Loss, Pictures, decode_flops, 
 from wetgen.export.search_spacing import MENDED, Proposals, Trajectory, errors_of, weights_of
 from wetgen.export.search_walks import Distance, Walks
 from wetgen.export.tokens import padded
+from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.tokenizer import PromptTokenizer
 from wetgen.training.checkpoint import Checkpoint
 
 LONG = 50  # steps of the walk that plans are measured against

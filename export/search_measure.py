@@ -16,14 +16,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from wetgen.export.reference import decoded
 from wetgen.export.search_walks import Distance
 from wetgen.export.verify import psnr
-from wetgen.runtime.agreement import agreement
-from wetgen.runtime.asked import asked_classes
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.graphs import JUDGE
+from wetgen.runtime.bundle.targets import DEFAULT_TARGET
 from wetgen.runtime.engines import Engine, open_engine
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import JUDGE
-from wetgen.runtime.targets import DEFAULT_TARGET
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.run.filters import agreement
 
 
 @dataclass(frozen=True)

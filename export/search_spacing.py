@@ -22,7 +22,7 @@ from torch import Tensor
 
 from wetgen.export.plans import Form
 from wetgen.export.search_walks import Walks
-from wetgen.runtime.schedule import Kind
+from wetgen.runtime.bundle.schedule import Kind
 
 UNITS = 20  # of cost in a guided whole step
 LAGS = (2, 4, 7)  # of features, in steps of the long trajectory, at which their age is tried

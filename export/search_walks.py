@@ -16,9 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from wetgen.export.denoisers import denoise
 from wetgen.export.plans import Form, Network
 from wetgen.export.reference import attended
-from wetgen.runtime.graphs import Sizes
+from wetgen.runtime.bundle.graphs import Sizes
+from wetgen.runtime.bundle.schedule import KINDS, Kind, Step
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.schedule import KINDS, Kind, Step
 from wetgen.training.diffusion import NoiseSchedule
 
 _KEPT_LATENTS = 4096  # of walks that others may begin with; a plan leaves at most 50

@@ -24,12 +24,12 @@ from wetgen.export.rounding import rounding_copy
 from wetgen.export.trials import PARTS, Trial, Trials, wrapper_of
 from wetgen.export.watching import Ranges
 from wetgen.export.weights import WeightStore
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.graphs import DENOISE, JUDGE, Graph, denoise_name, graphs_of
+from wetgen.runtime.bundle.manifest import TargetGraphs, graph_entry, target_entry
+from wetgen.runtime.bundle.schedule import KINDS, Kind, Plan, kinds_of
+from wetgen.runtime.bundle.targets import DEFAULT_TARGET, TARGETS, Target
 from wetgen.runtime.engines import open_engine
-from wetgen.runtime.graphs import DENOISE, JUDGE, Graph, denoise_name, graphs_of
-from wetgen.runtime.schedule import KINDS, Kind, Plan, kinds_of
-from wetgen.runtime.target_graphs import TargetGraphs, graph_entry, target_entry
-from wetgen.runtime.targets import DEFAULT_TARGET, TARGETS, Target
 from wetgen.training.checkpoint import Checkpoint
 
 

@@ -23,9 +23,9 @@ from wetgen.export.precision import Precision, lowered, shown
 from wetgen.export.reference import SEED, Picture
 from wetgen.export.watching import Ranges, measured, rounded
 from wetgen.export.wrappers import Wrapper
-from wetgen.runtime.faults import picture_faults
+from wetgen.runtime.bundle.schedule import Kind, Plan
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.schedule import Kind, Plan
+from wetgen.runtime.sampling.pair import picture_faults
 from wetgen.training.checkpoint import Checkpoint
 
 _Key = tuple[str | Precision, ...]

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.export.reference import SEED, Case, Picture
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.graphs import Array, Graph
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.faults import CONSTANT, NOT_FINITE
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.graphs import Array, Graph
+from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.pair import CONSTANT, NOT_FINITE
 
 LEAST_PSNR = 45.0  # dB over bytes: beyond it the difference is mostly single bytes that rounded the other way
 LEAST_AGREEMENT = 0.995  # share of mask pixels

@@ -18,8 +18,8 @@ from onnx.reference import ReferenceEvaluator
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from wetgen.runtime.bundle.graphs import JUDGE
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import JUDGE
 
 Shapes = Mapping[str, tuple[int, ...]]
 

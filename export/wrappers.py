@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wetgen.export.rewrites import lightened
-from wetgen.runtime.graphs import Sizes
+from wetgen.runtime.bundle.graphs import Sizes
 
 
 class Wrapper(nn.Module):

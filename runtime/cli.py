@@ -1,17 +1,530 @@
 """The `wetgen` command. Imports stand inside the commands, so that `--help` answers at once."""
 
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.formats.cli import card, convert
-from wetgen.runtime.painting.cli import compose, paint
-from wetgen.runtime.placing.cli import layouts
-from wetgen.runtime.prompts.cli import prompts
-from wetgen.runtime.run_cli import run
+
+if TYPE_CHECKING:
+    from wetgen.runtime.bundle.bundle import Bundle
+    from wetgen.runtime.run.record import Settings
+    from wetgen.runtime.run.tasks import Task
+
+LIMITS = (
+    "keep_agreement",
+    "keep_layout",
+    "least_area",
+    "most_area",
+    "least_confidence",
+    "refuse_copies",
+    "require_asked",
+)
+TIDY = ("least_region", "fill_holes", "ignore_below", "ignore_band")
+
+
+def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options by which a run rejects pairs and draws others in their place."""
+    options = (
+        click.option(
+            "--keep-agreement",
+            type=float,
+            metavar="SHARE",
+            help="Least IoU of the mask and what the bundle's judge sees; 0 measures it and keeps everything.",
+        ),
+        click.option(
+            "--keep-layout", type=float, metavar="SHARE", help="Least mean IoU of the mask and the layout it was given."
+        ),
+        click.option("--least-area", type=float, metavar="SHARE", help="Least share of the picture that is damage."),
+        click.option("--most-area", type=float, metavar="SHARE", help="Greatest share of the picture that is damage."),
+        click.option(
+            "--least-confidence",
+            type=float,
+            metavar="SHARE",
+            help="Least mean probability of the mask on damage.",
+        ),
+        click.option(
+            "--refuse-copies/--keep-copies",
+            default=None,
+            help="Reject copies of training pictures.  [default: where the bundle has their fingerprints]",
+        ),
+        click.option("--require-asked", is_flag=True, help="Reject masks without a class that the prompt asks for."),
+        click.option(
+            "--tries", type=click.IntRange(min=1), help="How often a rejected pair is drawn, at most.  [default: 4]"
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _tidy_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that change a drawn mask; all are off unless they are given."""
+    options = (
+        click.option(
+            "--least-region",
+            type=int,
+            default=0,
+            metavar="PIXELS",
+            help="Smaller regions take their surroundings' class.",
+        ),
+        click.option("--fill-holes", type=int, default=0, metavar="PIXELS", help="Fill holes of up to so many pixels."),
+        click.option(
+            "--ignore-below", type=float, metavar="SHARE", help="Less confident pixels become 255, to be ignored."
+        ),
+        click.option(
+            "--ignore-band", type=int, default=0, metavar="PIXELS", help="So much on each side of a border becomes 255."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that draws pairs into a folder."""
+    options = (
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            default=Path("wetgen-out"),
+            show_default=True,
+            help="Dataset folder to write; new or empty.",
+        ),
+        click.option(
+            "--bundle", type=click.Path(path_type=Path), help="Exported bundle.  [default: the one that ships]"
+        ),
+        click.option("--seed", type=int, default=0, show_default=True, help="Another seed makes other pairs."),
+        click.option("--plan", metavar="NAME", help="Sampling plan.  [default: the bundle's]"),
+        click.option("--guidance", type=float, help="How strongly the prompt pulls.  [default: the bundle's]"),
+        click.option("--negative", default="", help="What the pictures should keep away from."),
+        click.option("--batch", type=click.IntRange(min=1), help="Pairs made at a time.  [default: 4]"),
+        click.option(
+            "--device",
+            type=click.Choice(["cpu", "cuda", "tensorrt"]),
+            default="cpu",
+            show_default=True,
+            help="What computes.",
+        ),
+        click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all usable cores]"),
+        _limit_options,
+        _tidy_options,
+        click.option(
+            "--shards",
+            type=click.IntRange(min=1),
+            metavar="PAIRS",
+            help="Write WebDataset tar files of so many pairs each.",
+        ),
+        click.option("--resume", is_flag=True, help="Make what an earlier run left undone in --out."),
+        click.option("--quiet", is_flag=True, help="No progress."),
+        click.option("--json", "json_events", is_flag=True, help="Events as JSON lines on standard output."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def picture_size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """(width, height) of "256x192"."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter("width x height in pixels: 256x192")
+    return int(parts[0]), int(parts[1])
+
+
+@click.command()
+@click.option(
+    "--prompts",
+    "prompts_file",
+    metavar="FILE",
+    help="A .txt, .csv or .jsonl file of prompts; - reads standard input. See `wetgen prompts`.",
+)
+@click.option("--layouts", type=click.Path(path_type=Path), metavar="DIR", help="Masks of class ids to be shown.")
+@click.option(
+    "--count", type=int, default=1, show_default=True, help="How often the prompts, or layouts, are gone through."
+)
+@click.option("--quota", metavar="CLASS=N,...", help="Pairs of each class, in place of --count.")
+@click.option("--size", callback=picture_size, metavar="WxH", help="Pictures of another size.  [default: the bundle's]")
+@click.option("--surface-lines", metavar="LINES", help="Where surfaces meet, for severities: ceiling=0.2,floor=0.8")
+@click.option(
+    "--counterfactual",
+    metavar="clean|severity|OLD=NEW",
+    help="Families of pairs that differ in one thing: with and without damage, by severity, by a word.",
+)
+@click.option("--truncate", is_flag=True, help="Cut prompts that are too long instead of refusing them.")
+@drawing_options
+def run(
+    prompts_file: str | None,
+    layouts: Path | None,
+    count: int,
+    quota: str | None,
+    size: tuple[int, int] | None,
+    surface_lines: str | None,
+    truncate: bool,
+    counterfactual: str | None,
+    **how: Any,
+) -> None:
+    """Generate pairs for a file of prompts, or of layouts, into a dataset folder."""
+    from wetgen.runtime.bundle.bundle import open_bundle
+    from wetgen.runtime.run.options import prompt_task
+
+    opened = open_bundle(how.pop("bundle"))
+    task = prompt_task(
+        opened,
+        prompts_file,
+        layouts,
+        count=count,
+        quota=quota,
+        size=size,
+        surface_lines=surface_lines,
+        truncate=truncate,
+        counterfactual=counterfactual,
+        **settings_from(how),
+    )
+    draw_into(opened, task, task.settings, **how)
+
+
+def settings_from(how: dict[str, Any]) -> dict[str, Any]:
+    """What of a command's options decides the pairs, taken out of `how`."""
+    from wetgen.runtime.masks.cleanup import Tidy
+    from wetgen.runtime.run.filters import Filter
+
+    said = {name: how.pop(name) for name in ("seed", "plan", "guidance", "negative")}
+    limits = Filter(**{name: how.pop(name) for name in LIMITS})
+    return {**said, "limits": limits, "tidy": Tidy(**{name: how.pop(name) for name in TIDY})}
+
+
+def draw_into(
+    bundle: "Bundle", task: "Task", settings: "Settings", out: Path, quiet: bool, json_events: bool, **how: Any
+) -> None:
+    """Run a task into a folder, and say how it went."""
+    import wetgen.runtime.run.run as runs
+    from wetgen.runtime.run.progress import choose_progress
+
+    progress = choose_progress(quiet=quiet, json_events=json_events)
+    try:
+        record = runs.run(bundle, task, out, settings, progress, **how)
+    except KeyboardInterrupt:
+        click.echo(
+            f"Interrupted. Every finished pair is in {out}; the same command with --resume makes the rest.", err=True
+        )
+        raise
+    if not json_events:
+        click.echo(runs.summary(out, record))
+
+
+NAMES = ("coco", "yolo-seg", "yolo-det", "voc", "semantic", "webdataset", "parquet")
+
+_FORMAT = click.Choice(NAMES)
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("source", type=_PATH)
+@click.option("--to", "to", type=_FORMAT, multiple=True, help="Write the dataset folder SOURCE in this format.")
+@click.option("--from", "from_", type=_FORMAT, help="Read SOURCE in this format and write a dataset folder.")
+@click.option(
+    "--out", type=_PATH, required=True, help="Folder to write; new or empty. Several --to get one each in it."
+)
+@click.option(
+    "--split",
+    metavar="SHARES",
+    help="Such as train=0.8,validation=0.1,test=0.1, by a hash of the group.  [default: as the rows say, else train]",
+)
+@click.option("--group", metavar="KEY", default="scene", show_default=True, help="Rows equal in it are never parted.")
+@click.option("--polygons", is_flag=True, help="COCO: polygons in place of run lengths.")
+@click.option(
+    "--min-area",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="PIXELS",
+    help="COCO, YOLO, VOC's boxes: leave out smaller regions.",
+)
+@click.option(
+    "--shard-size",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    metavar="MIB",
+    help="WebDataset, Parquet: most a shard holds.",
+)
+@click.option(
+    "--ignore-255", "ignore", is_flag=True, help="Take 255 in masks for pixels to leave out where no row says so."
+)
+@click.option("--classes", "classes_file", type=_PATH, help="classes.json for a --from that lacks one.")
+def convert(
+    source: Path,
+    to: tuple[str, ...],
+    from_: str | None,
+    out: Path,
+    split: str | None,
+    group: str,
+    polygons: bool,
+    min_area: int,
+    shard_size: int,
+    ignore: bool,
+    classes_file: Path | None,
+) -> None:
+    """Write a dataset folder SOURCE in other formats, or read one of them into a dataset folder.
+
+    SOURCE may also hold several dataset folders with one class table; they become one dataset.
+    """
+    from wetgen.runtime.dataset.convert import convert_from, convert_to, parse_shares
+    from wetgen.runtime.dataset.formats.base import Options
+
+    if bool(to) == (from_ is not None):
+        raise WetgenError(
+            "Either --to or --from is needed.",
+            why="one side is always the dataset folder.",
+            fix="--to FORMAT writes a format, --from FORMAT reads one; for both, convert twice.",
+        )
+    context = click.get_current_context()
+    _refuse_unused(context, "--from" if from_ else "--to", _ONLY_TO if from_ else ("classes_file",))
+    tell = _counter()
+    if from_ is not None:
+        click.echo(convert_from(from_, source, out, classes_file=classes_file, ignore=ignore, tell=tell))
+        return
+    options = Options(polygons, min_area, shard_size * 2**20)
+    shares = None if split is None else parse_shares(split)
+    for name in dict.fromkeys(to):
+        goal = out if len(set(to)) == 1 else out / name
+        click.echo(convert_to(name, source, goal, options, shares=shares, group=group, ignore=ignore, tell=tell))
+
+
+def _counter() -> Callable[[int], None]:
+    """Shows how many pairs are written, on a terminal only and a few times a second at most."""
+    import sys
+    import time
+
+    shown = time.monotonic()
+
+    def tell(count: int) -> None:
+        nonlocal shown
+        if sys.stderr.isatty() and time.monotonic() - shown > 0.3:
+            click.echo(f"{count:,} pairs\r", nl=False, err=True)
+            shown = time.monotonic()
+
+    return tell
+
+
+_ONLY_TO = ("split", "group", "polygons", "min_area", "shard_size")
+
+
+def _refuse_unused(context: click.Context, direction: str, names: tuple[str, ...]) -> None:
+    """Raise for an option that was given and would do nothing."""
+    for parameter in context.command.params:
+        given = context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE
+        if parameter.name in names and given:
+            raise WetgenError(
+                f"{parameter.opts[0]} does nothing with {direction}.",
+                why="it concerns the other direction.",
+                fix="leave it out.",
+            )
+
+
+@click.command()
+@click.argument("dataset", type=_PATH)
+@click.option("--out", type=_PATH, help="File to write.  [default: README.md in DATASET]")
+@click.option("--bundle", type=_PATH, help="The bundle that drew it.  [default: the one that ships, if it did]")
+@click.option("--name", help="What to call the dataset.  [default: the folder's name]")
+@click.option("--license", "license", default="other", show_default=True, help="The Hub's id of the dataset's licence.")
+@click.option(
+    "--ignore-255", "ignore", is_flag=True, help="Take 255 in masks for pixels to leave out where no row says so."
+)
+def card(dataset: Path, out: Path | None, bundle: Path | None, name: str | None, license: str, ignore: bool) -> None:
+    """Write the dataset card of a dataset folder: counts, areas, sources, licences, limits, and how it was made.
+
+    Beside Parquet or WebDataset shards (--out SHARDS/README.md) its header names those.
+    """
+    from wetgen.runtime.run.card import write_card
+
+    path = dataset / "README.md" if out is None else out
+    write_card(dataset, path, bundle=bundle, name=name, license=license, ignore=ignore)
+    click.echo(f"{path}: written")
+
+
+_DETAIL = click.option(
+    "--detail",
+    type=click.IntRange(1, 8),
+    help="Windows of the graphs to the longer side of what is painted: finer, and slower.",
+)
+_LINES = click.option(
+    "--surface-lines", metavar="LINES", help="Where surfaces meet: ceiling=0.2,floor=0.8, or surface=wall"
+)
+
+
+@click.command()
+@click.option("--photos", type=_PATH, required=True, help="Clean photographs: a folder, or one file; any size.")
+@click.option("--damage", type=_PATH, help="CSV of classes: class, prompt, probability, counts, sizes, severities.")
+@click.option("--boxes", type=_PATH, help="CSV of boxes to paint in: file_name, class, x, y, width, height.")
+@click.option("--masks", type=_PATH, help="Folder of masks, named as the photographs, that say what lies where.")
+@click.option("--auto", is_flag=True, help="Places at random; what --damage alone does.")
+@click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="Pairs of each photograph.")
+@_DETAIL
+@_LINES
+@drawing_options
+def paint(
+    photos: Path,
+    damage: Path | None,
+    boxes: Path | None,
+    masks: Path | None,
+    auto: bool,
+    count: int,
+    detail: int | None,
+    surface_lines: str | None,
+    **how: Any,
+) -> None:
+    """Paint damage into clean photographs: image, mask and boxes.
+
+    What lies outside the painted regions stays as it was, byte for byte.
+    """
+    from wetgen.runtime.bundle.bundle import open_bundle
+    from wetgen.runtime.run.options import paint_task
+
+    opened = open_bundle(how.pop("bundle"))
+    said = settings_from(how)
+    task = paint_task(opened, photos, damage, boxes, masks, auto, count, detail, surface_lines, said)
+    draw_into(opened, task, task.settings, **_small_batch(how))
+
+
+@click.command()
+@click.option("--backgrounds", type=_PATH, required=True, help="CSV: prompt, weight, guidance, surface_lines.")
+@click.option("--classes", type=_PATH, required=True, help="CSV: class, prompt, probability, counts, sizes, ...")
+@click.option("--count", type=click.IntRange(min=1), required=True, help="How many pairs.")
+@click.option("--size", callback=picture_size, metavar="WxH", help="Pictures of another size.  [default: the bundle's]")
+@_DETAIL
+@drawing_options
+def compose(
+    backgrounds: Path, classes: Path, count: int, size: tuple[int, int] | None, detail: int | None, **how: Any
+) -> None:
+    """Draw undamaged backgrounds and paint damage into boxes at random: images, masks and boxes."""
+    from wetgen.runtime.bundle.bundle import open_bundle
+    from wetgen.runtime.run.options import compose_task
+
+    opened = open_bundle(how.pop("bundle"))
+    task = compose_task(opened, backgrounds, classes, count, size, detail, settings_from(how))
+    draw_into(opened, task, task.settings, **_small_batch(how))
+
+
+def _small_batch(how: dict[str, Any]) -> dict[str, Any]:
+    """Batches of two, unless another size is asked for: strokes come in small numbers, and a batch is padded."""
+    return {**how, "batch": 2} if how["batch"] is None and not how["resume"] else how
+
+
+@click.command()
+@click.option("--out", type=_PATH, required=True, help="Folder to write; new or empty.")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=24, show_default=True, help="How many layouts.", metavar="LAYOUTS"
+)
+@click.option("--classes", metavar="NAMES", help="Such as stain,mold: one each in turn.  [default: all that fit]")
+@click.option("--severity", type=float, metavar="0..1", help="From a trace to the worst.  [default: any]")
+@click.option("--boxes", type=_PATH, help="CSV file of boxes to fill: class, x, y, width, height.")
+@click.option(
+    "--surface-lines",
+    metavar="LINES",
+    help="Where surfaces meet: ceiling=0.2,floor=0.75:0.8, corner=0.3, or surface=floor.  [default: not known]",
+)
+@click.option("--size", metavar="WIDTHxHEIGHT", help="Pixels of a layout.  [default: the bundle's pictures]")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Another, other layouts.")
+@click.option("--bundle", type=_PATH, help="Bundle that is to draw them.  [default: the one that ships]")
+def layouts(
+    out: Path,
+    count: int,
+    classes: str | None,
+    severity: float | None,
+    boxes: Path | None,
+    surface_lines: str | None,
+    size: str | None,
+    seed: int,
+    bundle: Path | None,
+) -> None:
+    """Draw random masks after the training masks' statistics, and the prompts file that asks a run for them.
+
+    OUT gets 000000.png and so on, layouts.csv for `wetgen run --prompts`, and layouts.png to look at.
+    """
+    from wetgen.runtime.bundle.bundle import open_bundle
+    from wetgen.runtime.errors import WetgenError
+    from wetgen.runtime.layouts.boxes import read_boxes
+    from wetgen.runtime.layouts.surfaces import Lines, parse_lines, possible
+    from wetgen.runtime.layouts.write import CSV_NAME, Plan, parse_size, write_layouts
+    from wetgen.runtime.masks.statistics import check_severity
+
+    opened = open_bundle(bundle)
+    table = opened.classes
+    if table is None:
+        raise WetgenError(
+            "This bundle takes no layouts.",
+            why=f"{opened.folder} draws pictures without masks.",
+            fix="use a bundle that draws masks.",
+        )
+    if boxes is not None and classes is not None:
+        raise WetgenError(
+            "--classes does nothing with --boxes.", why="the boxes say which classes there are.", fix="leave one out."
+        )
+    if severity is not None:
+        check_severity(severity, "--severity")
+    lines = Lines() if surface_lines is None else parse_lines(surface_lines)
+    names = tuple(name for name in table.names[1:] if possible(name, lines))
+    plan = Plan(
+        seed=seed,
+        size=(opened.sizes.height, opened.sizes.width) if size is None else parse_size(size),
+        table=table,
+        statistics=opened.mask_statistics,
+        words=opened.words,
+        names=names if classes is None else tuple(name.strip() for name in classes.split(",")),
+        severity=severity,
+        lines=lines,
+        boxes=() if boxes is None else tuple(read_boxes(boxes, table)),
+    )
+    write_layouts(out, plan, count)
+    click.echo(f"{count} layouts in {out}; wetgen run --prompts {out / CSV_NAME} draws pairs for them.")
+
+
+@click.group()
+def prompts() -> None:
+    """Prompts files: what they would draw, before anything is drawn."""
+
+
+@prompts.command()
+@click.argument("file")
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), help="Bundle that is to draw.  [default: the one that ships]"
+)
+@click.option("--count", type=int, default=1, show_default=True, help="How often the file is gone through.")
+@click.option("--quota", metavar="CLASS=PAIRS,...", help="Pairs of each class, in place of counts: mold=200,stain=300")
+@click.option("--json", "as_json", is_flag=True, help="What each pair is to be, as JSON lines on standard output.")
+def check(file: str, bundle: Path | None, count: int, quota: str | None, as_json: bool) -> None:
+    """Show what FILE (.txt, .csv, .jsonl, or - for standard input) would draw, and everything that is wrong with it."""
+    import json
+    from dataclasses import asdict
+
+    from wetgen.runtime.bundle.bundle import open_bundle
+    from wetgen.runtime.prompts.quota import parse_quota
+    from wetgen.runtime.prompts.read import read_all
+    from wetgen.runtime.run.check import bundle_faults, cuts, report, survey
+
+    wanted = None if quota is None else parse_quota(quota)
+    opened = open_bundle(bundle)
+    reading = read_all(file, opened.words, count=count, quota=wanted)
+    faults = [*reading.faults, *bundle_faults(reading.lines, reading.names, file, opened)]
+    if reading.asks is not None:
+        seen = survey(reading.asks)
+        faults += cuts(seen, reading.names, opened)
+        said = (json.dumps(asdict(ask), ensure_ascii=False) for ask in reading.asks)
+        for line in said if as_json else report(reading.asks, seen):
+            click.echo(line)
+    for fault in faults:
+        click.echo(f"Error: {fault}", err=True)
+    if faults:
+        click.echo(f"{len(faults)} {'thing is' if len(faults) == 1 else 'things are'} wrong.", err=True)
+        raise SystemExit(1)
+
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C: 128 + SIGINT
 _COMMANDS = "wetgen.commands"  # the entry point group by which upper floors add commands
@@ -117,9 +630,9 @@ def build(
     """
     import sys
 
+    from wetgen.runtime.bundle.bundle import open_bundle
     from wetgen.runtime.engines.build import BuildOptions, build_engines
     from wetgen.runtime.engines.build_progress import BuildStatus
-    from wetgen.runtime.generator import open_bundle
 
     options = BuildOptions(
         batches, None if workspace is None else workspace * 2**20, version_compatible, target=target, check=check
@@ -139,9 +652,9 @@ def build(
 @click.option("--engines/--no-engines", default=True, show_default=True, help="Take engine files along.")
 def pack(bundle: Path | None, out: Path | None, targets: tuple[str, ...], engines: bool) -> None:
     """Write BUNDLE as one file, which runs as it is."""
-    from wetgen.runtime.generator import open_bundle
-    from wetgen.runtime.pack import SUFFIX
-    from wetgen.runtime.pack import pack as write
+    from wetgen.runtime.bundle.bundle import open_bundle
+    from wetgen.runtime.bundle.pack import SUFFIX
+    from wetgen.runtime.bundle.pack import pack as write
 
     opened = open_bundle(bundle)
     file = Path(f"{opened.folder.name}{SUFFIX}") if out is None else out
@@ -156,21 +669,21 @@ def inspect(folder: Path) -> None:
 
     Of a PNG file that wetgen drew: how it was made.
     """
-    from wetgen.runtime.bundle import Bundle
-    from wetgen.runtime.bundle_files import JSON_NAME
-    from wetgen.runtime.stored import exists
+    from wetgen.runtime.bundle.archive import exists
+    from wetgen.runtime.bundle.bundle import Bundle
+    from wetgen.runtime.bundle.manifest import JSON_NAME
 
     if folder.is_file() and folder.suffix.lower() == ".png":
-        from wetgen.runtime.provenance import describe_picture
+        from wetgen.runtime.masks.images import describe_picture
 
         click.echo(describe_picture(folder))
         return
     if exists(folder / JSON_NAME):
-        from wetgen.runtime.describe import describe_bundle
+        from wetgen.runtime.bundle.describe import describe_bundle
 
         click.echo(describe_bundle(Bundle.open(folder)))
         return
-    from wetgen.runtime.census import inspect_dataset
+    from wetgen.runtime.dataset.stats import inspect_dataset
 
     text, sound = inspect_dataset(folder)
     click.echo(text)
@@ -189,8 +702,8 @@ def reproduce(dataset: Path, index: int, bundle: Path | None, photos: Path | Non
 
     Exits with 1 where they differ.
     """
-    from wetgen.runtime.generator import open_bundle
-    from wetgen.runtime.reproduce import compare, find_row, how_drawn, make_again, rows_text
+    from wetgen.runtime.bundle.bundle import open_bundle
+    from wetgen.runtime.run.reproduce import compare, find_row, how_drawn, make_again, rows_text
 
     row = find_row(dataset, index)
     how = how_drawn(dataset) | ({} if device is None else {"device": device})
@@ -206,7 +719,7 @@ def reproduce(dataset: Path, index: int, bundle: Path | None, photos: Path | Non
 @cli.command()
 def doctor() -> None:
     """Say what this machine offers, and why what is missing is missing."""
-    from wetgen.runtime.doctor import examine, render
+    from wetgen.runtime.run.check import examine, render
 
     click.echo(render(examine()))
 

@@ -1,14 +1,28 @@
-"""Files that are whole or absent, and operating system errors in plain words."""
+"""Files that are whole or absent, and operating system errors in plain words.
+
+A folder that appears under its name whole or not at all.
+
+The names of a dataset's pairs, kept small: a run of a million has a million.
+"""
 
 import errno
+import hashlib
 import os
+import secrets
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
 from wetgen.runtime.errors import WetgenError
+
+_BOM = b"\xef\xbb\xbf"  # some editors put it in front of UTF-8
+
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "max 100000", or microseconds of CPU time per period in a container
+
 
 TEMPORARY = ".wetgen-tmp"  # how the names of unfinished files end; they begin with a dot
 
@@ -76,3 +90,166 @@ def sweep(folder: Path) -> None:
     with os_errors(folder, "cleaned of unfinished files"):
         for leftover in folder.glob(f".*{TEMPORARY}"):
             leftover.unlink(missing_ok=True)
+
+
+class NewFolder:
+    """The unfinished folder; files go into it by their name relative to it, with "/" between folders."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._made: set[Path] = set()
+
+    def path(self, name: str) -> Path:
+        """Where the file `name` is to be written; the folders above it are made."""
+        path = self._root / name
+        parents = [parent for parent in path.relative_to(self._root).parents if parent not in self._made]
+        for parent in sorted(parents, key=lambda folder: len(folder.parts)):
+            if parent.parts:
+                (self._root / parent).mkdir(exist_ok=True)  # not parents=True: what was taken away stays away
+            self._made.add(parent)
+        return path
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write the file `name`."""
+        self.path(name).write_bytes(data)
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[NewFolder]:
+    """Give a folder beside `out` to fill, and put it in the place of `out` when the block ends without an error.
+
+    Otherwise nothing is left. What a killed process left beside `out` is removed by the next: one writer at a time.
+    Raises WetgenError when `out` is a file or not empty, and for operating system errors inside the block.
+    """
+    _refuse_occupied(out)
+    parent = out.absolute().parent
+    with os_errors(parent, "created"):
+        parent.mkdir(parents=True, exist_ok=True)
+        for leftover in parent.glob(f".{_escaped(out.name)}.*{TEMPORARY}"):
+            shutil.rmtree(leftover)
+    root = parent / f".{out.name}.{secrets.token_hex(4)}{TEMPORARY}"
+    with os_errors(out, "written"):
+        root.mkdir()
+        try:
+            yield NewFolder(root)
+            if out.exists():
+                out.rmdir()  # it is empty; not every system renames onto an empty folder
+            os.rename(root, out)
+        except BaseException:
+            shutil.rmtree(root, ignore_errors=True)
+            raise
+
+
+def _refuse_occupied(out: Path) -> None:
+    with os_errors(out, "read"):
+        if not out.exists():
+            if out.is_symlink():
+                raise WetgenError(f"{out} leads nowhere.", why="it is a link to nothing.", fix="choose another --out.")
+            return
+        first = next(out.iterdir(), None)
+    if first is not None:
+        raise WetgenError(
+            f"{out} is not empty.",
+            why=f"it holds {first.name}, and nothing is ever written over or between other files.",
+            fix="choose an empty or new folder with --out.",
+        )
+
+
+def _escaped(name: str) -> str:
+    """A name without meaning to glob."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
+
+
+_BITS = 2**27  # numbers below take a bit each, 16 MiB at the very most
+
+
+class NameSet:
+    """A set of names. Those that a run gives, numbers of six digits or more, take a bit each; others their text."""
+
+    def __init__(self) -> None:
+        self._numbers, self._others, self._count = bytearray(), set[str](), 0
+
+    def __contains__(self, name: str) -> bool:
+        number = _number(name)
+        if number is None:
+            return name in self._others
+        place = number >> 3
+        return place < len(self._numbers) and bool(self._numbers[place] >> (number & 7) & 1)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, name: str) -> None:
+        """Add a name that is not in it."""
+        assert name not in self
+        number = _number(name)
+        if number is None:
+            self._others.add(name)
+        else:
+            place = number >> 3
+            self._numbers.extend(bytes(max(0, place + 1 - len(self._numbers))))
+            self._numbers[place] |= 1 << (number & 7)
+        self._count += 1
+
+
+def pair_name(index: int) -> str:
+    """What the files of a run's pair are called, without suffix."""
+    return f"{index:06d}"
+
+
+def is_index(name: str) -> bool:
+    """Whether `pair_name` gives this name."""
+    return name.isascii() and name.isdecimal() and name == name.lstrip("0").zfill(6)
+
+
+def _number(name: str) -> int | None:
+    """The index whose `pair_name` this is, or None where a bit for each below would be too many."""
+    return int(name) if len(name) < 10 and is_index(name) and int(name) < _BITS else None
+
+
+def decode(data: bytes, name: str) -> str:
+    """The text of UTF-8 bytes, with or without a byte order mark. Raises WetgenError with byte and line for others."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise _not_utf8(name, 0, 1, "its first two bytes say UTF-16, which PowerShell writes by default")
+    start = len(_BOM) if data.startswith(_BOM) else 0
+    try:
+        text = data[start:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        offset = start + error.start
+        line = data.count(b"\n", 0, offset) + 1
+        raise _not_utf8(name, offset, line, f"byte 0x{data[offset]:02x} cannot stand there ({error.reason})") from error
+    if "\0" in text:
+        offset = data.index(b"\0")
+        line = data.count(b"\n", 0, offset) + 1
+        raise WetgenError(
+            f"{name} holds a NUL character (byte {offset}, line {line}).",
+            why="it is UTF-16 without a byte order mark, or no text file at all.",
+            fix="save it as UTF-8 text.",
+        )
+    return text
+
+
+def _not_utf8(name: str, offset: int, line: int, why: str) -> WetgenError:
+    return WetgenError(
+        f"{name} is not UTF-8 (byte {offset}, line {line}).", why=f"{why}.", fix="save it as UTF-8 text."
+    )
+
+
+def usable_cores() -> int:
+    """The cores this process may run on, at least 1: its affinity, and its container's share of CPU time."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(allowed or 1, _container_share()))
+
+
+def _container_share() -> int:
+    """Cores' worth of CPU time the container grants, rounded up; effectively no limit where none is set."""
+    try:
+        quota, period = _QUOTA.read_text().split()
+        return -(-int(quota) // int(period))
+    except (OSError, ValueError):
+        return 2**31
+
+
+def lines_sha256(lines: Sequence[str]) -> str:
+    """One hash for a list of prompts, or of other lines, and their order."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

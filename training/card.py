@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.masks.classes import ClassTable
 
 CARD_NAME = "MODEL_CARD.md"
 

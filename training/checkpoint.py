@@ -23,12 +23,12 @@ from tokenizers import Tokenizer
 from transformers import CLIPTextModel
 from transformers.utils.logging import disable_progress_bar
 
-from wetgen.runtime.classes import FILE_NAME as CLASSES_NAME
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.bundle.graphs import Sizes
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Sizes
-from wetgen.runtime.placing import statistics
-from wetgen.runtime.placing.statistics import ClassStatistics
+from wetgen.runtime.masks import statistics
+from wetgen.runtime.masks.classes import FILE_NAME as CLASSES_NAME
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.masks.statistics import ClassStatistics
 from wetgen.training.card import CARD_NAME
 from wetgen.training.denoiser import cross_attentions
 from wetgen.training.diffusion import NoiseSchedule

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wetgen.runtime.classes import IGNORE, ClassTable
-from wetgen.runtime.dataset import Dataset, Row
+from wetgen.runtime.dataset.metadata import METADATA
+from wetgen.runtime.dataset.reader import Dataset, Row
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.metadata import METADATA
+from wetgen.runtime.masks.classes import IGNORE, ClassTable
 from wetgen.training.config import DataConfig
 
 STORED_SCALE = 1.6  # photographs are kept this much larger than a view, so that crops stay sharp

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wetgen.runtime.schedule import Curve, Prediction, Spacing, Step, alphas_cumprod, ddim_steps, timesteps
+from wetgen.runtime.bundle.schedule import Curve, Prediction, Spacing, Step, alphas_cumprod, ddim_steps, timesteps
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from accelerate.utils import set_seed
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.placing.statistics import measure
+from wetgen.runtime.masks.statistics import measure
 from wetgen.training import card, checkpoint
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.loop import train

@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 from safetensors import safe_open
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.placing.statistics import measure
+from wetgen.runtime.masks.statistics import measure
 from wetgen.training import card, checkpoint, denoiser, pretrained, text_encoder, vae
 from wetgen.training.config import TrainConfig
 from wetgen.training.data import Photos, load_photos

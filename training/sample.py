@@ -11,7 +11,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from wetgen.runtime.schedule import Step
+from wetgen.runtime.bundle.schedule import Step
 from wetgen.training.student import distilled, sinusoids_of
 
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from wetgen.runtime.sheet import overlay
+from wetgen.runtime.dataset.sheet import overlay
 
 
 def as_bytes(image: Tensor) -> NDArray[np.uint8]:

@@ -1,6 +1,6 @@
 """The words captions use for each class: how a generator knows which class a prompt asks for."""
 
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.masks.classes import ClassTable
 
 # A phrase wins over a word inside it: "chipped peeling" is peeling, a "rust coloured" mark is a stain.
 _SPOKEN = {

@@ -26,12 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.benchmarks.realism import auc
-from wetgen.runtime.bundle_files import file_sha256
-from wetgen.runtime.dataset import Dataset
+from wetgen.runtime.bundle.archive import file_sha256
+from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.pictures import read_image
-from wetgen.runtime.placing.boxes import Box
-from wetgen.runtime.stated import region_of
+from wetgen.runtime.masks.images import read_image
+from wetgen.runtime.masks.regions import Box
+from wetgen.runtime.masks.rle import region_of
 
 LENGTH = 24  # border pixels of a stretch: one alone says little against the grain
 DISTANCES = (1, 2, 4)  # pixels on either side that a gradient is taken over

@@ -14,8 +14,8 @@ from scipy import ndimage
 
 from wetgen.benchmarks.quality.floors import Entry, Rows, score_beside_floor
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.runtime.asked import asked_classes
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.prompts.mentions import asked_classes
 
 FOUND = 0.01  # share of the picture from which a class counts as read
 LEAST_PROMPTED = 5  # pairs that ask for a class before its recall is told

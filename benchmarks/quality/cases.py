@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.benchmarks.quality.segmenters import Segmenter
-from wetgen.runtime.pictures import encode_png
+from wetgen.runtime.masks.images import encode_png
 
 SHOWN = 6
 

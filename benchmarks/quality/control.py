@@ -15,11 +15,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.finish import layout_agreement
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.placing.layout import random_layout
-from wetgen.runtime.prompts.severity import with_severity
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.layouts.layout import random_layout
+from wetgen.runtime.prompts.mentions import with_severity
+from wetgen.runtime.run.tasks import layout_agreement
+from wetgen.runtime.sampling.generator import Generator
 
 NEGATIVES = {  # a prompt that names two damages, and the one that is then kept away
     "a water stain and black mold on a white wall": "mold",

@@ -21,9 +21,9 @@ from wetgen.benchmarks.quality.report.words import figure_row, figures
 from wetgen.benchmarks.quality.report.worth import FIGURE_HEAD, closest_sheets
 from wetgen.benchmarks.quality.store import plain
 from wetgen.export.cli import Command
-from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, os_errors
+from wetgen.runtime.masks.classes import ClassTable
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.config import DataConfig, from_data
 from wetgen.training.data import Photo, load_photos, plain_view

@@ -15,8 +15,8 @@ from wetgen.benchmarks.quality.arms import CLASSICAL, COPIES, MIXED, REAL, SHIFT
 from wetgen.benchmarks.quality.bootstrap import Difference, paired_bootstrap
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.benchmarks.quality.segmenters import Segmenter, Trainer
-from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.masks.classes import ClassTable
 
 Cache = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
 Counts = NDArray[np.int64]

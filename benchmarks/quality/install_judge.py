@@ -12,7 +12,7 @@ from wetgen.benchmarks.quality.judge import Ensemble, known_classes, train_judge
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.export.copies import check_of_training
 from wetgen.export.judge import Judge, add_judge
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import read_bytes
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from wetgen.benchmarks.quality.floors import Entry, score_beside_floor
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.runtime.dataset import check, dataset_folders, unknown_ids
-from wetgen.runtime.faults import mask_faults, picture_faults
+from wetgen.runtime.dataset.metadata import Row
+from wetgen.runtime.dataset.reader import check, dataset_folders
 from wetgen.runtime.files import os_errors
-from wetgen.runtime.metadata import Row
+from wetgen.runtime.masks.classes import unknown_ids
+from wetgen.runtime.sampling.pair import mask_faults, picture_faults
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from wetgen.benchmarks.quality.agreement import read
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.benchmarks.quality.segmenters import Segmenter, Trainer
-from wetgen.runtime.agreement import agreement
-from wetgen.runtime.asked import asked_classes
+from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.run.filters import agreement
 
 MEMBERS = 3
 LEAST_SHOWN = 5  # train pairs that show a class before the judge is said to know it

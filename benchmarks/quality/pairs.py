@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.benchmarks.quality.split import PARTS, groups_of
-from wetgen.runtime.classes import IGNORE, ClassTable
-from wetgen.runtime.dataset import Dataset
+from wetgen.runtime.dataset.metadata import METADATA
+from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.metadata import METADATA
+from wetgen.runtime.masks.classes import IGNORE, ClassTable
 from wetgen.training.data import resize_pair
 
 

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.benchmarks.quality.duplicates import near_duplicates, thumbnail
-from wetgen.runtime import classes as class_table
-from wetgen.runtime.dataset import Dataset
+from wetgen.runtime.dataset.metadata import METADATA, Row
+from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, os_errors
-from wetgen.runtime.metadata import METADATA, Row
+from wetgen.runtime.masks import classes as class_table
 
 PARTS = ("train", "validation", "test")
 DUPLICATES_NAME = "near-duplicates.jsonl"

@@ -16,7 +16,7 @@ from scipy.spatial.distance import pdist, squareform
 from wetgen.benchmarks.quality.features import Embed, standardise
 from wetgen.benchmarks.quality.floors import Entry, Rows, Sides, Statistic, beside_floor
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.runtime.census import BINS
+from wetgen.runtime.dataset.stats import BINS
 
 CELLS = 8  # a side of a map of places
 SETS = ("train", "validation", "synthetic")

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator
+from wetgen.runtime.sampling.generator import Generator
 
 
 def bundle_hash(bundle: Path) -> str:

@@ -11,8 +11,8 @@ from wetgen.benchmarks.speed.cases import PROMPTS, SEED
 from wetgen.benchmarks.speed.loops import Call, HostLoop, Pictures, TorchLoop, noises
 from wetgen.benchmarks.speed.raw_graphs import raw_graphs
 from wetgen.benchmarks.speed.turns import COMPILED, EAGER, OPENVINO, PLAIN
-from wetgen.runtime.cores import usable_cores
-from wetgen.runtime.schedule import Plan
+from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.files import usable_cores
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.sample import free_conditioning, sample
 from wetgen.training.sheets import as_bytes

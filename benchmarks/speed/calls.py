@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from wetgen.runtime.bundle.graphs import Array
 from wetgen.runtime.engines.ort import OrtEngine
-from wetgen.runtime.graphs import Array
 
 
 class Call(NamedTuple):

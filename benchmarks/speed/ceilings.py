@@ -14,10 +14,10 @@ import numpy as np
 
 from wetgen.benchmarks.speed.cases import Case
 from wetgen.benchmarks.speed.tiny_models import one_operator
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.cores import usable_cores
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.targets import target_for
 from wetgen.runtime.engines.ort import check_provider, import_onnxruntime, open_session, session_options
-from wetgen.runtime.targets import target_for
+from wetgen.runtime.files import usable_cores
 
 MATRICES = {"cpu": (256, 512, 1024), "cuda": (1024, 2048, 4096, 8192)}  # sides: a GPU has far more units to fill
 CONVOLUTION = (192, 64)  # channels in and out, side; 3 x 3 taps

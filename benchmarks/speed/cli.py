@@ -61,7 +61,7 @@ def measure(
     from wetgen.benchmarks.speed.report import write_report
     from wetgen.benchmarks.speed.summary import Summary
     from wetgen.benchmarks.speed.sweep import sweep
-    from wetgen.runtime.generator import open_bundle
+    from wetgen.runtime.bundle.bundle import open_bundle
 
     asked: dict[str, Any] = {"batches": (1, 4), "rounds": 1, "seconds": 1.0} if quick else {}
     asked.update({name: value for name, value in how.items() if value is not None})

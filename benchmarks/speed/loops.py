@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wetgen.runtime.bundle.schedule import Plan
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.schedule import Plan
 from wetgen.training.checkpoint import Checkpoint, scheduler_of
 from wetgen.training.sample import free_conditioning
 from wetgen.training.sheets import as_bytes

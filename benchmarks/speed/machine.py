@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from wetgen.runtime.cores import usable_cores
+from wetgen.runtime.files import usable_cores
 
 _PACKAGES = ("wetgen", "numpy", "onnxruntime", "onnxruntime-gpu", "tensorrt", "torch", "diffusers", "openvino")
 _CPUINFO = Path("/proc/cpuinfo")

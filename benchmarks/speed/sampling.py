@@ -17,9 +17,9 @@ from wetgen.benchmarks.speed.ceilings import Product
 from wetgen.benchmarks.speed.jetson import Board
 from wetgen.benchmarks.speed.watch import Watch
 from wetgen.benchmarks.speed.work import work_key
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.pair import Pair
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.pair import Pair
 
 BORDER = "prompts and noise to the bytes of a batch of pairs; loaded and warm, embeddings of prompts kept"
 THUMBNAIL = 16  # pixels a side

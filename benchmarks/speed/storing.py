@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import wetgen.runtime.run.run as runs
 from wetgen.benchmarks.speed.cases import PROMPTS, SEED, Case
-from wetgen.runtime import run as runs
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.filters import Filter
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.progress import Silent
-from wetgen.runtime.prompt_task import Listed, PromptTask
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.run.filters import Filter
+from wetgen.runtime.run.progress import Silent
+from wetgen.runtime.run.record import settings_of
+from wetgen.runtime.run.tasks import Listed, PromptTask
+from wetgen.runtime.sampling.generator import Generator
 
 BORDER = "the pairs of a run, from the first batch's start to the last row written; loaded"
 _PAIRS = 8
@@ -52,7 +53,7 @@ def _without(bundle: Bundle, case: Case, prompts: list[str]) -> float:
 
 def _with(bundle: Bundle, case: Case, prompts: list[str]) -> float:
     clock, folder = _Clock(), Path(tempfile.mkdtemp(prefix="wetgen-bench-"))
-    settings = runs.settings_of(
+    settings = settings_of(
         bundle, prompts, seed=SEED, plan=case.plan, guidance=None, negative="", limits=Filter(refuse_copies=False)
     )
     try:

@@ -13,10 +13,10 @@ from wetgen.benchmarks.speed import rows
 from wetgen.benchmarks.speed.cases import Asked, Case, cases_of
 from wetgen.benchmarks.speed.machine import commit, machine, versions
 from wetgen.benchmarks.speed.work import counted
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.cores import usable_cores
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.targets import target_for
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.targets import target_for
+from wetgen.runtime.files import usable_cores
 
 Say = Callable[[str], None]
 

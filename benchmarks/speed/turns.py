@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from wetgen.benchmarks.speed.cases import PROMPTS, SEED, Case
 from wetgen.benchmarks.speed.sampling import thumbnail
 from wetgen.benchmarks.speed.work import work_key
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator
+from wetgen.runtime.sampling.generator import Generator
 
 BORDER = "prompts and noise to the bytes of a batch of pairs, text included; loaded and warm"
 OURS = "wetgen"

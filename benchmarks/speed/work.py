@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from wetgen.benchmarks.speed.cases import PROMPTS, SEED, Case
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.schedule import Plan
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.schedule import Plan
 
 
 def work_key(plan: Plan, case: Case, bundle: Bundle, picture: str, border: str) -> dict[str, Any]:

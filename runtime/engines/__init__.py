@@ -1,16 +1,15 @@
 """What runs a graph. A device that cannot run it is never replaced by another.
 
-`open_engine` gives an engine that is fed with arrays; `load` puts a bundle's graphs on a GPU's own memory.
+It imports bundle and the ground files. Start with `open_engine`, which gives an engine that is fed with arrays; load.py
+puts a bundle's graphs on a GPU's own memory.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from wetgen.runtime.bundle.graphs import Array, Graph
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Array, Graph
-
-DEVICES = ("cpu", "cuda", "tensorrt")
 
 
 class Engine(Protocol):

@@ -2,8 +2,15 @@
 
 An engine holds for one GPU and one TensorRT, and its shapes are fixed: measured elsewhere, static shapes are a tenth
 faster than dynamic ones at their best batch and more at others, so every batch of the ladder gets an engine.
+
+What TensorRT measured while it built engines, kept for the next build: it makes a rebuild several times as fast.
+
+A cache holds for one GPU, one CUDA and one TensorRT, so each has a file of its own. TensorRT refuses a cache of another
+device; that it survives damaged bytes is not promised, so they are preceded by their sha256.
 """
 
+import hashlib
+import re
 import signal
 import threading
 import time
@@ -14,10 +21,15 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.bundle_files import ENGINES
-from wetgen.runtime.engines import cuda, timing_cache
+from wetgen.runtime.bundle.archive import archive_of
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.graphs import JUDGE, Graph, denoises
+from wetgen.runtime.bundle.manifest import ENGINES, TargetGraphs
+from wetgen.runtime.bundle.targets import target_for
+from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines.build_progress import BuildStatus, monitor
+from wetgen.runtime.engines.check import NetworkLayers, check_engine_layers, check_network, network_layers
+from wetgen.runtime.engines.cuda import Gpu
 from wetgen.runtime.engines.key import (
     EngineKey,
     check_engine,
@@ -27,13 +39,9 @@ from wetgen.runtime.engines.key import (
     verified_engine,
     write_engine,
 )
-from wetgen.runtime.engines.layers import NetworkLayers, check_engine_layers, check_network, network_layers
 from wetgen.runtime.engines.trt import Messages, create_logger, require_tensorrt
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import JUDGE, Graph, denoises
-from wetgen.runtime.stored import archive_of
-from wetgen.runtime.target_graphs import TargetGraphs
-from wetgen.runtime.targets import target_for
+from wetgen.runtime.files import atomic_write, os_errors, read_bytes
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -76,7 +84,7 @@ def build_engines(bundle: Bundle, options: BuildOptions, status: BuildStatus, sa
         key = key_of(bundle, held, name, batch, gpu=gpu, tensorrt=version, version_compatible=compatible)
         done.append(_build(bundle, held, key, options, gpu, status, say))
         if options.check:
-            from wetgen.runtime.engines.compare import compare_engine
+            from wetgen.runtime.engines.check import compare_engine
 
             say(f"  compared: {compare_engine(bundle, held, name, batch, version)}")
     return done
@@ -216,8 +224,8 @@ def _serialize(
     status.begin(f"{key.graph}, batch {key.batch}")
     watcher = monitor(status)
     config.progress_monitor = watcher
-    cache = timing_cache.cache_path(bundle.folder / ENGINES, gpu, key.tensorrt)
-    reused = timing_cache.attach(config, cache)
+    cache = cache_path(bundle.folder / ENGINES, gpu, key.tensorrt)
+    reused = attach(config, cache)
     serialized = builder.build_serialized_network(network, config)
     status.end()
     del parser  # it owns the weights that the network refers to, so it lives until here
@@ -225,7 +233,7 @@ def _serialize(
         raise KeyboardInterrupt
     if serialized is None:
         raise _NotBuilt(messages.text())
-    timing_cache.store(config, cache)
+    store(config, cache)
     return memoryview(serialized), layers, reused
 
 
@@ -342,3 +350,43 @@ def _out_of_options(name: str, batch: int, cap: int, gpu: cuda.Gpu, logged: str)
 
 def _mib(size: int) -> str:
     return f"{size // 2**20} MiB"
+
+
+_DIGEST = 32  # bytes of a sha256
+
+
+def cache_path(engines: Path, gpu: Gpu, tensorrt: str) -> Path:
+    """The cache file for a GPU and a TensorRT version inside a bundle's engines folder."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", gpu.name).strip("-").lower()
+    major, minor = gpu.capability
+    return engines / f"timing.{name}.sm{major}{minor}x{gpu.multiprocessors}.trt{tensorrt}.cache"
+
+
+def attach(config: "trt.IBuilderConfig", path: Path) -> bool:
+    """Let a build use and extend the stored cache, or an empty one; gives whether the stored one was used."""
+    stored = _read(path)
+    if stored and config.set_timing_cache(config.create_timing_cache(stored), ignore_mismatch=False):
+        return True
+    config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
+    return False
+
+
+def store(config: "trt.IBuilderConfig", path: Path) -> None:
+    """Write what a build measured, together with what another process may have stored meanwhile."""
+    cache = config.get_timing_cache()
+    stored = _read(path)
+    if stored:
+        cache.combine(config.create_timing_cache(stored), ignore_mismatch=False)
+    data = bytes(memoryview(cache.serialize()))
+    with os_errors(path.parent, "created"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, hashlib.sha256(data).digest() + data)
+
+
+def _read(path: Path) -> bytes:
+    """The stored cache, or nothing where there is none or it was damaged: it only costs time."""
+    if not path.is_file():
+        return b""
+    stored = read_bytes(path)
+    data = stored[_DIGEST:]
+    return data if hashlib.sha256(data).digest() == stored[:_DIGEST] else b""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from wetgen.runtime.bundle.graphs import Array
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Array
 
 if TYPE_CHECKING:
     from cuda.bindings import runtime as cudart

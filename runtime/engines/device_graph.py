@@ -6,10 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
+from wetgen.runtime.bundle.graphs import Array, Graph, Tensor, denoise_name
+from wetgen.runtime.bundle.schedule import Kind
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Array, Graph, Tensor, denoise_name
-from wetgen.runtime.schedule import Kind
 
 
 class DeviceGraph(Protocol):

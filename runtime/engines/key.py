@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.bundle_files import ENGINES
+from wetgen.runtime.bundle.archive import archive_of, exists, mapped, read_stored, size_of
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.graphs import Graph
+from wetgen.runtime.bundle.manifest import ENGINES, TargetGraphs
+from wetgen.runtime.bundle.targets import version_numbers
 from wetgen.runtime.engines.cuda import Gpu
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, os_errors
-from wetgen.runtime.graphs import Graph
-from wetgen.runtime.stored import archive_of, exists, mapped, read_stored, size_of
-from wetgen.runtime.target_graphs import TargetGraphs
 
 FORMAT = 1
 
@@ -236,11 +236,6 @@ def _other_tensorrt(found: EngineKey, wanted: EngineKey) -> tuple[str, str] | No
         f"was built by an older TensorRT, {found.tensorrt}",
         f"{wanted.tensorrt} is installed, and the engine is not version-compatible",
     )
-
-
-def version_numbers(version: str) -> tuple[int, ...]:
-    """(10, 3, 0) of "10.3.0"; what is no number, such as "post1", is left out."""
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def _dotted(capability: tuple[int, int]) -> str:

@@ -2,10 +2,19 @@
 
 ONNX Runtime itself only warns and runs on the CPU when a provider is absent or fails to load, so the provider is
 checked before a session is opened, for a message that says what to install, and after.
+
+A batch cut into equal parts that run beside each other, one core each.
+
+All cores on every node wait for one another at the end of each of them, hundreds of times a step. On pairs of their own
+they never do, and what a pair comes out as cannot depend on how many there are: it is computed on one core.
+
+How many cores this process may use, and whether others use them too.
 """
 
+import os
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from functools import cache
@@ -14,12 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wetgen.runtime.cores import busy_share, usable_cores
-from wetgen.runtime.engines.parts import cut, joined, part_size
+from wetgen.runtime.bundle.archive import archive_of, mapped, names_in, read_stored, size_of
+from wetgen.runtime.bundle.graphs import Array, Graph, Tensor
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Array, Graph, Tensor
-from wetgen.runtime.stored import archive_of, mapped, names_in, read_stored, size_of
+from wetgen.runtime.files import usable_cores
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -254,3 +263,62 @@ def _name_and_type(tensor: Tensor) -> tuple[str, str]:
 
 def _listed(tensors: list[tuple[str, str]]) -> str:
     return ", ".join(f"{name} {type}" for name, type in tensors)
+
+
+def part_size(batch: int, threads: int) -> int:
+    """How many pairs of a batch one core takes: all, on all cores together, where there is not one for each."""
+    return -(-batch // threads) if 1 < threads <= batch else batch
+
+
+def cut(graph: Graph, feed: Mapping[str, Array], batch: int, size: int) -> list[dict[str, Array]]:
+    """The feeds of all parts of `size` pairs; the last may repeat the last pair to be full."""
+    return [
+        {tensor.name: _rows(tensor, feed[tensor.name], batch, start, size) for tensor in graph.inputs}
+        for start in range(0, batch, size)
+    ]
+
+
+def _rows(tensor: Tensor, array: Array, batch: int, start: int, size: int) -> Array:
+    if not isinstance(tensor.shape[0], str):
+        return array  # of the whole batch, like the number of the step
+    places: NDArray[np.intp] = np.minimum(np.arange(start, start + size), batch - 1)
+    return array[places if tensor.shape[0] == "B" else np.concatenate([places, batch + places])]
+
+
+def joined(graph: Graph, parts: Sequence[Mapping[str, Array]], batch: int) -> dict[str, Array]:
+    """The batch's outputs, from those of its parts in order."""
+    return {tensor.name: _together(tensor, [part[tensor.name] for part in parts], batch) for tensor in graph.outputs}
+
+
+def _together(tensor: Tensor, arrays: Sequence[Array], batch: int) -> Array:
+    if tensor.shape[0] == "B":
+        return np.concatenate(arrays)[:batch]
+    halves = [array.reshape(2, -1, *array.shape[1:]) for array in arrays]  # of uncond and cond
+    return np.concatenate(halves, axis=1)[:, :batch].reshape(2 * batch, *arrays[0].shape[1:])
+
+
+_STAT = Path("/proc/stat")  # ticks of every core since the start, by what it did
+
+
+def busy_share(seconds: float = 0.05) -> float:
+    """The share of the usable cores' time that was in use over the next `seconds`; 1.0 where nobody tells.
+
+    The caller should sleep through it: what it does itself counts.
+    """
+    before = _ticks()
+    time.sleep(seconds)
+    after = _ticks()
+    total = sum(after) - sum(before)
+    return 1 - (after[1] - before[1]) / total if total else 1.0
+
+
+def _ticks() -> tuple[int, int]:
+    """Ticks (busy, idle) of the usable cores together; zeros where the system does not tell."""
+    try:
+        rows = [line.split() for line in _STAT.read_text().split("\n") if line.startswith("cpu")]
+    except OSError:
+        return 0, 0
+    usable = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    counts = [[int(value) for value in row[1:9]] for row in rows if row[0] in usable]
+    idle = sum(row[3] + row[4] for row in counts)  # idle, and waiting for a disk
+    return sum(map(sum, counts)) - idle, idle

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from wetgen.runtime.bundle.graphs import Graph
 from wetgen.runtime.engines import cuda, ort
 from wetgen.runtime.engines.device_graph import nbytes
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Graph
 
 _ASYNCHRONOUS = ("disable_synchronize_execution_providers", "1")
 

@@ -1,31 +1,32 @@
 """Prompts files: one grammar for .txt, .csv and .jsonl (docs/prompts.md), from bytes to what each pair is to be.
 
-Names are loaded when they are first used, so that a command's --help need not wait for them.
+It imports the ground files only. Start with read.py, which reads a file, then lines.py, what a line says. Names are
+loaded when they are first used, so that a command's --help need not wait for them.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wetgen.runtime.prompts.ask import Ask as Ask
-    from wetgen.runtime.prompts.asks import Asks as Asks
-    from wetgen.runtime.prompts.asks import check_asks as check_asks
-    from wetgen.runtime.prompts.asks import read_asks as read_asks
-    from wetgen.runtime.prompts.plain import Prompt as Prompt
-    from wetgen.runtime.prompts.plain import parse_prompts as parse_prompts
-    from wetgen.runtime.prompts.plain import read_prompts as read_prompts
+    from wetgen.runtime.prompts.lines import Ask as Ask
     from wetgen.runtime.prompts.quota import parse_quota as parse_quota
-    from wetgen.runtime.prompts.source import resolve as resolve
+    from wetgen.runtime.prompts.read import Asks as Asks
+    from wetgen.runtime.prompts.read import Prompt as Prompt
+    from wetgen.runtime.prompts.read import check_asks as check_asks
+    from wetgen.runtime.prompts.read import parse_prompts as parse_prompts
+    from wetgen.runtime.prompts.read import read_asks as read_asks
+    from wetgen.runtime.prompts.read import read_prompts as read_prompts
+    from wetgen.runtime.prompts.read import resolve as resolve
 
 _HOMES = {
-    "Ask": "ask",
-    "Asks": "asks",
-    "Prompt": "plain",
-    "check_asks": "asks",
-    "parse_prompts": "plain",
+    "Ask": "lines",
+    "Asks": "read",
+    "Prompt": "read",
+    "check_asks": "read",
+    "parse_prompts": "read",
     "parse_quota": "quota",
-    "read_asks": "asks",
-    "read_prompts": "plain",
-    "resolve": "source",
+    "read_asks": "read",
+    "read_prompts": "read",
+    "resolve": "read",
 }
 
 

@@ -5,12 +5,9 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts.faults import meant
-from wetgen.runtime.prompts.line import Line, Words
-from wetgen.runtime.prompts.order import Share, Turn
+from wetgen.runtime.errors import WetgenError, meant
+from wetgen.runtime.prompts.lines import MOST_PAIRS, Line, Share, Turn, Words
 from wetgen.runtime.prompts.template import CLASS
-from wetgen.runtime.prompts.values import MOST_PAIRS
 
 _FIX = "write classes and numbers of pairs: --quota mold=200,stain=300"
 

@@ -15,7 +15,7 @@ import pytest
 
 from wetgen.benchmarks.device_check import check, compare, report
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.pictures import encode_png
+from wetgen.runtime.masks.images import encode_png
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "device_check.sh"

@@ -2,7 +2,7 @@
 
 from wetgen.benchmarks.layouts import KINDS, measure
 from wetgen.benchmarks.writing import InstantGenerator
-from wetgen.runtime.generator import open_bundle
+from wetgen.runtime.bundle.bundle import open_bundle
 
 
 def test_each_kind_is_measured_in_turn(tmp_path):

@@ -7,9 +7,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from wetgen.benchmarks.prompt_sheets import main, write_sheets
-from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.dataset_writer import DatasetWriter
-from wetgen.runtime.sheet import LIMIT
+from wetgen.runtime.dataset.sheet import LIMIT
+from wetgen.runtime.dataset.writer import DatasetWriter
+from wetgen.runtime.masks.classes import ClassTable
 
 RED, GREEN = (220, 20, 20), (20, 220, 20)
 

@@ -12,9 +12,9 @@ from hypothesis.extra.numpy import arrays
 
 from wetgen.benchmarks import realism as module
 from wetgen.benchmarks.realism import SIDE, Patches, auc, features, main, probe, realism, take_patches
-from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.dataset_writer import DatasetWriter
+from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.masks.classes import ClassTable
 
 TABLE = ClassTable(("background", "stain"))
 

@@ -6,15 +6,16 @@ import json
 import pytest
 from click.testing import CliRunner
 
+import wetgen.runtime.run.run as runs
 from wetgen.benchmarks.writing import PROMPTS, InstantGenerator, main
-from wetgen.runtime import run as runs
-from wetgen.runtime.dataset import check
-from wetgen.runtime.generator import open_bundle
-from wetgen.runtime.pair import Pair
-from wetgen.runtime.progress import Silent
-from wetgen.runtime.prompt_task import Listed, PromptTask
-from wetgen.runtime.run_folder import Kept
-from wetgen.runtime.sheet import LIMIT
+from wetgen.runtime.bundle.bundle import open_bundle
+from wetgen.runtime.dataset.reader import check
+from wetgen.runtime.dataset.sheet import LIMIT
+from wetgen.runtime.run.folder import Kept
+from wetgen.runtime.run.progress import Silent
+from wetgen.runtime.run.record import settings_of
+from wetgen.runtime.run.tasks import Listed, PromptTask
+from wetgen.runtime.sampling.pair import Pair
 
 PARTS = ["drawing", "checking", "encoding images", "encoding masks", "encoding confidence", "rows", "files"]
 
@@ -50,9 +51,9 @@ class Counting(Silent):
 @pytest.mark.parametrize("shards", [None, 50])
 def test_a_long_run_holds_no_more_pairs_than_a_short_one(tmp_path, monkeypatch, shards):
     """At most what may wait, once as a pair and once encoded, and what the threads have in hand; 400 are made."""
-    monkeypatch.setattr("wetgen.runtime.storing.WAITING", 16)
+    monkeypatch.setattr("wetgen.runtime.run.run.WAITING", 16)
     bundle = open_bundle(None)
-    settings = runs.settings_of(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
+    settings = settings_of(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
     counting = Counting()
     generator = InstantGenerator(bundle, batch=4)
     runs.run_on(
@@ -65,7 +66,7 @@ def test_a_long_run_holds_no_more_pairs_than_a_short_one(tmp_path, monkeypatch, 
 
 def test_the_instant_run_is_a_sound_dataset(tmp_path):
     bundle = open_bundle(None)
-    settings = runs.settings_of(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
+    settings = settings_of(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
     task = PromptTask(Listed(PROMPTS, 4), settings)
     runs.run_on(InstantGenerator(bundle, batch=4), task, tmp_path / "out", settings, Silent())
     report = check(tmp_path / "out")

@@ -9,8 +9,8 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from wetgen.export.bundle import Request, export_bundle
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.masks.classes import ClassTable
 from wetgen.training import denoiser, text_encoder, vae
 from wetgen.training.checkpoint import Checkpoint, save
 from wetgen.training.config import Budget, DenoiserConfig, TextConfig, VaeConfig

@@ -15,11 +15,11 @@ from wetgen.export import bundle as bundles
 from wetgen.export import verify
 from wetgen.export.bundle import Request, export_bundle
 from wetgen.export.cli import cli
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.bundle_files import file_sha256
+from wetgen.runtime.bundle.archive import file_sha256
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.graphs import Graph
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.graphs import Graph
+from wetgen.runtime.sampling.generator import Generator
 from wetgen.training.checkpoint import Checkpoint
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from wetgen.export import copies
 from wetgen.export.copies import GREATEST_BITS, check_of_training, copy_check
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.dataset_writer import DatasetWriter
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.masks.classes import ClassTable
 from wetgen.training.config import DataConfig
 from wetgen.training.data import load_photos, random_views
 

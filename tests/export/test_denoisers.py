@@ -12,9 +12,9 @@ from wetgen.export import reference
 from wetgen.export.denoisers import Denoise, denoise
 from wetgen.export.plans import plans_of
 from wetgen.export.reference import Case
-from wetgen.runtime.graphs import DEEP, Sizes, denoise_graph
+from wetgen.runtime.bundle.graphs import DEEP, Sizes, denoise_graph
+from wetgen.runtime.bundle.schedule import KINDS, Kind, Step
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.schedule import KINDS, Kind, Step
 from wetgen.training.checkpoint import Checkpoint, _prompt_width
 from wetgen.training.diffusion import NoiseSchedule
 from wetgen.training.sample import free_conditioning

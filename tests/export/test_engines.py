@@ -29,7 +29,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[build.BuildOp
 
 @pytest.fixture
 def bundle(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr("wetgen.runtime.bundle.Bundle.open", lambda folder: SimpleNamespace(folder=folder))
+    monkeypatch.setattr("wetgen.runtime.bundle.bundle.Bundle.open", lambda folder: SimpleNamespace(folder=folder))
     return "a-bundle"
 
 

@@ -14,12 +14,12 @@ from torch import nn
 from wetgen.export import judge as module
 from wetgen.export.copies import CopyCheck
 from wetgen.export.judge import Judge, JudgeGraph, add_judge, seen
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.describe import describe_bundle
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.describe import describe_bundle
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.fingerprints import Fingerprints, fingerprint
-from wetgen.runtime.generator import Generator
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.run.fingerprints import Fingerprints, fingerprint
+from wetgen.runtime.sampling.generator import Generator
 
 TABLE = ClassTable(("background", "crack", "stain"))
 EXAMPLES = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)

@@ -9,9 +9,9 @@ import pytest
 
 from wetgen.export import bundle as bundles
 from wetgen.export.bundle import Request, export_bundle
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.graphs import Graph
-from wetgen.runtime.placing.statistics import FILE_NAME, TYPICAL, to_json
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.graphs import Graph
+from wetgen.runtime.masks.statistics import FILE_NAME, TYPICAL, to_json
 from wetgen.training.checkpoint import Checkpoint
 
 STATED = to_json({"stain": TYPICAL})

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from wetgen.export.onnx import OPSET, Written, check_file, export
+from wetgen.runtime.bundle.graphs import Graph, Tensor
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Graph, Tensor
 
 DOUBLE = Graph("double", (Tensor("x", ("B", 2)),), (Tensor("y", ("B", 2)),))
 

@@ -7,8 +7,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from wetgen.export.operators import OPERATORS, check_operators, newest_opset
+from wetgen.runtime.bundle.targets import TARGETS
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.targets import TARGETS
 
 F, H, B, U, L, D = (
     TensorProto.FLOAT,

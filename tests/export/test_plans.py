@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.export.plans import Form, Network, parsed, plans_of
+from wetgen.runtime.bundle.schedule import KINDS
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.schedule import KINDS
 from wetgen.training.diffusion import NoiseSchedule
 
 SCHEDULE, PLAIN = NoiseSchedule(), Network()

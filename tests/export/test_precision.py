@@ -15,7 +15,7 @@ from wetgen.export.precision import Island, Precision, WideLogits, lowered, show
 from wetgen.export.types import types_of
 from wetgen.export.watching import rounded
 from wetgen.export.wrappers import Wrapper
-from wetgen.runtime.graphs import Graph, Tensor
+from wetgen.runtime.bundle.graphs import Graph, Tensor
 from wetgen.training.checkpoint import Checkpoint
 
 HALF = Precision("float16")

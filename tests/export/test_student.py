@@ -12,10 +12,10 @@ import torch
 from wetgen.export import precision, time_tables
 from wetgen.export.bundle import Request, export_bundle
 from wetgen.export.denoisers import denoise
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.describe import describe_bundle
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.describe import describe_bundle
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator
+from wetgen.runtime.sampling.generator import Generator
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.sample import free_conditioning, sample
 from wetgen.training.student import distilled, student_of

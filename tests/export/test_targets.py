@@ -24,12 +24,12 @@ from wetgen.export.operators import check_operators
 from wetgen.export.plans import plans_of
 from wetgen.export.trials import Trials
 from wetgen.export.types import types_of
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.describe import describe_bundle
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.describe import describe_bundle
+from wetgen.runtime.bundle.targets import TARGETS
+from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.targets import TARGETS
-from wetgen.runtime.tokenizer import PromptTokenizer
+from wetgen.runtime.sampling.generator import Generator
 from wetgen.training.checkpoint import Checkpoint
 
 NAMES = ("cpu", "cuda", "jp6", "trt11")

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from wetgen.export import denoisers, wrappers
 from wetgen.export.cross_attention import keys_and_values
 from wetgen.export.work import Work, count, work_of_graph
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 
 OPSETS = [helper.make_opsetid("", 20), helper.make_opsetid("some.where", 1)]

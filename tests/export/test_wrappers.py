@@ -13,8 +13,8 @@ from torch import nn
 
 from wetgen.export import denoisers, reference, rewrites, time_tables, wrappers
 from wetgen.export.cross_attention import keys_and_values
+from wetgen.runtime.bundle.graphs import graphs_of
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import graphs_of
 from wetgen.training.checkpoint import Checkpoint
 
 

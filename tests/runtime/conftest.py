@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.manifest import target_entry
+from wetgen.runtime.bundle.targets import TARGETS
 from wetgen.runtime.engines.build import BuildOptions, build_engines
 from wetgen.runtime.engines.build_progress import BuildStatus
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.target_graphs import target_entry
-from wetgen.runtime.targets import TARGETS
+from wetgen.runtime.sampling.generator import Generator
 
 
 def _tiny_bundle() -> ModuleType:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from wetgen.runtime.agreement import SPECK, Agreement, agreement
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.run.filters import SPECK, Agreement, agreement
 
 TABLE = ClassTable(("background", "crack", "stain", "mold"))
 KNOWN = ("crack", "stain")

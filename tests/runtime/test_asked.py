@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from wetgen.runtime.asked import asked_classes
-from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.faults import CONSTANT, NOT_FINITE, broken, mask_faults, picture_faults
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.sampling.pair import CONSTANT, NOT_FINITE, broken, mask_faults, picture_faults
 
 WORDS = {
     "crack": ("crack", "cracks", "cracked"),

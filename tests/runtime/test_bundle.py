@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from wetgen.runtime.bundle import SHIPPED, Bundle, plan_to_json
-from wetgen.runtime.bundle_files import JSON_NAME
-from wetgen.runtime.describe import describe_bundle
+from wetgen.runtime.bundle.bundle import SHIPPED, Bundle, plan_to_json
+from wetgen.runtime.bundle.describe import describe_bundle
+from wetgen.runtime.bundle.manifest import JSON_NAME
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.fingerprints import Fingerprints
+from wetgen.runtime.run.fingerprints import Fingerprints
 
 
 @pytest.fixture

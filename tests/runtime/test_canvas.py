@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime.canvas import Canvas
+from wetgen.runtime.sampling.tiled import Canvas
 
 
 @st.composite

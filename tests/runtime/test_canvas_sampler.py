@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.canvas_sampler import CanvasEngines, CanvasSampler, WideSampler, filled
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.graphs import DEEP, denoise_name
+from wetgen.runtime.bundle.schedule import Plan, Step, alphas_cumprod, ddim_steps, timesteps
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.graphs import DEEP, denoise_name
-from wetgen.runtime.schedule import Plan, Step, alphas_cumprod, ddim_steps, timesteps
-from wetgen.runtime.wanted import Known, Wanted, layout_of
+from wetgen.runtime.sampling.conditioning import Known, Wanted, layout_of
+from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.tiled import CanvasEngines, CanvasSampler, WideSampler, filled
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 CELLS = ((8, 8), (8, 13), (12, 8), (17, 9))  # of a latent; the graphs' own is 8 x 8

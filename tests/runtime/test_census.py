@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wetgen.runtime.census import inspect_dataset, render, take_census
-from wetgen.runtime.classes import DEFAULT, ClassTable
-from wetgen.runtime.dataset_writer import DatasetWriter
+from wetgen.runtime.dataset.stats import inspect_dataset, render, take_census
+from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.pictures import encode_mask
+from wetgen.runtime.masks.classes import DEFAULT, ClassTable
+from wetgen.runtime.masks.images import encode_mask
 
 
 @pytest.fixture

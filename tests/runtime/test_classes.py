@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from wetgen.runtime.classes import DEFAULT, MAX_CLASSES, PALETTE, ClassTable, colour
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.masks.classes import DEFAULT, MAX_CLASSES, PALETTE, ClassTable, colour
 
 
 def test_a_table_survives_its_file(tmp_path: Path):

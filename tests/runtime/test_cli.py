@@ -12,13 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from wetgen.runtime import cli as module
-from wetgen.runtime.cli import cli
+from wetgen.runtime.cli import LIMITS, TIDY, cli
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.filters import Filter
-from wetgen.runtime.run_cli import LIMITS, TIDY
-from wetgen.runtime.tidy import Tidy
+from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.run.filters import Filter
 
-HEAVY = ("numpy", "PIL", "onnxruntime", "tokenizers", "torch", "onnx", "wetgen.runtime.generator")
+HEAVY = ("numpy", "PIL", "onnxruntime", "tokenizers", "torch", "onnx", "wetgen.runtime.sampling.generator")
 
 
 def call(*words):
@@ -117,7 +116,7 @@ def test_ctrl_c_exits_with_130(monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wetgen.runtime.run_prompts.read_asks", interrupt)
+    monkeypatch.setattr("wetgen.runtime.run.options.read_asks", interrupt)
     assert call("run", "--prompts", "-", "--out", "x").exit_code == 130
 
 
@@ -177,7 +176,7 @@ def test_inspect_finds_a_damaged_bundle(tiny, tmp_path):
 
 
 def test_doctor_reports_and_succeeds(monkeypatch, bundle_folder):
-    monkeypatch.setattr("wetgen.runtime.generator.SHIPPED", bundle_folder)
+    monkeypatch.setattr("wetgen.runtime.bundle.bundle.SHIPPED", bundle_folder)
     result = call("doctor")
     assert result.exit_code == 0, result.output
     lines = {line[4:].split()[0]: line for line in result.output.splitlines()}
@@ -187,7 +186,7 @@ def test_doctor_reports_and_succeeds(monkeypatch, bundle_folder):
 
 
 def test_doctor_says_why_something_cannot_be_used(monkeypatch, tmp_path):
-    monkeypatch.setattr("wetgen.runtime.generator.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("wetgen.runtime.bundle.bundle.SHIPPED", tmp_path / "none")
     monkeypatch.setattr("wetgen.runtime.engines.ort.installed_wheels", lambda: ["onnxruntime", "onnxruntime-gpu"])
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     result = call("doctor")

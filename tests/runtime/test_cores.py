@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from wetgen.runtime import cores
+from wetgen.runtime.engines import ort as cores
+from wetgen.runtime.files import usable_cores
 
 STAT = "cpu  300 0 0 500 0 0 0 0 0 0\ncpu0 {} 0 0 {} 0 0 0 0 0 0\ncpu1 100 0 0 100 50 0 0 0 0 0\nintr 5\n"
 
@@ -40,4 +41,4 @@ def test_a_system_that_does_not_tell_counts_as_busy(monkeypatch: pytest.MonkeyPa
 
 
 def test_at_least_one_core_is_usable() -> None:
-    assert 1 <= cores.usable_cores() <= (os.cpu_count() or 1)
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)

@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from wetgen.runtime import files, row_log
-from wetgen.runtime.classes import DEFAULT, ClassTable
-from wetgen.runtime.dataset import Dataset, check
-from wetgen.runtime.dataset_writer import DatasetWriter
+from wetgen.runtime import files
+from wetgen.runtime.dataset import journal as row_log
+from wetgen.runtime.dataset.reader import Dataset, check
+from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import TEMPORARY
-from wetgen.runtime.pictures import MAX_PIXELS, Pixels, encode_png, read_mask
+from wetgen.runtime.masks.classes import DEFAULT, ClassTable
+from wetgen.runtime.masks.images import MAX_PIXELS, Pixels, encode_png, read_mask
 
 H, W = 64, 96  # not square, so that a swap of width and height shows
 
@@ -622,8 +623,8 @@ def test_a_writer_killed_between_any_two_steps_leaves_a_readable_folder(
 def test_a_process_killed_while_it_writes_leaves_a_folder_to_resume(tmp_path: Path) -> None:
     code = (
         "import itertools, sys, pathlib, numpy as np\n"
-        "from wetgen.runtime.classes import DEFAULT\n"
-        "from wetgen.runtime.dataset_writer import DatasetWriter\n"
+        "from wetgen.runtime.masks.classes import DEFAULT\n"
+        "from wetgen.runtime.dataset.writer import DatasetWriter\n"
         "writer = DatasetWriter(pathlib.Path(sys.argv[1]), DEFAULT)\n"
         "for index in itertools.count():\n"
         "    pixels = np.zeros((64, 96, 3), np.uint8)\n"

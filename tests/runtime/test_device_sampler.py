@@ -8,16 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from wetgen.runtime import device_sampler as module
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.engines import cuda, memory
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.engines import cuda
+from wetgen.runtime.engines import load as memory
 from wetgen.runtime.engines.build import BuildOptions, build_engines
 from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.engines.load import load_tensorrt
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.faults import NOT_FINITE
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.wanted import Wanted, layout_of
+from wetgen.runtime.sampling import device as module
+from wetgen.runtime.sampling.conditioning import Wanted, layout_of
+from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.pair import NOT_FINITE
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 

@@ -13,14 +13,15 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.bundle_files import file_sha256
+from wetgen.runtime.bundle.archive import file_sha256
+from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.cli import cli
 from wetgen.runtime.engines import build as module
-from wetgen.runtime.engines import layers, timing_cache
+from wetgen.runtime.engines import build as timing_cache
+from wetgen.runtime.engines import check as layers
 from wetgen.runtime.engines.build import BuildOptions, build_engines
 from wetgen.runtime.engines.build_progress import BuildStatus, Phases
-from wetgen.runtime.engines.known_faults import KNOWN_FAULTS, check_known_faults
+from wetgen.runtime.engines.trt import KNOWN_FAULTS, check_known_faults
 from wetgen.runtime.errors import WetgenError
 
 MIB = 2**20

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.bundle_files import file_sha256
+from wetgen.runtime.bundle.archive import file_sha256
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.targets import version_numbers
 from wetgen.runtime.engines import key as module
 from wetgen.runtime.engines.build import BuildOptions, build_engines
 from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator
+from wetgen.runtime.sampling.generator import Generator
 
 
 def engine(bundle: Bundle, name: str = "denoise", batch: int = 4) -> Path:
@@ -226,5 +227,5 @@ def test_a_kill_at_any_write_leaves_no_engine_that_passes(built, gpu, monkeypatc
 
 
 def test_versions_are_compared_by_number():
-    assert module.version_numbers("10.16.1.11") > module.version_numbers("10.3.0")
-    assert module.version_numbers("11.4.0.post1") == (11, 4, 0)
+    assert version_numbers("10.16.1.11") > version_numbers("10.3.0")
+    assert version_numbers("11.4.0.post1") == (11, 4, 0)

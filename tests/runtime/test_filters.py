@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.faults import CONSTANT, NOT_FINITE
-from wetgen.runtime.filters import Examiner, Filter, mean_confidence
-from wetgen.runtime.fingerprints import Fingerprints, fingerprint
-from wetgen.runtime.pair import Pair
+from wetgen.runtime.run.filters import Examiner, Filter, mean_confidence
+from wetgen.runtime.run.fingerprints import Fingerprints, fingerprint
+from wetgen.runtime.sampling.pair import CONSTANT, NOT_FINITE, Pair
 
 PLAIN = Filter(refuse_copies=False)
 

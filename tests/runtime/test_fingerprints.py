@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wetgen.runtime.bundle import FingerprintFile
+from wetgen.runtime.bundle.bundle import FingerprintFile
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.fingerprints import BITS, BYTES, KIND, Fingerprints, distances, fingerprint
+from wetgen.runtime.run.fingerprints import BITS, BYTES, KIND, Fingerprints, distances, fingerprint
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "fingerprints.json"
 MOST_BITS = 24

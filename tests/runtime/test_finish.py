@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.classes import IGNORE
-from wetgen.runtime.faults import CONSTANT, missing_class
-from wetgen.runtime.finish import Finish, layout_agreement
-from wetgen.runtime.pair import Pair
-from wetgen.runtime.tidy import Tidy
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.masks.classes import IGNORE
+from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.run.tasks import Finish, layout_agreement
+from wetgen.runtime.sampling.pair import CONSTANT, Pair, missing_class
 
 OFF = Tidy()
 CRACK, STAIN, MOLD = 1, 2, 3

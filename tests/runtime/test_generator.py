@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from wetgen.runtime import Generator, Pair, WetgenError
-from wetgen.runtime import generator as module
+from wetgen.runtime.bundle.bundle import open_bundle
+from wetgen.runtime.bundle.schedule import Plan, Step
 from wetgen.runtime.engines import open_engine
-from wetgen.runtime.faults import NOT_FINITE
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.schedule import Plan, Step
-from wetgen.runtime.wanted import layout_of
+from wetgen.runtime.sampling import generator as module
+from wetgen.runtime.sampling.conditioning import layout_of
+from wetgen.runtime.sampling.pair import NOT_FINITE
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 
@@ -454,11 +455,11 @@ def test_what_cannot_be_loaded_is_refused(bundle, options, what):
 
 
 def test_an_installation_without_a_bundle_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "SHIPPED", tmp_path / "default")
+    monkeypatch.setattr("wetgen.runtime.bundle.bundle.SHIPPED", tmp_path / "default")
     with pytest.raises(WetgenError, match="carries no bundle"):
         Generator.open()
 
 
 def test_the_shipped_bundle_is_the_default(monkeypatch, bundle_folder):
-    monkeypatch.setattr(module, "SHIPPED", bundle_folder)
-    assert module.open_bundle(None).folder == bundle_folder
+    monkeypatch.setattr("wetgen.runtime.bundle.bundle.SHIPPED", bundle_folder)
+    assert open_bundle(None).folder == bundle_folder

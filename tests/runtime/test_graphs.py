@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wetgen.runtime.bundle.graphs import Sizes, decode_graph, denoise_graph, encode_graph, graphs_of, judge_graph
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Sizes, decode_graph, denoise_graph, encode_graph, graphs_of, judge_graph
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "graphs.json"
 PAIRS = Sizes(64, 96, 4, 8, 12, 16, 32, classes=3, conditioning_channels=8)

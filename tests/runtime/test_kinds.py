@@ -8,18 +8,19 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from wetgen.runtime import sampler as module
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.describe import describe_bundle
-from wetgen.runtime.engines import memory, open_engine
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.describe import describe_bundle
+from wetgen.runtime.bundle.graphs import DEEP, denoise_graph, denoise_name
+from wetgen.runtime.bundle.schedule import KINDS, Plan, Step, kinds_of
+from wetgen.runtime.engines import load as memory
+from wetgen.runtime.engines import open_engine
 from wetgen.runtime.engines.build import BuildOptions, build_engines, engines_wanted
 from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.graphs import DEEP, denoise_graph, denoise_name
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.schedule import KINDS, Plan, Step, kinds_of
-from wetgen.runtime.wanted import Wanted, layout_of
+from wetgen.runtime.sampling import host as module
+from wetgen.runtime.sampling.conditioning import Wanted, layout_of
+from wetgen.runtime.sampling.generator import Generator
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.bundle.bundle import Bundle, check_layouts
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.formats.regions import regions_of
-from wetgen.runtime.layouts import check_layouts, fitted, read_layout
-from wetgen.runtime.pictures import encode_mask
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.masks.images import encode_mask
+from wetgen.runtime.masks.regions import regions_of
+from wetgen.runtime.masks.resize import fitted, read_layout
 
 TABLE = ClassTable(("background", "crack", "stain", "mold"))
 

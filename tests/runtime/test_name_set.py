@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime.name_set import NameSet, is_index, pair_name
+from wetgen.runtime.files import NameSet, is_index, pair_name
 
 NAMES = st.one_of(
     st.integers(0, 3000).map(pair_name),

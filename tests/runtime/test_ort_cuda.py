@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.engines import load
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator
+from wetgen.runtime.sampling.generator import Generator
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.pack import pack
 from wetgen.runtime.cli import cli
 from wetgen.runtime.engines.build import BuildOptions, build_engines
 from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.pack import pack
+from wetgen.runtime.sampling.generator import Generator
 
 
 def ask(*arguments: object) -> Any:
@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_nothing(bundle: Bundle, tmp_path: Path, monkeypatch:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wetgen.runtime.pack._copy", full)
+    monkeypatch.setattr("wetgen.runtime.bundle.pack._copy", full)
     with pytest.raises(WetgenError, match="disk is full"):
         pack(bundle, out)
     assert out.read_bytes() == b"what stood there" and [path.name for path in tmp_path.iterdir()] == ["site.zip"]

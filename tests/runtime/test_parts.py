@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wetgen.runtime.bundle.graphs import Graph, Tensor
 from wetgen.runtime.engines import open_engine
-from wetgen.runtime.engines.parts import cut, joined, part_size
-from wetgen.runtime.graphs import Graph, Tensor
+from wetgen.runtime.engines.ort import cut, joined, part_size
 
 GRAPH = Graph(
     "pairs",

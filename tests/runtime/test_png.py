@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from wetgen.runtime import png
-from wetgen.runtime.pictures import encode_mask, encode_png
+from wetgen.runtime.masks import png
+from wetgen.runtime.masks.images import encode_mask, encode_png
 
 SHAPES = st.one_of(
     st.tuples(st.integers(1, 9), st.integers(1, 9)), st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))

@@ -4,7 +4,7 @@ import io
 import json
 from itertools import pairwise
 
-from wetgen.runtime.progress import Bar, Count, Events, Lines, choose_progress
+from wetgen.runtime.run.progress import Bar, Count, Events, Lines, choose_progress
 
 REJECTED = {
     "index": 4,

@@ -15,18 +15,18 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.classes import DEFAULT
+from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.cli import cli
-from wetgen.runtime.dataset import Dataset
-from wetgen.runtime.faults import missing_class
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.layouts import fitted
-from wetgen.runtime.pictures import encode_mask, read_mask
-from wetgen.runtime.placing.layout import random_layout
-from wetgen.runtime.placing.surfaces import parse_lines
-from wetgen.runtime.prompt_task import Listed
-from wetgen.runtime.stated import mask_of
+from wetgen.runtime.dataset.reader import Dataset
+from wetgen.runtime.layouts.layout import random_layout
+from wetgen.runtime.layouts.surfaces import parse_lines
+from wetgen.runtime.masks.classes import DEFAULT
+from wetgen.runtime.masks.images import encode_mask, read_mask
+from wetgen.runtime.masks.resize import fitted
+from wetgen.runtime.masks.rle import mask_of
+from wetgen.runtime.run.tasks import Listed
+from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.pair import missing_class
 
 LONG = "crack " * 40
 

@@ -12,15 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from wetgen.runtime.classes import DEFAULT
-from wetgen.runtime.dataset import Dataset
-from wetgen.runtime.dataset_writer import DatasetWriter
+from wetgen.runtime.dataset.convert import convert_from, convert_to
+from wetgen.runtime.dataset.formats.base import Options
+from wetgen.runtime.dataset.reader import Dataset
+from wetgen.runtime.dataset.shards import ShardWriter
+from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.formats.convert import convert_from, convert_to
-from wetgen.runtime.formats.example import Options
-from wetgen.runtime.pictures import encode_png, read_image, read_mask
-from wetgen.runtime.provenance import describe_picture, png_text, read_provenance
-from wetgen.runtime.shards import ShardWriter
+from wetgen.runtime.masks.classes import DEFAULT
+from wetgen.runtime.masks.images import describe_picture, encode_png, png_text, read_image, read_mask, read_provenance
 
 H, W = 12, 20
 SHA = "5e" * 32

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.filters import Filter
-from wetgen.runtime.record import Settings, check_same, new_record
-from wetgen.runtime.tidy import Tidy
+from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.run.filters import Filter
+from wetgen.runtime.run.record import Settings, check_same, new_record
 
 SETTINGS = Settings(
     bundle_sha256="b",

@@ -20,16 +20,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from wetgen.runtime.cli import cli
-from wetgen.runtime.dataset import Dataset
-from wetgen.runtime.faults import CONSTANT, NOT_FINITE
-from wetgen.runtime.filters import Verdict
-from wetgen.runtime.fingerprints import Fingerprints, fingerprint
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.name_set import pair_name
-from wetgen.runtime.progress import Silent
-from wetgen.runtime.run_folder import Contents, Rejection
-from wetgen.runtime.sheet import LIMIT
-from wetgen.runtime.storing import Storing
+from wetgen.runtime.dataset.reader import Dataset
+from wetgen.runtime.dataset.sheet import LIMIT
+from wetgen.runtime.files import pair_name
+from wetgen.runtime.run.filters import Verdict
+from wetgen.runtime.run.fingerprints import Fingerprints, fingerprint
+from wetgen.runtime.run.folder import Contents, Rejection
+from wetgen.runtime.run.progress import Silent
+from wetgen.runtime.run.run import Storing
+from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.pair import CONSTANT, NOT_FINITE
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "Nässe an der Decke")
 
@@ -690,7 +690,7 @@ def test_a_run_without_one_usable_pair_fails(wetgen, tmp_path, monkeypatch):
 
 def test_sampling_waits_for_a_slow_disk(monkeypatch):
     """No more than a fixed number of pairs wait in memory."""
-    monkeypatch.setattr("wetgen.runtime.storing.WAITING", 3)
+    monkeypatch.setattr("wetgen.runtime.run.run.WAITING", 3)
     waiting, most, written, told = [], [], [], []
 
     class Slow:

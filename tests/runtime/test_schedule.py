@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wetgen.runtime.bundle.schedule import Plan, alphas_after, alphas_cumprod, ddim_steps, timesteps
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.schedule import Plan, alphas_after, alphas_cumprod, ddim_steps, timesteps
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "schedule.json"
 PREDICTIONS = ("v", "eps", "x0")

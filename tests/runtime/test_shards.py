@@ -16,11 +16,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime import tar
-from wetgen.runtime.classes import DEFAULT
 from wetgen.runtime.cli import cli
-from wetgen.runtime.dataset import Dataset
-from wetgen.runtime.shards import ShardWriter
+from wetgen.runtime.dataset import shards as tar
+from wetgen.runtime.dataset.reader import Dataset
+from wetgen.runtime.dataset.shards import ShardWriter
+from wetgen.runtime.masks.classes import DEFAULT
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "Nässe an der Decke")
 KEPT_FROM = "0.1685"  # keeps some tries of one prompt, more of another, and none of the rest
@@ -254,7 +254,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_finished(wetgen, finished, 
             raise OSError(errno.ENOSPC, "No space left on device")
         settle(unfinished, path)
 
-    monkeypatch.setattr("wetgen.runtime.tar.settle", full)
+    monkeypatch.setattr("wetgen.runtime.dataset.shards.settle", full)
     with pytest.raises(OSError):
         raise wetgen(tmp_path / "out", count=3).exception
     monkeypatch.undo()

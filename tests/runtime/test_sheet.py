@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from wetgen.runtime.classes import DEFAULT, ClassTable, colour
-from wetgen.runtime.sheet import Tile, contact_sheet, overlay, small
+from wetgen.runtime.dataset.sheet import Tile, contact_sheet, overlay, small
+from wetgen.runtime.masks.classes import DEFAULT, ClassTable, colour
 
 
 def tiles(count, height=32, width=32, label="a prompt"):

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from wetgen.runtime.bundle import SHIPPED, Bundle
+from wetgen.runtime.bundle.bundle import SHIPPED, Bundle
 from wetgen.runtime.engines.build import BuildOptions, build_engines
 from wetgen.runtime.engines.build_progress import BuildStatus
-from wetgen.runtime.generator import Generator
+from wetgen.runtime.sampling.generator import Generator
 
 PROMPT = "a brown water stain on a white plaster ceiling"
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from wetgen.runtime.finish import layout_agreement
-from wetgen.runtime.generator import Generator, open_bundle
-from wetgen.runtime.placing.layout import random_layout
+from wetgen.runtime.bundle.bundle import open_bundle
+from wetgen.runtime.layouts.layout import random_layout
+from wetgen.runtime.run.tasks import layout_agreement
+from wetgen.runtime.sampling.generator import Generator
 
 PROMPTS = {
     "stain": "a brown water stain on a white ceiling",

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from wetgen.runtime.classes import DEFAULT, ClassTable
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.stated import mask_of, region_of, stated_mask, stated_region
+from wetgen.runtime.masks.classes import DEFAULT, ClassTable
+from wetgen.runtime.masks.rle import mask_of, region_of, stated_mask, stated_region
 
 TABLE = ClassTable(("background", "crack", "stain", "mold"))
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wetgen.runtime.bundle.archive import archive_of, exists, mapped, names_in, read_stored, size_of
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.stored import archive_of, exists, mapped, names_in, read_stored, size_of
 
 NAMES = st.sampled_from(["a", "b.onnx", "engines/x.engine", "engines/y.engine.json", "deep/er/z"])
 

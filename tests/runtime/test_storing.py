@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.filters import Verdict
-from wetgen.runtime.progress import Silent
-from wetgen.runtime.run_folder import Rejection
-from wetgen.runtime.storing import Storing
+from wetgen.runtime.run.filters import Verdict
+from wetgen.runtime.run.folder import Rejection
+from wetgen.runtime.run.progress import Silent
+from wetgen.runtime.run.run import Storing
 
 KEEP = Verdict({}, {})
 
@@ -36,7 +36,7 @@ def put(monkeypatch):
 
     A pair is written when it is waited for, so that what is written tells who was.
     """
-    monkeypatch.setattr("wetgen.runtime.storing._MOST_PIXELS", 100)
+    monkeypatch.setattr("wetgen.runtime.run.run._MOST_PIXELS", 100)
     folder, tell = Held(), Storing._tell
 
     def let_and_tell(storing, written):
@@ -66,7 +66,7 @@ def test_a_picture_larger_than_all_that_may_wait_waits_alone(put):
 
 
 def test_small_pictures_are_counted_one_by_one(put, monkeypatch):
-    monkeypatch.setattr("wetgen.runtime.storing.WAITING", 2)
+    monkeypatch.setattr("wetgen.runtime.run.run.WAITING", 2)
     assert [put(1) for _ in range(4)] == [[], [], [0], [1]]
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from wetgen.runtime.bundle.targets import TARGETS, target_for
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.targets import TARGETS, target_for
 
 ALL = tuple(TARGETS)
 

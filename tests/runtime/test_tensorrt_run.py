@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from wetgen.runtime.cli import cli
-from wetgen.runtime.doctor import examine
+from wetgen.runtime.run.check import examine
 
 PROMPTS = "black mold in a corner\na crack in a wet wall\na brown water stain\na crack\nmold\n"
 

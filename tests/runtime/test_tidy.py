@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from wetgen.runtime.classes import IGNORE
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.pictures import Pixels
-from wetgen.runtime.tidy import Tidy
+from wetgen.runtime.masks.classes import IGNORE
+from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.masks.images import Pixels
 
 Component = frozenset[tuple[int, int]]
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.tokenizer import PromptTokenizer
 
 LONG = "black mold in a bathroom corner " * 9
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime.tries import Tries
+from wetgen.runtime.run.run import Tries
 
 
 def test_a_rejected_pair_comes_again_before_new_ones():

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from wetgen.runtime.graphs import Sizes
+from wetgen.runtime.bundle.graphs import Sizes
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.wanted import Known, Wanted, layout_of
+from wetgen.runtime.sampling.conditioning import Known, Wanted, layout_of
 
 SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, 4, 9)  # 4 classes, 4 latent channels and the known map are 9
 

@@ -14,14 +14,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from wetgen.runtime.bundle import FORMAT, TOKENIZER_NAME, declarations, plan_to_json, sizes_to_json
-from wetgen.runtime.bundle_files import file_sha256
-from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.fingerprints import KIND, Fingerprints
-from wetgen.runtime.graphs import DEEP, JUDGE, Graph, Sizes, Tensor, graphs_of
-from wetgen.runtime.schedule import Plan, alphas_cumprod, ddim_steps, kinds_of, timesteps
-from wetgen.runtime.target_graphs import graph_entry, target_entry
-from wetgen.runtime.targets import TARGETS
+from wetgen.runtime.bundle.archive import file_sha256
+from wetgen.runtime.bundle.bundle import FORMAT, TOKENIZER_NAME, declarations, plan_to_json, sizes_to_json
+from wetgen.runtime.bundle.graphs import DEEP, JUDGE, Graph, Sizes, Tensor, graphs_of
+from wetgen.runtime.bundle.manifest import graph_entry, target_entry
+from wetgen.runtime.bundle.schedule import Plan, alphas_cumprod, ddim_steps, kinds_of, timesteps
+from wetgen.runtime.bundle.targets import TARGETS
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.run.fingerprints import KIND, Fingerprints
 
 CLASSES = ClassTable(("background", "crack", "stain", "mold"))
 WORDS = {"crack": ["crack", "cracks"], "stain": ["stain", "water stain"], "mold": ["mold", "mould"]}

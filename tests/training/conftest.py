@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from accelerate.state import AcceleratorState
 
-from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.dataset_writer import DatasetWriter
+from wetgen.runtime.dataset.writer import DatasetWriter
+from wetgen.runtime.masks.classes import ClassTable
 from wetgen.training import run
 from wetgen.training.config import TrainConfig, load
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wetgen.runtime.dataset import Dataset
-from wetgen.runtime.dataset_writer import DatasetWriter
+from wetgen.runtime.dataset.reader import Dataset
+from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.config import TrainConfig
 from wetgen.training.data import Photo, load_photos, plain_view, sampling_weights, view

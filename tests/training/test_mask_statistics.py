@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.placing.statistics import FILE_NAME, measure, to_json
+from wetgen.runtime.masks.statistics import FILE_NAME, measure, to_json
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.config import TrainConfig
 from wetgen.training.data import load_photos

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from wetgen.runtime.graphs import Sizes
-from wetgen.runtime.layouts import fitted
-from wetgen.runtime.wanted import Known, Wanted, layout_of
+from wetgen.runtime.bundle.graphs import Sizes
+from wetgen.runtime.masks.resize import fitted
+from wetgen.runtime.sampling.conditioning import Known, Wanted, layout_of
 from wetgen.training.data import resize_pair
 from wetgen.training.denoiser import condition, conditioning_channels
 from wetgen.training.latents import to_layout

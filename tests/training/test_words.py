@@ -1,7 +1,7 @@
 """What a caption names and what its mask holds must be found to agree, or good pairs would be reported as faulty."""
 
-from wetgen.runtime.asked import asked_classes
-from wetgen.runtime.classes import DEFAULT, ClassTable
+from wetgen.runtime.masks.classes import DEFAULT, ClassTable
+from wetgen.runtime.prompts.mentions import asked_classes
 from wetgen.training.scenes.captions import caption
 from wetgen.training.scenes.draw import draw_scene
 from wetgen.training.words import words_of

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from wetgen.runtime.classes import DEFAULT
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.training.scenes import breaks, cracks, growth, paint, photographs, rust, units, water
 from wetgen.training.scenes.canvas import Canvas, blank
 from wetgen.training.scenes.furniture import furnish, look_alike

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 from PIL import Image
 
-from wetgen.runtime.classes import DEFAULT
-from wetgen.runtime.sheet import LIMIT, Tile, contact_sheet
+from wetgen.runtime.dataset.sheet import LIMIT, Tile, contact_sheet
+from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.training.scenes.captions import caption
 from wetgen.training.scenes.draw import draw_scene
 from wetgen.training.scenes.render import render

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wetgen.runtime.classes import DEFAULT
-from wetgen.runtime.dataset import Dataset
-from wetgen.runtime.dataset_writer import DatasetWriter
+from wetgen.runtime.dataset.reader import Dataset
+from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.training.scenes.captions import caption
 from wetgen.training.scenes.draw import draw_scene
 from wetgen.training.scenes.photographs import Photograph, read_index

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.pictures import encode_png
-from wetgen.runtime.sheet import Tile, contact_sheet
+from wetgen.runtime.dataset.sheet import Tile, contact_sheet
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.masks.images import encode_png
 
 
 def case_sheet(pairs: Pairs, listed: Sequence[Mapping[str, Any]]) -> bytes:

@@ -12,7 +12,7 @@ from wetgen.benchmarks.quality.report import plots
 from wetgen.benchmarks.quality.report.document import Block, Figure, Heading, Table, Text, write
 from wetgen.benchmarks.quality.report.overlays import case_sheet
 from wetgen.benchmarks.quality.report.words import number
-from wetgen.runtime.census import BINS
+from wetgen.runtime.dataset.stats import BINS
 
 STEM = "segmentation"
 SETS = ("train", "validation", "test", "synthetic")

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.dataset_writer import DatasetWriter
+from wetgen.runtime.dataset.writer import DatasetWriter
+from wetgen.runtime.masks.classes import ClassTable
 
 TABLE = ClassTable(("background", "crack", "stain"))
 WriteFolder = Callable[..., Path]

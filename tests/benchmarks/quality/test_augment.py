@@ -9,7 +9,7 @@ from scipy.ndimage import label
 
 from wetgen.benchmarks.quality.augment import CLASSICAL, Augmentation, augmented, pasted
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.masks.classes import ClassTable
 
 UNLIT = replace(CLASSICAL, brightness=0.0, contrast=0.0, colour=0.0)
 NOTHING = Augmentation(mirrored=0, upside_down=0, pasted=0, brightness=0, contrast=0, colour=0)

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from wetgen.benchmarks.quality import control as module
-from wetgen.runtime.generator import Generator
+from wetgen.runtime.sampling.generator import Generator
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from wetgen.benchmarks.quality.cli import evaluate
 from wetgen.benchmarks.quality.evaluate import checks
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.benchmarks.quality.report.words import figures
-from wetgen.runtime.dataset_writer import DatasetWriter
+from wetgen.runtime.dataset.writer import DatasetWriter
 
 SIZE = 32
 

@@ -7,7 +7,7 @@ from tests.benchmarks.quality.conftest import WriteFolder
 from wetgen.benchmarks.quality.evaluation import Material, gather
 from wetgen.benchmarks.quality.pairs import load_pairs
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.pictures import encode_mask
+from wetgen.runtime.masks.images import encode_mask
 
 
 def real(write_folder: WriteFolder, kinds: tuple[int, ...] = (1, 2), scenes: int = 60, **how: object) -> Path:

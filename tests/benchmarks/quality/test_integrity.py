@@ -12,7 +12,7 @@ from PIL import Image
 from tests.benchmarks.quality.walls import TABLE, WORDS, walls
 from wetgen.benchmarks.quality.integrity import folder_integrity, integrity, offending_share
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.runtime.dataset_writer import DatasetWriter
+from wetgen.runtime.dataset.writer import DatasetWriter
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from wetgen.benchmarks.quality import scores
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.masks.classes import ClassTable
 
 TRUTH = np.array([[[0, 0, 1], [0, 1, 1], [2, 2, 0]]], np.uint8)
 PREDICTED = np.array([[[0, 1, 1], [0, 1, 0], [2, 1, 0]]], np.uint8)

@@ -21,8 +21,8 @@ from wetgen.benchmarks.quality.segmenters.segformer import SegformerTrainer
 from wetgen.benchmarks.quality.segmenters.sums import BACKGROUND, Sums, SumsMemory, pair_moments
 from wetgen.benchmarks.quality.segmenters.unet import UNetTrainer
 from wetgen.export.onnx import export
+from wetgen.runtime.bundle.graphs import Graph, Tensor
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.graphs import Graph, Tensor
 
 torch.set_num_threads(1)
 SOME, OTHERS, UNSEEN = walls(16, 1, 32), walls(6, 2, 32), walls(12, 3, 32)

@@ -11,9 +11,9 @@ from tests.benchmarks.quality.conftest import WriteFolder, picture
 from wetgen.benchmarks.quality.duplicates import thumbnail
 from wetgen.benchmarks.quality.pairs import load_pairs
 from wetgen.benchmarks.quality.split import Item, Shares, assign, drop_duplicates, groups_of, write_split
-from wetgen.runtime.dataset import Dataset
+from wetgen.runtime.dataset.metadata import Row
+from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.metadata import Row
 from wetgen.training.config import DataConfig
 from wetgen.training.data import load_photos
 

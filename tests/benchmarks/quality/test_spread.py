@@ -17,7 +17,7 @@ from wetgen.benchmarks.quality.spread import (
     nearest_distance_ratio,
     spread,
 )
-from wetgen.runtime.census import BINS
+from wetgen.runtime.dataset.stats import BINS
 
 
 def test_earth_movers_is_scipys_for_equal_sizes() -> None:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.runtime.classes import ClassTable
+from wetgen.runtime.masks.classes import ClassTable
 
 TABLE = ClassTable(("background", "crack", "stain"))
 WORDS = {"crack": ["crack", "cracks"], "stain": ["stain", "stains"]}

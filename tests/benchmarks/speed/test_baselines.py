@@ -10,8 +10,8 @@ from wetgen.benchmarks.speed import baselines
 from wetgen.benchmarks.speed.loops import HostLoop, TorchLoop
 from wetgen.benchmarks.speed.raw_graphs import raw_graphs
 from wetgen.benchmarks.speed.turns import EAGER, OPENVINO, PLAIN, psnr
+from wetgen.runtime.bundle.schedule import Plan, Step
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.schedule import Plan, Step
 from wetgen.training.checkpoint import Checkpoint
 
 GUIDANCE = 3.0

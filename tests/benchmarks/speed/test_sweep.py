@@ -11,7 +11,7 @@ from wetgen.benchmarks.speed import rows, sweep
 from wetgen.benchmarks.speed.cases import Asked, Case, cases_of
 from wetgen.benchmarks.speed.report import write_report
 from wetgen.benchmarks.speed.summary import Summary
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 
 ASKED = Asked(batches=(1, 2), rounds=2)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wetgen.runtime.classes import ClassTable
-from wetgen.runtime.pictures import Pixels, encode_png
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.masks.images import Pixels, encode_png
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # `datasets` reads it when it is imported; nothing is to be fetched
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from wetgen.runtime.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.cli import cli
+from wetgen.runtime.dataset.convert import convert_to, parse_shares
+from wetgen.runtime.dataset.formats.base import Options
+from wetgen.runtime.dataset.stats import damage_chart, tally
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.formats.card import MARK, write_card
-from wetgen.runtime.formats.convert import convert_to
-from wetgen.runtime.formats.example import Options
-from wetgen.runtime.formats.splits import parse_shares
-from wetgen.runtime.formats.tally import damage_chart, tally
+from wetgen.runtime.run.card import MARK, write_card
 
 Make = Callable[..., Path]
 
@@ -93,7 +92,7 @@ def test_a_card_counts_what_rows_say_to_leave_out(make: Make) -> None:
 
 
 def counted_zeros(folder: Path) -> int:
-    from wetgen.runtime.pictures import read_mask
+    from wetgen.runtime.masks.images import read_mask
 
     return int((read_mask(folder / "masks" / "0.png") == 0).sum())
 

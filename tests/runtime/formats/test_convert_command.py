@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from wetgen.runtime.cli import cli
-from wetgen.runtime.dataset import Dataset
-from wetgen.runtime.formats import convert as convert_module
-from wetgen.runtime.formats.cli import NAMES
-from wetgen.runtime.formats.convert import FORMATS
+from wetgen.runtime.cli import NAMES, cli
+from wetgen.runtime.dataset import convert as convert_module
+from wetgen.runtime.dataset.convert import FORMATS
+from wetgen.runtime.dataset.reader import Dataset
 
 Make = Callable[..., Path]
 
@@ -79,7 +78,7 @@ def test_a_missing_package_is_named_with_its_extra(
     def absent(module: str) -> object:
         raise ImportError(module)
 
-    monkeypatch.setattr(f"wetgen.runtime.formats.{name.partition('-')[0]}.import_module", absent)
+    monkeypatch.setattr(f"wetgen.runtime.dataset.formats.{name.partition('-')[0]}.import_module", absent)
     direction = "--to" if name == "parquet" else "--from"
     result = convert(make(count=1), direction, name, "--out", tmp_path / "out")
     assert result.exit_code == 1 and f"{package} is needed" in result.output and "wetgen[convert]" in result.output

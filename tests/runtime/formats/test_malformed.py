@@ -12,10 +12,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from wetgen.runtime.cli import cli
-from wetgen.runtime.dataset import Dataset
-from wetgen.runtime.formats.convert import FORMATS, convert_from, convert_to
-from wetgen.runtime.formats.example import Options
-from wetgen.runtime.formats.splits import parse_shares
+from wetgen.runtime.dataset.convert import FORMATS, convert_from, convert_to, parse_shares
+from wetgen.runtime.dataset.formats.base import Options
+from wetgen.runtime.dataset.reader import Dataset
 
 Make = Callable[..., Path]
 Harm = Callable[[Path], object]

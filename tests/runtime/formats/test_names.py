@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime.formats.names import Names
+from wetgen.runtime.dataset.formats.base import Names
 
 PARTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=150)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.formats.new_folder import new_folder
+from wetgen.runtime.files import new_folder
 
 
 def names(folder: Path) -> list[str]:

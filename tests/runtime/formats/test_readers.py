@@ -11,13 +11,12 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
-from wetgen.runtime.dataset import Dataset
+from wetgen.runtime.dataset.convert import convert_to, parse_shares
+from wetgen.runtime.dataset.formats.base import Options
+from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.formats.convert import convert_to
-from wetgen.runtime.formats.example import Options
-from wetgen.runtime.formats.regions import regions_of
-from wetgen.runtime.formats.splits import parse_shares
-from wetgen.runtime.pictures import Pixels
+from wetgen.runtime.masks.images import Pixels
+from wetgen.runtime.masks.regions import regions_of
 
 Make = Callable[..., Path]
 SHARES = parse_shares("train=0.5,validation=0.3,test=0.2")
@@ -292,7 +291,7 @@ def test_parquet_comes_in_small_row_groups(make: Make, tmp_path: Path, monkeypat
     """A reader holds a whole row group, so pictures must not all stand in one."""
     import pyarrow.parquet
 
-    monkeypatch.setattr("wetgen.runtime.formats.parquet._GROUP", 3)
+    monkeypatch.setattr("wetgen.runtime.dataset.formats.parquet._GROUP", 3)
     convert_to("parquet", make(count=8), tmp_path / "out", Options())
     about = pyarrow.parquet.read_metadata(tmp_path / "out" / "data" / "train-00000-of-00001.parquet")
     assert [about.row_group(place).num_rows for place in range(about.num_row_groups)] == [3, 3, 2]

@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
-from wetgen.runtime.formats.outlines import filled, outline
-from wetgen.runtime.formats.regions import Region, holes_of, numbered, regions_of
-from wetgen.runtime.formats.rle import compress, counts_of, decompress, pixels_of, region_counts
-from wetgen.runtime.pictures import Pixels
+from wetgen.runtime.dataset.formats.polygons import filled, outline
+from wetgen.runtime.masks.images import Pixels
+from wetgen.runtime.masks.regions import Region, holes_of, numbered, regions_of
+from wetgen.runtime.masks.rle import compress, counts_of, decompress, pixels_of, region_counts
 
 # Of pycocotools 2.0.11 with numpy 2, in its compiled part.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")

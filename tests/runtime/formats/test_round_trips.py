@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wetgen.runtime.classes import IGNORE
-from wetgen.runtime.dataset import Dataset, check
+from wetgen.runtime.dataset.convert import FORMATS, convert_from, convert_to, parse_shares
+from wetgen.runtime.dataset.formats.base import Options
+from wetgen.runtime.dataset.metadata import Row
+from wetgen.runtime.dataset.reader import Dataset, check
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.formats.convert import FORMATS, convert_from, convert_to
-from wetgen.runtime.formats.example import Options
-from wetgen.runtime.formats.splits import parse_shares
-from wetgen.runtime.metadata import Row
+from wetgen.runtime.masks.classes import IGNORE
 
 BACK = [name for name, form in FORMATS.items() if form.read is not None]
 Make = Callable[..., Path]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wetgen.runtime.dataset.convert import parse_shares, split_rows
+from wetgen.runtime.dataset.metadata import Row
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.formats.splits import parse_shares, split_rows
-from wetgen.runtime.metadata import Row
 
 SHARES = parse_shares("train=0.8,validation=0.1,test=0.1")
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.canvas_sampler import Drawn
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.graphs import Sizes
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.graphs import Sizes
+from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.inpaint.painter import Painter
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.painting.painter import Painter
-from wetgen.runtime.schedule import Plan
-from wetgen.runtime.wanted import Floats, Wanted
+from wetgen.runtime.sampling.conditioning import Floats, Wanted
+from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.tiled import Drawn
 
 Mask = NDArray[np.uint8]
 Shape = Callable[[Mask, NDArray[np.bool_]], Mask]

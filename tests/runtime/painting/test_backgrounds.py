@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wetgen.runtime.bundle_files import file_sha256
+from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.painting.backgrounds import (
+from wetgen.runtime.inpaint.backgrounds import (
     CLEAN_TRIES,
     Photographs,
     Surface,
@@ -16,9 +16,9 @@ from wetgen.runtime.painting.backgrounds import (
     draw_surfaces,
     photograph_files,
 )
-from wetgen.runtime.painting.tasks import BackgroundRow, read_backgrounds
-from wetgen.runtime.placing.surfaces import Lines
-from wetgen.runtime.wanted import layout_of
+from wetgen.runtime.layouts.surfaces import Lines
+from wetgen.runtime.run.paint_tasks import BackgroundRow, read_backgrounds
+from wetgen.runtime.sampling.conditioning import layout_of
 
 # backgrounds.csv
 

@@ -12,11 +12,11 @@ from wetgen.benchmarks.quality import borders
 from wetgen.benchmarks.quality.borders import Painted, border_aucs, read_painted, stretches
 from wetgen.runtime.cli import cli
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator
-from wetgen.runtime.painting.frame import frame_for
-from wetgen.runtime.painting.painter import DETAIL, _seen
-from wetgen.runtime.pictures import encode_png, read_mask
-from wetgen.runtime.placing.boxes import Box
+from wetgen.runtime.inpaint.crop import frame_for
+from wetgen.runtime.inpaint.painter import DETAIL, _seen
+from wetgen.runtime.masks.images import encode_png, read_mask
+from wetgen.runtime.masks.regions import Box
+from wetgen.runtime.sampling.generator import Generator
 
 SIZE = (260, 400)
 BOXES = (  # on photographs of SIZE, apart from each other

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.cli import cli
-from wetgen.runtime.dataset import Dataset
-from wetgen.runtime.generator import open_bundle
-from wetgen.runtime.painting.backgrounds import CLEAN_TRIES
-from wetgen.runtime.pictures import read_image, read_mask
-from wetgen.runtime.placing.boxes import Box
+from wetgen.runtime.dataset.reader import Dataset
+from wetgen.runtime.inpaint.backgrounds import CLEAN_TRIES
+from wetgen.runtime.masks.images import read_image, read_mask
+from wetgen.runtime.masks.regions import Box
 
 STAIN, MOLD = 2, 3
 BACKGROUNDS = "prompt,weight,negative,guidance,surface_lines\na wall,3,,,\na ceiling,1,dirt,1.5,surface=ceiling\n"

@@ -5,14 +5,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wetgen.runtime.asked import asked_classes
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.painting.damages import AtRandom, InBoxes, choices, in_box, of_mask, with_margin
-from wetgen.runtime.painting.masks import InMasks
-from wetgen.runtime.painting.wishes import DamageClass
-from wetgen.runtime.pictures import encode_mask
-from wetgen.runtime.placing.boxes import Box, BoxDamage, read_boxes
-from wetgen.runtime.placing.surfaces import Lines, parse_lines
+from wetgen.runtime.inpaint.damage import AtRandom, DamageClass, InBoxes, InMasks, choices, in_box, of_mask, with_margin
+from wetgen.runtime.layouts.boxes import BoxDamage, read_boxes
+from wetgen.runtime.layouts.surfaces import Lines, parse_lines
+from wetgen.runtime.masks.images import encode_mask
+from wetgen.runtime.masks.regions import Box
+from wetgen.runtime.prompts.mentions import asked_classes
 
 SIZE = (240, 320)
 CRACK, STAIN, MOLD = 1, 2, 3
@@ -251,7 +250,7 @@ def test_sizes_are_shares_of_the_picture(bundle, monkeypatch):
         boxes.append(given.box)
         return in_box(rng, bundle, given, prompts, size)
 
-    monkeypatch.setattr("wetgen.runtime.painting.damages.in_box", watched)
+    monkeypatch.setattr("wetgen.runtime.inpaint.damage.in_box", watched)
     planner = at_random(bundle, damage_class(size=(0.02, 0.08)))
     for index in range(60):
         planner.plan(index, 0, "", SIZE)

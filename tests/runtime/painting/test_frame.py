@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime.graphs import Sizes
-from wetgen.runtime.painting.frame import SURROUNDINGS, frame_for
-from wetgen.runtime.painting.smooth import stretched
-from wetgen.runtime.placing.boxes import Box
+from wetgen.runtime.bundle.graphs import Sizes
+from wetgen.runtime.inpaint.blend import stretched
+from wetgen.runtime.inpaint.crop import SURROUNDINGS, frame_for
+from wetgen.runtime.masks.regions import Box
 
 SIZES = Sizes(128, 128, 12, 16, 16, 32, 64, 10, 23)
 UPRIGHT = Sizes(96, 64, 4, 24, 8, 32, 64, 10, 15)  # another stride down than across

@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from wetgen.runtime.canvas_sampler import Drawn
-from wetgen.runtime.painting.frame import Frame
-from wetgen.runtime.painting.inlay import _APART, inlay, lay
-from wetgen.runtime.painting.smooth import dilated
-from wetgen.runtime.placing.boxes import Box
+from wetgen.runtime.inpaint.blend import _APART, dilated, inlay, lay
+from wetgen.runtime.inpaint.crop import Frame
+from wetgen.runtime.masks.regions import Box
+from wetgen.runtime.sampling.tiled import Drawn
 
 SIDE = 64
 ALL = np.ones((SIDE, SIDE), bool)

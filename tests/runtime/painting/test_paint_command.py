@@ -11,15 +11,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.bundle_files import file_sha256
+from wetgen.runtime.bundle.archive import file_sha256
+from wetgen.runtime.bundle.bundle import Bundle, open_bundle
 from wetgen.runtime.cli import cli
-from wetgen.runtime.dataset import Dataset
-from wetgen.runtime.generator import open_bundle
-from wetgen.runtime.painting.damages import with_margin
-from wetgen.runtime.pictures import encode_mask, encode_png, read_image, read_mask
-from wetgen.runtime.placing.boxes import Box, read_boxes
-from wetgen.runtime.stated import region_of
+from wetgen.runtime.dataset.reader import Dataset
+from wetgen.runtime.inpaint.damage import with_margin
+from wetgen.runtime.layouts.boxes import read_boxes
+from wetgen.runtime.masks.images import encode_mask, encode_png, read_image, read_mask
+from wetgen.runtime.masks.regions import Box
+from wetgen.runtime.masks.rle import region_of
 
 CRACK, STAIN, MOLD = 1, 2, 3
 NAMES = ("a.png", "b.jpg", "c.png")
@@ -218,7 +218,7 @@ def test_one_photograph_may_be_given_instead_of_a_folder(paint, photos, tmp_path
 
 def test_damage_that_would_be_cut_off_is_left_out_and_said(paint, tmp_path, on_the_double, monkeypatch):
     """Of two boxes of a class one is painted, so that the pair has its class."""
-    from wetgen.runtime.painting import painter
+    from wetgen.runtime.inpaint import painter
 
     touches = painter._touches_edge
     monkeypatch.setattr(painter, "_touches_edge", lambda mask, *more: (mask == MOLD).any() or touches(mask, *more))
@@ -232,7 +232,7 @@ def test_damage_that_would_be_cut_off_is_left_out_and_said(paint, tmp_path, on_t
 
 def test_a_row_says_so_when_all_of_a_box_was_freed_in_the_end(paint, tmp_path, on_the_double, monkeypatch):
     """The mask lies along two edges of the picture: its box is all of it and cannot grow; what was to stay is freed."""
-    from wetgen.runtime.painting import painter
+    from wetgen.runtime.inpaint import painter
 
     tries, touches = iter([True]), painter._touches_edge
     monkeypatch.setattr(painter, "_touches_edge", lambda *given: next(tries, False) or touches(*given))
@@ -246,7 +246,7 @@ def test_a_row_says_so_when_all_of_a_box_was_freed_in_the_end(paint, tmp_path, o
 
 
 def test_damage_that_nobody_would_see_is_said(paint, tmp_path, on_the_double, monkeypatch):
-    from wetgen.runtime.painting import inlay
+    from wetgen.runtime.inpaint import blend as inlay
 
     monkeypatch.setattr(inlay, "_LEAST_CONTRAST", 1000)
     paint("--boxes", write(tmp_path / "b.csv", "class,x,y,width,height\nstain,9,9,40,40\n"), "--tries", 1, code=1)

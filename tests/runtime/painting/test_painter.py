@@ -6,10 +6,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import Generator
+from wetgen.runtime.inpaint.painter import GROWTHS, Canvas, Damage, Painter, Stroke
+from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.painting.painter import GROWTHS, Canvas, Damage, Painter, Stroke
-from wetgen.runtime.placing.boxes import Box
+from wetgen.runtime.sampling.generator import Generator
 
 STAIN, MOLD = 2, 3
 
@@ -185,7 +185,7 @@ def test_damage_larger_than_its_region_grows_it_until_there_is_room(painter, can
 
 
 def test_damage_that_is_always_cut_off_is_not_painted_at_all(painter, canvas_double, monkeypatch):
-    monkeypatch.setattr("wetgen.runtime.painting.painter._touches_edge", lambda *_: True)
+    monkeypatch.setattr("wetgen.runtime.inpaint.painter._touches_edge", lambda *_: True)
     canvas, box = Canvas.over(picture(200, 300)), Box(140, 90, 12, 12)
     (outcome,) = painter.paint([stroke(canvas, damage(box))])
     assert outcome.cut and outcome.laid is None
@@ -331,7 +331,7 @@ def test_nothing_to_paint_paints_nothing(painter, canvas_double):
 
 
 def test_a_bundle_of_images_only_cannot_paint(tiny, images_only_folder):
-    from wetgen.runtime.bundle import Bundle
+    from wetgen.runtime.bundle.bundle import Bundle
 
     bundle = Bundle.open(images_only_folder)
     with pytest.raises(WetgenError, match="takes no layouts"):

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from wetgen.runtime.cli import cli
-from wetgen.runtime.painting.backgrounds import cropped
+from wetgen.runtime.inpaint.backgrounds import cropped
 
 
 def call(*words):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from wetgen.runtime.painting.smooth import blurred, dilated, stretched
+from wetgen.runtime.inpaint.blend import blurred, dilated, stretched
 
 shapes = st.tuples(st.integers(1, 24), st.integers(1, 24))
 maps = st.builds(

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import open_bundle
-from wetgen.runtime.painting.wishes import MOST, DamageClass, read_classes, spoken
-from wetgen.runtime.placing.severity import area_for
+from wetgen.runtime.inpaint.damage import MOST, DamageClass, read_classes, spoken
+from wetgen.runtime.masks.statistics import area_for
 
 NAMES = ("crack", "stain", "mold")
 WORDS = {"crack": ("crack", "cracks"), "stain": ("water stain", "stain"), "mold": ()}

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime.classes import ClassTable
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.placing.boxes import Box, BoxDamage, boxes_of, read_boxes
+from wetgen.runtime.layouts.boxes import BoxDamage, boxes_of, read_boxes
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.masks.regions import Box
 
 TABLE = ClassTable(("background", "crack", "stain"))
 SIZE = (100, 200)  # (H, W)

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.bundle_files import JSON_NAME
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.manifest import JSON_NAME
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.placing.statistics import TYPICAL
+from wetgen.runtime.masks.statistics import TYPICAL
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_they_are_read_by_class_name(copy):
 
 
 def test_the_one_that_ships_knows_every_class():
-    from wetgen.runtime.generator import open_bundle
+    from wetgen.runtime.bundle.bundle import open_bundle
 
     shipped = open_bundle(None)
     assert tuple(shipped.mask_statistics) == shipped.classes.names[1:]

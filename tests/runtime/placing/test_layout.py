@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wetgen.runtime.bundle import SHIPPED
-from wetgen.runtime.bundle_files import JSON_NAME
-from wetgen.runtime.classes import DEFAULT, ClassTable
+from wetgen.runtime.bundle.bundle import SHIPPED
+from wetgen.runtime.bundle.manifest import JSON_NAME
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.layouts.boxes import BoxDamage
+from wetgen.runtime.layouts.layout import draw_layout, fill, random_layout, stream, with_severities
+from wetgen.runtime.layouts.place import Placed
+from wetgen.runtime.layouts.surfaces import Lines, allowed_map, parse_lines
+from wetgen.runtime.masks.classes import DEFAULT, ClassTable
+from wetgen.runtime.masks.regions import Box
+from wetgen.runtime.masks.statistics import TYPICAL, area_for, from_json, measure
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.placing.boxes import Box, BoxDamage
-from wetgen.runtime.placing.layout import draw_layout, fill, random_layout, stream, with_severities
-from wetgen.runtime.placing.place import Placed
-from wetgen.runtime.placing.severity import area_for
-from wetgen.runtime.placing.statistics import TYPICAL, from_json, measure
-from wetgen.runtime.placing.surfaces import Lines, allowed_map, parse_lines
 
 SIZE = (72, 96)
 STEPS = (0, 0.25, 0.5, 0.75, 1)

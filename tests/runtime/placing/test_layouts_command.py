@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.cli import Cli
+from wetgen.runtime.bundle.bundle import Bundle, open_bundle
+from wetgen.runtime.cli import Cli, layouts
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.generator import open_bundle
-from wetgen.runtime.pictures import read_image, read_mask
-from wetgen.runtime.placing.cli import layouts
-from wetgen.runtime.placing.write import CSV_NAME, SHEET_NAME, parse_size
-from wetgen.runtime.prompts.asks import read_asks
+from wetgen.runtime.layouts.write import CSV_NAME, SHEET_NAME, parse_size
+from wetgen.runtime.masks.images import read_image, read_mask
+from wetgen.runtime.prompts.read import read_asks
 
 group = Cli(commands={"layouts": layouts})
 
@@ -51,7 +49,7 @@ def test_every_class_takes_its_turn_and_a_run_reads_what_is_written(tmp_path, bu
 
 
 def test_prompts_ask_for_their_class_and_nothing_else(tmp_path, bundle):
-    from wetgen.runtime.asked import asked_classes
+    from wetgen.runtime.prompts.mentions import asked_classes
 
     run(tmp_path / "out", "--count", "9", "--surface-lines", "ceiling=0.1,floor=0.7")
     for row in rows(tmp_path / "out"):

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.placing.boxes import Box
-from wetgen.runtime.placing.place import ON_SURFACE, Placed, Wish, place
-from wetgen.runtime.placing.surfaces import Lines, allowed_map, parse_lines
+from wetgen.runtime.layouts.place import ON_SURFACE, Placed, Wish, place
+from wetgen.runtime.layouts.surfaces import Lines, allowed_map, parse_lines
+from wetgen.runtime.masks.regions import Box
 
 SIZE = (120, 160)
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.placing.severity import LEAST, MOST, area_for
-from wetgen.runtime.placing.statistics import TYPICAL
+from wetgen.runtime.masks.statistics import LEAST, MOST, TYPICAL, area_for
 
 
 def with_areas(*areas: float):

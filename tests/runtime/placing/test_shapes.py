@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wetgen.runtime.classes import DEFAULT
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.formats.regions import regions_of
-from wetgen.runtime.placing.shapes import MARGIN, draw_shape
-from wetgen.runtime.placing.statistics import TYPICAL, measure
+from wetgen.runtime.layouts.shapes import MARGIN, draw_shape
+from wetgen.runtime.masks.classes import DEFAULT
+from wetgen.runtime.masks.regions import regions_of
+from wetgen.runtime.masks.statistics import TYPICAL, measure
 
 KINDS = (*DEFAULT.names[1:], "lichen")
 GOLDEN = Path(__file__).parents[2] / "golden" / "shapes.json"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wetgen.runtime.classes import IGNORE, ClassTable
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.placing.statistics import (
+from wetgen.runtime.masks.classes import IGNORE, ClassTable
+from wetgen.runtime.masks.statistics import (
     SHARES,
     TYPICAL,
     ClassStatistics,

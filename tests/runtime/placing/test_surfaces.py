@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from wetgen.runtime.classes import DEFAULT
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.placing.surfaces import (
+from wetgen.runtime.layouts.surfaces import (
     CEILING,
     FLOOR,
     UNKNOWN,
@@ -17,6 +16,7 @@ from wetgen.runtime.placing.surfaces import (
     preference_map,
     surface_map,
 )
+from wetgen.runtime.masks.classes import DEFAULT
 
 SIZE = (100, 80)
 ROOM = parse_lines("ceiling=0.2,floor=0.7")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.placing.table import Column, parse_table, read_table
+from wetgen.runtime.tables import Column, parse_table, read_table
 
 COLUMNS = {"name": Column(required=True, filled=True), "size": Column(), "note": Column()}
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.prompts import Ask, check_asks, read_asks
-from wetgen.runtime.prompts.cell import OPTIONS
-from wetgen.runtime.prompts.source import resolve
+from wetgen.runtime.prompts.read import resolve
+from wetgen.runtime.tables import OPTIONS
 
 WORDS = {"stain": ("stain", "stains"), "mold": ("mold", "mould")}
 EVERYTHING = {

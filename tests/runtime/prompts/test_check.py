@@ -13,15 +13,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from wetgen.runtime.asked import asked_classes
-from wetgen.runtime.bundle import Bundle
-from wetgen.runtime.cli import Cli
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.cli import Cli, prompts
 from wetgen.runtime.prompts import read_asks
-from wetgen.runtime.prompts.cell import OPTIONS
-from wetgen.runtime.prompts.check import MOST_EXPANSIONS, survey
-from wetgen.runtime.prompts.cli import prompts
-from wetgen.runtime.prompts.line import MOST_LISTED
-from wetgen.runtime.prompts.values import MOST_PAIRS
+from wetgen.runtime.prompts.lines import MOST_LISTED, MOST_PAIRS
+from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.run.check import MOST_EXPANSIONS, survey
+from wetgen.runtime.tables import OPTIONS
 
 
 @click.group(cls=Cli)
@@ -207,7 +205,7 @@ def test_a_survey_that_is_capped_says_so_and_still_knows_stated_classes(tmp_path
 
 
 def test_the_report_says_that_it_was_capped(check, monkeypatch):
-    monkeypatch.setattr("wetgen.runtime.prompts.check.survey", lambda asks: survey(asks, most=2))
+    monkeypatch.setattr("wetgen.runtime.run.check.survey", lambda asks: survey(asks, most=2))
     said = check("{1|2|3|4}{1|2} --count 8\n").stdout
     assert "Only 2 expansions were looked at" in said and "The classes of 6 further pairs were not counted." in said
 
@@ -247,7 +245,7 @@ def test_help_needs_no_heavy_package():
     code = (
         "import sys\n"
         "for name in ('numpy', 'tokenizers', 'onnxruntime', 'PIL'): sys.modules[name] = None\n"
-        "from wetgen.runtime.prompts.cli import prompts\nprompts(['check', '--help'])"
+        "from wetgen.runtime.cli import prompts\nprompts(['check', '--help'])"
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert "--quota" in said and all(option.help for option in prompts.commands["check"].params[1:])

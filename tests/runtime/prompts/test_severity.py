@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime.asked import asked_classes, first_asked
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts.severity import severity_words, with_severity
+from wetgen.runtime.prompts.mentions import asked_classes, first_asked, severity_words, with_severity
 
 WORDS = {
     "crack": ("crack", "cracks"),

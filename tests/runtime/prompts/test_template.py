@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime.prompts.line import Line
-from wetgen.runtime.prompts.mixing import nth
-from wetgen.runtime.prompts.template import MOST_DEEP, TemplateError, parse_template
+from wetgen.runtime.prompts.lines import Line
+from wetgen.runtime.prompts.template import MOST_DEEP, TemplateError, nth, parse_template
 
 FILL = {"class": "mold", "severity": "severe large"}
 

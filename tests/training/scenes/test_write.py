@@ -10,7 +10,7 @@ from PIL import Image
 
 pytest.importorskip("scipy")
 
-from wetgen.runtime.dataset import check
+from wetgen.runtime.dataset.reader import check
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.cli import cli
 from wetgen.training.scenes.photographs import lay, read_index

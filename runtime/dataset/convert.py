@@ -1,0 +1,286 @@
+"""`wetgen convert`: the dataset folder into another tool's format, and back.
+
+Train, validation and test parts that stay as they are when a dataset grows, and never cut through a group.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wetgen.runtime.dataset.formats.base import (
+    SPLITS,
+    DatasetFolderWriter,
+    Example,
+    Incoming,
+    Names,
+    Options,
+    Writer,
+    portable,
+)
+from wetgen.runtime.dataset.formats.coco import CocoWriter, read_coco
+from wetgen.runtime.dataset.formats.parquet import ParquetWriter, read_parquet
+from wetgen.runtime.dataset.formats.semantic import SemanticWriter, read_semantic
+from wetgen.runtime.dataset.formats.voc import VocWriter, read_voc
+from wetgen.runtime.dataset.formats.webdataset import WebDatasetWriter, read_webdataset
+from wetgen.runtime.dataset.formats.yolo import YoloDetWriter, YoloSegWriter, read_yolo_seg
+from wetgen.runtime.dataset.metadata import Row
+from wetgen.runtime.dataset.reader import Dataset
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.files import NewFolder, new_folder, os_errors, read_bytes
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.masks.images import Pixels
+
+Tell = Callable[[int], None]
+Reader = Callable[[Path, bool, ClassTable | None], Incoming]
+
+
+_CONFIDENCE = "confidence_file_name"  # of generated pairs; no format here has a place for such a map
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is written and read, and whether its masks need a class table from outside."""
+
+    writer: Callable[[NewFolder, ClassTable, Options], Writer]
+    read: Reader | None  # None where the format holds no masks
+    takes_classes: bool = False
+
+
+FORMATS: Mapping[str, Format] = {
+    "coco": Format(CocoWriter, read_coco),
+    "yolo-seg": Format(YoloSegWriter, read_yolo_seg),
+    "yolo-det": Format(YoloDetWriter, None),
+    "voc": Format(VocWriter, read_voc, takes_classes=True),
+    "semantic": Format(SemanticWriter, read_semantic, takes_classes=True),
+    "webdataset": Format(WebDatasetWriter, read_webdataset, takes_classes=True),
+    "parquet": Format(ParquetWriter, read_parquet, takes_classes=True),
+}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a conversion wrote, and what the format could not take."""
+
+    out: Path
+    parts: Mapping[str, int]
+    lost: Mapping[str, int]
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{count:,} {part}" for part, count in self.parts.items())
+        lines = [f"{self.out}: {sum(self.parts.values()):,} pairs ({parts})"]
+        return "\n".join([*lines, *(f"  {count:,} {words}" for words, count in self.lost.items() if count)])
+
+
+def convert_to(
+    name: str,
+    source: Path,
+    out: Path,
+    options: Options,
+    *,
+    shares: Mapping[str, float] | None = None,
+    group: str = "scene",
+    ignore: bool = False,
+    tell: Tell = lambda _: None,
+) -> Summary:
+    """Write the dataset folder `source`, or those directly inside it, in the format `name` into the new folder `out`.
+
+    Every pair is checked on its way; the first fault ends the conversion and leaves nothing behind. `ignore` allows
+    IGNORE in the masks of rows that do not state it. `tell` is called with the number of pairs written so far. The same
+    folders give the same bytes. Raises WetgenError.
+    """
+    datasets = Dataset.open_many(source)
+    splits = [split_rows(dataset.rows, shares, group) for dataset in datasets]
+    if len({None in parts for parts in splits}) > 1:
+        raise WetgenError(
+            f"Only some of the datasets in {source} state a split.",
+            why="the others would have to be guessed.",
+            fix="convert them one by one, or write a split into every row.",
+        )
+    examples = _examples(datasets, splits, ignore)
+    summary = _write(FORMATS[name].writer, datasets[0].classes, examples, source, out, options, tell)
+    maps = sum(_CONFIDENCE in row.extra for dataset in datasets for row in dataset.rows)
+    return replace(summary, lost={**summary.lost, "confidence maps left out": maps})
+
+
+def convert_from(
+    name: str,
+    source: Path,
+    out: Path,
+    *,
+    classes_file: Path | None = None,
+    ignore: bool = False,
+    tell: Tell = lambda _: None,
+) -> Summary:
+    """Read the folder `source` in the format `name` and write a dataset folder `out`.
+
+    `classes_file` is a classes.json for formats whose masks do not name their classes. Raises WetgenError.
+    """
+    chosen = FORMATS[name]
+    if chosen.read is None:
+        raise WetgenError(
+            f"{name} cannot be read back.", why="it holds boxes, and a box is not a mask.", fix="convert the source."
+        )
+    if classes_file is not None and not chosen.takes_classes:
+        raise WetgenError(f"{name} takes no --classes.", why="it names its classes itself.", fix="leave it out.")
+    incoming = chosen.read(source, ignore, None if classes_file is None else ClassTable.load(classes_file))
+    return _write(DatasetFolderWriter, incoming.classes, incoming.examples, source, out, Options(), tell)
+
+
+def _write(
+    make: Callable[[NewFolder, ClassTable, Options], Writer],
+    classes: ClassTable,
+    examples: Iterable[Example],
+    source: Path,
+    out: Path,
+    options: Options,
+    tell: Tell,
+) -> Summary:
+    _refuse_inside(out, source)
+    parts: Counter[str] = Counter()
+    with new_folder(out) as folder:
+        writer = make(folder, classes, options)
+        try:
+            for example in _reading(examples, source):
+                writer.add(example)
+                parts[example.part] += 1
+                tell(sum(parts.values()))
+            if not parts:
+                raise WetgenError("There is nothing to convert.", why="the dataset is empty.", fix="check the path.")
+            writer.close()
+        finally:
+            writer.release()
+    return Summary(out, {part: parts[part] for part in SPLITS if parts[part]}, dict(writer.lost))
+
+
+def _reading(examples: Iterable[Example], source: Path) -> Iterator[Example]:
+    """The examples, with errors of the operating system told as those of the source."""
+    iterator = iter(examples)
+    while True:
+        with os_errors(source, "read"):
+            example = next(iterator, None)
+        if example is None:
+            return
+        yield example
+
+
+def _refuse_inside(out: Path, source: Path) -> None:
+    if out.resolve() == Path.cwd() or out.resolve().is_relative_to(source.resolve()):
+        raise WetgenError(
+            f"{out} is no place for a new dataset.",
+            why=f"it is the current folder, or lies inside {source}, of which it would become a part.",
+            fix="choose a folder beside it with --out.",
+        )
+
+
+def _examples(datasets: list[Dataset], splits: list[list[str | None]], ignore: bool) -> Iterator[Example]:
+    """The pairs of dataset folders; several folders are told apart by their names."""
+    names = Names()
+    for dataset, parts in zip(datasets, splits, strict=True):
+        folder = dataset.folder.resolve().name if len(datasets) > 1 else ""
+        for row, part in zip(dataset.rows, parts, strict=True):
+            pixels, mask = _load(dataset, row, ignore)
+            image = portable(read_bytes(dataset.folder / row.file_name), pixels)
+            name = names.give(row.file_name, folder)
+            keys: dict[str, object] = {"text": row.text, "scene": row.scene, **row.extra}
+            keys.pop(_CONFIDENCE, None)  # it would name a file that is not there
+            if part is not None:
+                keys["split"] = part
+            if name != Path(row.file_name).stem:
+                keys.setdefault("source_file_name", f"{folder}/{row.file_name}".lstrip("/"))
+            yield Example(name, part, image, mask, keys)
+
+
+def _load(dataset: Dataset, row: Row, ignore: bool) -> tuple[Pixels, Pixels]:
+    try:
+        return dataset.load(row, ignore=ignore)
+    except WetgenError as error:
+        inspect = f"{error.fix} `wetgen inspect {dataset.folder}` lists every fault."
+        raise WetgenError(error.what, why=error.why, fix=inspect) from error
+
+
+_WHOLE = 1e-9  # shares written in decimals add up to 1 within this
+
+
+def parse_shares(text: str) -> dict[str, float]:
+    """The shares in "train=0.8,validation=0.1,test=0.1", in the order of SPLITS; they must add up to 1."""
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        try:
+            share = float(number)
+        except ValueError:
+            share = -1
+        if name.strip() not in SPLITS or name.strip() in shares or not 0 <= share <= 1:
+            raise _unusable(text, f"{part.strip()!r} is no share of {', '.join(SPLITS)}, or stands twice")
+        shares[name.strip()] = share
+    if abs(sum(shares.values()) - 1) > _WHOLE:
+        raise _unusable(text, f"the shares add up to {sum(shares.values()):g}")
+    return {name: shares[name] for name in SPLITS if name in shares}
+
+
+def split_rows(rows: Sequence[Row], shares: Mapping[str, float] | None, group: str) -> list[str | None]:
+    """The part of each row: its own `split` where every row has one, else by a hash of its group, else None.
+
+    `group` is the key whose equal values stay together: `scene`, or another key that every row has. A row's part
+    depends on its group and the shares alone, so rows that are added move none. Raises WetgenError when only some rows
+    state a split, when they do and shares are asked for as well, and for rows without a group.
+    """
+    stated = [row for row in rows if "split" in row.extra]
+    if not stated:
+        return [None if shares is None else _drawn(_group(row, group), shares) for row in rows]
+    if len(stated) < len(rows):
+        raise WetgenError(
+            f"{len(stated)} of {len(rows)} rows state a split.",
+            why="the others would have to be guessed.",
+            fix='write "split" into every row, or into none and use --split.',
+        )
+    if shares is not None:
+        raise WetgenError(
+            "The rows state their split already.",
+            why="another one could put into training what was kept for tests.",
+            fix='leave --split out, or delete "split" from the rows.',
+        )
+    return [_stated(row) for row in rows]
+
+
+def _drawn(group: str, shares: Mapping[str, float]) -> str:
+    """The part at the place in [0, 1) that the group's hash gives."""
+    place = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+    end = 0.0
+    for name, share in shares.items():
+        end += share
+        if place < end:
+            return name
+    return [name for name, share in shares.items() if share > 0][-1]  # the sum of the shares may be just below 1
+
+
+def _group(row: Row, key: str) -> str:
+    if key == "scene":
+        return row.scene
+    value = row.extra.get(key)
+    if not isinstance(value, str | int) or value == "":
+        raise WetgenError(
+            f"metadata.jsonl, line {row.line}: there is no {key} to group by.",
+            why="a row without a group could be torn from those it belongs to.",
+            fix=f'write "{key}" into every row, or group by scene.',
+        )
+    return str(value)
+
+
+def _stated(row: Row) -> str:
+    part = row.extra["split"]
+    if part not in SPLITS:
+        raise WetgenError(
+            f"metadata.jsonl, line {row.line}: {part!r} is no split.",
+            why=f"splits are called {', '.join(SPLITS)}.",
+            fix="correct the row.",
+        )
+    return str(part)
+
+
+def _unusable(text: str, why: str) -> WetgenError:
+    return WetgenError(
+        f"--split {text} splits nothing.", why=f"{why}.", fix="--split train=0.8,validation=0.1,test=0.1"
+    )

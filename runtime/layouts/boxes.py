@@ -1,0 +1,131 @@
+"""Boxes: rectangles of pixels, and files of them that say where which damage lies."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.masks.regions import Box, Size
+from wetgen.runtime.tables import Column, TableRow, read_table
+
+COLUMNS = {
+    "file_name": Column(filled=True),
+    "class": Column(required=True, filled=True),
+    "x": Column(required=True, filled=True),
+    "y": Column(required=True, filled=True),
+    "width": Column(required=True, filled=True),
+    "height": Column(required=True, filled=True),
+    "severity": Column(),
+    "prompt": Column(),
+}
+_ROUNDING = 1e-6  # pixels that percentages may overshoot by when they are multiplied
+
+
+@dataclass(frozen=True)
+class BoxDamage:
+    """A class that is to lie in a box; `severity` None leaves how much of it to chance."""
+
+    class_name: str
+    box: Box
+    severity: float | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True)
+class Length:
+    """A coordinate as it was written: pixels, or percent of the picture's width or height."""
+
+    value: float
+    percent: bool
+
+    def pixels(self, whole: int) -> float:
+        """In pixels of a picture that measures `whole` in this direction."""
+        return self.value * whole / 100 if self.percent else self.value
+
+
+@dataclass(frozen=True)
+class BoxRow:
+    """A row of a file of boxes, for the picture `file_name` or, where that is None, for every picture."""
+
+    row: TableRow
+    file_name: str | None
+    class_name: str
+    x: Length
+    y: Length
+    width: Length
+    height: Length
+    severity: float | None
+    prompt: str | None
+
+    def damage(self, size: Size) -> BoxDamage:
+        """The damage in a picture of `size` (H, W), its edges rounded to whole pixels.
+
+        Raises WetgenError for a box that reaches out of the picture or has no pixel in it.
+        """
+        left, right = self._edges("x", "width", self.x, self.width, size)
+        top, bottom = self._edges("y", "height", self.y, self.height, size)
+        return BoxDamage(self.class_name, Box(left, top, right - left, bottom - top), self.severity, self.prompt)
+
+    def _edges(self, start: str, length: str, x: Length, width: Length, size: Size) -> tuple[int, int]:
+        whole = size[1] if start == "x" else size[0]
+        first, last = x.pixels(whole), x.pixels(whole) + width.pixels(whole)
+        picture = f"the picture has {size[1]} x {size[0]} pixels"
+        if last > whole + _ROUNDING:
+            beyond = f"reaches {last:g} pixels from the {'left' if start == 'x' else 'top'}"
+            raise self.row.fault(length, f"{self._said(length)} {beyond}", picture, f"correct {start} or {length}.")
+        edges = round(first), min(round(last), whole)
+        if edges[1] <= edges[0]:
+            raise self.row.fault(length, f"{self._said(length)} covers no whole pixel", picture, "make the box larger.")
+        return edges
+
+    def _said(self, name: str) -> str:
+        return str(self.row.text(name))
+
+
+def read_boxes(path: Path, table: ClassTable) -> list[BoxRow]:
+    """The rows of a CSV file of boxes: class, x, y, width, height, and file_name, severity and prompt if it has them.
+
+    x and y are the box's upper left corner. Numbers are pixels; with % behind them percent of the picture's width (x,
+    width) or height (y, height). Raises WetgenError naming line and column for everything that is wrong and does not
+    depend on the picture; `BoxRow.damage` does for the rest.
+    """
+    rows = [_row(row, table) for row in read_table(path, COLUMNS)]
+    if not rows:
+        raise WetgenError(
+            f"{path} holds no boxes.",
+            why="there is nothing below its header.",
+            fix="write one box a line, for example: stain,10%,20%,30%,25%",
+        )
+    return rows
+
+
+def boxes_of(rows: Iterable[BoxRow], file_name: str | None, size: Size) -> list[BoxDamage]:
+    """The damages that hold for one picture of `size` (H, W), in the file's order; None: those for every picture."""
+    return [row.damage(size) for row in rows if row.file_name is None or row.file_name == file_name]
+
+
+def _row(row: TableRow, table: ClassTable) -> BoxRow:
+    return BoxRow(
+        row,
+        row.text("file_name"),
+        row.one_of("class", table.names[1:]),
+        _length(row, "x", positive=False),
+        _length(row, "y", positive=False),
+        _length(row, "width", positive=True),
+        _length(row, "height", positive=True),
+        row.number("severity", 0, 1),
+        row.text("prompt"),
+    )
+
+
+def _length(row: TableRow, name: str, *, positive: bool) -> Length:
+    text = row.needed(name)
+    percent = text.endswith("%")
+    value = row.as_number(name, text.removesuffix("%").strip())
+    if value < 0 or (positive and value == 0):
+        why = "a box has a size" if positive else "the picture begins at 0"
+        raise row.fault(name, f"is {text}", why, f"use {'more than 0' if positive else '0 or more'}.")
+    if percent and value > 100:
+        raise row.fault(name, f"is {text}", "percent of the picture end at 100", "use 0 % to 100 %.")
+    return Length(value, percent)

@@ -1,0 +1,196 @@
+"""Tidying a drawn mask: small regions taken away, holes filled, pixels nobody should learn from marked as IGNORE.
+
+All of it is off unless asked for, and a pair's row names what was on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.masks.classes import IGNORE
+from wetgen.runtime.masks.images import Pixels
+from wetgen.runtime.masks.regions import Ints, holes_of, numbered, regions_of
+
+_PIXELS = ("least_region", "fill_holes", "ignore_band")
+
+
+class Tidied(NamedTuple):
+    """A tidied mask uint8 (H, W), and how many of its pixels changed, by what was on.
+
+    `changed` has small_regions, holes and ignored, as far as they were asked for.
+    """
+
+    mask: Pixels
+    changed: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Tidy:
+    """What is done to a mask, in this order; pixels are counted, and nothing happens by default."""
+
+    least_region: int = 0
+    """Regions of fewer pixels take the class that most of the ring around them has; 0 leaves them."""
+    fill_holes: int = 0
+    """Holes of up to so many pixels take the class of the region around them; 0 leaves them."""
+    ignore_below: float | None = None
+    """Pixels whose confidence (0 to 1) is lower become IGNORE."""
+    ignore_band: int = 0
+    """Pixels this near (in steps to any of eight neighbours) to one of another class become IGNORE."""
+
+    def __post_init__(self) -> None:
+        for name in _PIXELS:
+            value = getattr(self, name)
+            if not value >= 0:  # true for NaN too
+                raise WetgenError(
+                    f"{_option(name)} is {value}.",
+                    why="it is a number of pixels.",
+                    fix="use 1 or more, or leave the option out.",
+                )
+        if self.ignore_below is not None and not 0 <= self.ignore_below <= 1:
+            raise WetgenError(
+                f"{_option('ignore_below')} is {self.ignore_below}.",
+                why="it is a probability.",
+                fix="use a number from 0 to 1.",
+            )
+
+    def __bool__(self) -> bool:
+        return bool(self.to_row())
+
+    @property
+    def is_off(self) -> bool:
+        """Whether masks stay as they are."""
+        return not self
+
+    @property
+    def marks_ignored(self) -> bool:
+        """Whether masks may get IGNORE, which their rows must then state."""
+        return self.ignore_below is not None or self.ignore_band > 0
+
+    def to_row(self) -> dict[str, int | float]:
+        """What is on, by name, for a pair's row."""
+        stated: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in stated.items() if value is not None and (value or name not in _PIXELS)}
+
+    def __call__(self, mask: Pixels, confidence: Pixels | None = None) -> Tidied:
+        """Tidy a mask uint8 (H, W); `confidence` uint8 (H, W), in 255ths, is that of the class that was drawn.
+
+        IGNORE in the mask stays and has no say. Cleaning twice, or marking twice, is cleaning or marking once; but
+        marking may leave less of a region than `least_region`, so a mask that was marked is not to be cleaned again.
+        """
+        assert mask.dtype == np.uint8 and mask.ndim == 2
+        changed: dict[str, int] = {}
+        steps: list[tuple[bool, str, Callable[[Pixels], Pixels]]] = [
+            (self.least_region > 0, "small_regions", lambda pixels: _without_small(pixels, self.least_region)),
+            (self.fill_holes > 0, "holes", lambda pixels: _filled(pixels, self.fill_holes)),
+            (self.marks_ignored, "ignored", lambda pixels: self._marked(pixels, confidence)),
+        ]
+        for on, name, step in steps:
+            if on:
+                before, mask = mask, step(mask)
+                changed[name] = int(np.count_nonzero(mask != before))
+        return Tidied(mask, changed)
+
+    def _marked(self, mask: Pixels, confidence: Pixels | None) -> Pixels:
+        """The mask with IGNORE where it is unsure, or near a border."""
+        ignored = _near_borders(mask, self.ignore_band)
+        if self.ignore_below is not None:
+            assert confidence is not None and confidence.dtype == np.uint8 and confidence.shape == mask.shape
+            # Divided rather than multiplied out: so a limit of 0.6 is met by 153 of 255, which is 0.6.
+            ignored |= (np.arange(256) / 255 < self.ignore_below)[confidence]
+        return np.where(ignored, np.uint8(IGNORE), mask)
+
+
+def _without_small(mask: Pixels, least: int) -> Pixels:
+    """The mask whose regions below `least` pixels have the class that most pixels of the ring around them have.
+
+    The rule of JoDiffusion (Wang et al., AAAI 2026; the lowest id on a tie), made independent of any order: small
+    regions have no say over one another until their own class is found. Those with nothing but IGNORE and one another
+    around them stay.
+    """
+    numbers, areas = numbered(mask)
+    small = (areas > 0) & (areas < least)
+    mask, open_still = mask.copy(), small[numbers]
+    while open_still.any():
+        found, classes = _majorities(numbers, mask, open_still)
+        if not len(found):
+            break
+        decided = np.zeros(len(areas), bool)
+        decided[found] = True
+        becomes = np.zeros(len(areas), np.uint8)
+        becomes[found] = classes
+        now = open_still & decided[numbers]
+        mask[now] = becomes[numbers[now]]
+        open_still &= ~now
+    return mask
+
+
+def _majorities(numbers: Ints, mask: Pixels, open_still: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """The open regions that have a settled pixel in their ring, and which class most such pixels have."""
+    stride = mask.shape[1] + 2
+    votes = np.pad(~open_still & (mask != IGNORE), 1).ravel()
+    ids, owners = np.pad(mask, 1).ravel().astype(np.int64), np.pad(numbers, 1).ravel()
+    inside = np.flatnonzero(np.pad(open_still, 1))
+    around = np.array([y * stride + x for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y])
+    ring = inside[:, None] + around
+    of_whom = np.broadcast_to(owners[inside][:, None], ring.shape)
+    voting = votes[ring]
+    # Each pixel of a ring once, however many of the region's pixels it touches.
+    once = np.unique(of_whom[voting] * len(votes) + ring[voting])
+    owner, place = np.divmod(once, len(votes))
+    cast, counts = np.unique(owner * 256 + ids[place], return_counts=True)
+    owner, id = np.divmod(cast, 256)
+    order = np.lexsort((id, -counts, owner))
+    found, firsts = np.unique(owner[order], return_index=True)
+    return found, id[order[firsts]]
+
+
+def _filled(mask: Pixels, most: int) -> Pixels:
+    """The mask whose regions have no holes of up to `most` pixels; what lies in a hole is filled over with it.
+
+    Where two regions cross at a corner, a part of one lies in a hole of the other; such a hole encloses nothing, and is
+    left.
+    """
+    numbers, areas = numbered(mask)
+    filled = mask.copy()
+    # A region comes before those in its holes, so backwards: what an outer one fills lies over what they filled.
+    for region in reversed(regions_of(mask)):
+        holes = holes_of(region)
+        if not holes.any():
+            continue
+        window = np.s_[region.top : region.top + region.height, region.left : region.left + region.width]
+        fits = np.bincount(holes.ravel()) <= most
+        fits[0] = False
+        within = fits[holes] & (numbers[window] > 0)
+        met, counts = np.unique(holes[within] * len(areas) + numbers[window][within], return_counts=True)
+        hole, number = np.divmod(met, len(areas))
+        fits[hole[counts < areas[number]]] = False
+        pixels = filled[window]
+        pixels[fits[holes] & (pixels != IGNORE)] = region.class_id
+    return filled
+
+
+def _near_borders(mask: Pixels, distance: int) -> NDArray[np.bool_]:
+    """Which pixels bool (H, W) have one of another class within `distance` steps; IGNORE is no class."""
+    least, greatest = mask, np.where(mask == IGNORE, np.uint8(0), mask)  # IGNORE is above all ids, and here below all
+    for _ in range(min(distance, max(mask.shape))):
+        least, greatest = _spread(least, np.minimum), _spread(greatest, np.maximum)
+    return least < greatest
+
+
+def _spread(pixels: Pixels, choose: np.ufunc) -> Pixels:
+    """The least or greatest of each pixel and its eight neighbours."""
+    rows = pixels.copy()
+    choose(rows[1:], pixels[:-1], out=rows[1:])
+    choose(rows[:-1], pixels[1:], out=rows[:-1])
+    both = rows.copy()
+    choose(both[:, 1:], rows[:, :-1], out=both[:, 1:])
+    choose(both[:, :-1], rows[:, 1:], out=both[:, :-1])
+    return both
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

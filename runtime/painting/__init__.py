@@ -1,1 +1,0 @@
-"""Damage painted into pictures that are there: photographs, and backgrounds drawn before."""

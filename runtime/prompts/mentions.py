@@ -1,0 +1,102 @@
+"""Which classes of damage a prompt asks for, by the words that the bundle lists for each class.
+
+How severe the damage is to be, as words in the prompt: the text encoder knows no numbers.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+
+from wetgen.runtime.errors import WetgenError
+
+# Where a negation ends: at punctuation and at words that begin a new thought ("no cracks but a stain").
+_CLAUSE = re.compile(
+    r"[,.;:!?()\n]|\b(?:but|with|though|although|yet|only|and\s+(?:a|an|the|some|one))\b", re.IGNORECASE
+)
+_NEGATION = re.compile(r"\b(?:no|not|without|never|free\s+(?:of|from)|zero|neither)\b", re.IGNORECASE)
+
+
+def asked_classes(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The class names whose words stand in the prompt, in the order of `words`.
+
+    Words match whole and in any case, the longest first ("rust stain" is no "rust" if it is listed for another class).
+    What a clause negates ("no mold", "without cracks or stains", "mold-free") does not count.
+    """
+    owners, pattern = _listed(tuple((name, tuple(listed)) for name, listed in words.items()))
+    if not owners:
+        return ()
+    found = {owners[_normal(prompt[start:end])] for start, end in _places(prompt, pattern)}
+    return tuple(name for name in words if name in found)
+
+
+def first_asked(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[int, int] | None:
+    """Start and end of the first damage word that the prompt asks for, found as in `asked_classes`; None for none."""
+    owners, pattern = _listed(tuple((name, tuple(listed)) for name, listed in words.items()))
+    return next(_places(prompt, pattern), None) if owners else None
+
+
+def _places(prompt: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """Start and end of every word that is asked for, clause by clause."""
+    begin = 0
+    for end, after in [*(separator.span() for separator in _CLAUSE.finditer(prompt)), (len(prompt), 0)]:
+        for match in pattern.finditer(_affirmed(prompt[begin:end])):
+            yield begin + match.start(), begin + match.end()
+        begin = after
+
+
+@lru_cache(maxsize=8)  # a bundle's words are asked for at every pair
+def _listed(words: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[dict[str, str], re.Pattern[str]]:
+    """The class of every normal word, and the pattern that finds the words in a clause."""
+    owners = {_normal(word): name for name, listed in words for word in listed}
+    longest_first = sorted(owners, key=len, reverse=True)
+    pattern = rf"\b(?:{'|'.join(map(_spaced, longest_first))})\b(?![\s-]+free\b)"
+    return owners, re.compile(pattern, re.IGNORECASE)
+
+
+def _affirmed(clause: str) -> str:
+    """The part of a clause before its first negation."""
+    return _NEGATION.split(clause, maxsplit=1)[0]
+
+
+def _normal(word: str) -> str:
+    return re.sub(r"[\s-]+", " ", word.strip().lower())
+
+
+def _spaced(word: str) -> str:
+    """A pattern for a normal word that lets its parts be joined by spaces or hyphens."""
+    return r"[\s-]+".join(map(re.escape, word.split(" ")))
+
+
+# Words of the captions that the networks were trained on, for strength and for size.
+_STEPS = ((0.2, "slight small"), (0.4, "slight"), (0.6, "moderate"), (0.8, "severe"))
+_MOST = "severe large"
+# What a damage word has before it where its noun phrase begins with an article: "a brown water stain".
+_PHRASE = re.compile(r"\b(an?)(\s+)((?:(?!(?:a|an|the|of|on|in|at|with|and|or)\b)[\w-]+\s+){0,3})$", re.IGNORECASE)
+
+
+def severity_words(severity: float) -> str:
+    """The words for a severity of 0 to 1, in five steps of a fifth each."""
+    return next((words for below, words in _STEPS if severity < below), _MOST)
+
+
+def with_severity(text: str, severity: float, words: Mapping[str, Sequence[str]]) -> str:
+    """A text with the words for a severity in front of the first damage that it asks for, and of its adjectives.
+
+    `words` are the bundle's words per class. Adjectives are known by an article before them, and "an" becomes "a":
+    "an old brown stain" is "a severe old brown stain", "old mold" is "old severe mold". Raises WetgenError for a text
+    that asks for no damage.
+    """
+    found = first_asked(text, words)
+    if found is None:
+        raise WetgenError(
+            "a severity needs a class.",
+            why=f"{text!r} names no damage that it asks for, so nothing there can be severe.",
+            fix="name the damage, write {severity} where its words are to stand, or leave the severity out.",
+        )
+    said = severity_words(severity)
+    before, damage = text[: found[0]], text[found[0] :]
+    phrase = _PHRASE.search(before)
+    if phrase is None:
+        return f"{before}{said} {damage}"
+    article, blanks, adjectives = phrase.groups()
+    return f"{before[: phrase.start()]}{article[0]}{blanks}{said} {adjectives}{damage}"

@@ -1,0 +1,242 @@
+"""A run: prompts to a dataset folder, kept whole through interruption, kill and full disk, and resumed pair by pair.
+
+Stores a run's pairs beside the sampling: encoded by several threads, written in order by one, never too many.
+
+Which try of which pair is drawn next.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.dataset.journal import FILE_NAME as REJECTED_NAME
+from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.files import usable_cores
+from wetgen.runtime.run.filters import Examiner, Verdict
+from wetgen.runtime.run.folder import SHEET_NAME, Kept, Rejection, RunFolder, check_folder, same_shards
+from wetgen.runtime.run.progress import Progress
+from wetgen.runtime.run.record import Settings
+from wetgen.runtime.run.tasks import Task
+from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.pair import Pair
+
+DEFAULT_BATCH = 4
+DEFAULT_TRIES = 4
+
+
+def run(
+    bundle: Bundle,
+    task: Task,
+    out: Path,
+    settings: Settings,
+    progress: Progress,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+    batch: int | None = None,
+    threads: int | None = None,
+    tries: int | None = None,
+    shards: int | None = None,
+) -> dict[str, Any]:
+    """Make the pairs of a task that `out` lacks and return the final run.json.
+
+    A pair that the settings' filter rejects is drawn again from other noise until it is kept or was tried `tries`
+    times; a larger number makes more pairs and changes none. With `shards` so many pairs go into a tar file, in place
+    of loose files. `batch`, `tries` and `shards` None mean the defaults, or what the run was started with. Raises
+    WetgenError for a folder that does not fit, and when it fails on the way; KeyboardInterrupt is passed on. Every
+    finished pair is kept in either case.
+    """
+    earlier = check_folder(out, settings, resume)
+    if batch is None:
+        batch = min(DEFAULT_BATCH, task.total) if earlier is None else int(earlier["batch"])
+    if tries is None:
+        tries = DEFAULT_TRIES if earlier is None else int(earlier.get("tries", 1))
+    if earlier is not None:
+        shards = same_shards(out, earlier.get("shards"), shards)
+    with Generator(bundle, device=device, batch=batch, threads=threads, say=progress.note) as generator:
+        return run_on(generator, task, out, settings, progress, tries=tries, shards=shards)
+
+
+def run_on(
+    generator: Generator,
+    task: Task,
+    out: Path,
+    settings: Settings,
+    progress: Progress,
+    *,
+    tries: int = DEFAULT_TRIES,
+    shards: int | None = None,
+) -> dict[str, Any]:
+    """The run of `run`, on a loaded generator; `out` must be one that `check_folder` lets pass."""
+    bundle, total = generator.bundle, task.total
+    examine = Examiner(settings.filter, bundle)
+    task.begin(generator)  # refuses impossible values and long prompts before anything is written
+    if examine.needs_judge:
+        generator.check_judge(task.pixels)
+
+    how = {
+        **task.how,
+        "tries": tries,
+        "shards": shards,
+        "device": generator.device,
+        "target": generator.target.name,
+        "batch": generator.batch,
+        "threads": generator.threads,
+        "notes": generator.notes,  # what the device has to say; more may come while it draws
+    }
+    folder = RunFolder(out, bundle, settings, how, shards)
+    folder.expect(index for index, _ in _missing(folder, total, tries))
+    progress.start(total, total - sum(1 for _ in _missing(folder, total, tries)))
+    began = time.monotonic()
+    try:
+        with Storing(folder, progress) as storing:
+            for part in task.parts():
+                missing = _missing(folder, total, tries)
+                open_tries = Tries((each for each in missing if task.part_of(each[0]) == part), tries)
+                for pair in task.draw(part, open_tries.take, judge=examine.needs_judge):
+                    verdict = examine(pair)
+                    given_up = bool(verdict.reasons) and open_tries.reject(pair.index, pair.attempt)
+                    storing.put(pair, verdict, given_up)
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        with suppress(WetgenError):  # the first failure is the one to be told
+            folder.close(status, total, tries, time.monotonic() - began)
+        progress.end(folder.record)
+        raise
+    folder.close("done", total, tries, time.monotonic() - began)
+    progress.end(folder.record)
+    _check_any(folder.record, out)
+    return folder.record
+
+
+def _missing(folder: RunFolder, total: int, tries: int) -> Iterator[tuple[int, int]]:
+    """The indexes of pairs that are neither stored nor given up, each with its next try.
+
+    Found one by one while the run goes on, which touches no index before it was given out.
+    """
+    for index in range(total):
+        if not folder.is_kept(index) and (attempt := folder.next_try(index)) < tries:
+            yield index, attempt
+
+
+def _check_any(record: Mapping[str, Any], out: Path) -> None:
+    """Raise when a finished run has nothing to show."""
+    counts = record["counts"]
+    if counts["written"]:
+        return
+    wider = "" if set(record["reasons"]) <= {"broken"} else "wider limits, "
+    raise WetgenError(
+        f"None of the {counts['asked']} pairs could be used.",
+        why=f"every try was rejected: {_by_reason(record)}; {out / REJECTED_NAME} says why, try by try.",
+        fix=f"use {wider}a smaller --guidance, another --plan or --device, or another bundle.",
+    )
+
+
+def summary(out: Path, record: Mapping[str, Any]) -> str:
+    """A finished run in a line or two, for people."""
+    counts = record["counts"]
+    lines = [f"{out}: {counts['written']} of {counts['asked']} pairs. To look at: {out / SHEET_NAME}"]
+    if counts["with_faults"]:
+        lines.append(
+            f'{counts["with_faults"]} of them lack a class they were asked for: see "faults" in metadata.jsonl.'
+        )
+    if counts["unjudged"]:
+        lines.append(f"{counts['unjudged']} of them show only classes that the judge does not know, and were kept.")
+    if counts["rejected"]:
+        kept = f"{counts['written']} of {counts['drawn']} tries were kept ({record['keep_rate']:.1%})"
+        lines.append(f"{kept}; rejected: {_by_reason(record)}. See {REJECTED_NAME}.")
+    if counts["given_up"]:
+        tries = "1 try" if record["tries"] == 1 else f"{record['tries']} tries"
+        lines.append(f"{counts['given_up']} were given up after {tries} each; --tries allows more.")
+    return "\n".join(lines)
+
+
+def _by_reason(record: Mapping[str, Any]) -> str:
+    """For example "6 agreement, 2 area": how many tries were rejected why; a try may count more than once."""
+    return ", ".join(f"{count} {kind}" for kind, count in record["reasons"].items())
+
+
+WAITING = 64  # pairs that may wait for the disk before sampling does
+_MOST_PIXELS = 2**23  # of pictures that may: more than 64 drawn ones, fewer than two photographs
+_MOST_ENCODERS = 4  # beyond, the interpreter's lock keeps them waiting for each other
+
+
+class Storing:
+    """Takes pairs from the thread that samples, and tells the progress, on that thread, when they are stored.
+
+    On leaving, what was made is stored first, whatever ended the block. The first failure is raised by the next `put`,
+    or on leaving.
+    """
+
+    def __init__(self, folder: RunFolder, progress: Progress) -> None:
+        self._folder, self._progress = folder, progress
+        self._encoders = ThreadPoolExecutor(min(_MOST_ENCODERS, usable_cores()))
+        self._writer = ThreadPoolExecutor(1)  # so that rows come in the order of the pairs, and one file after another
+        self._pending: deque[tuple[int, Future[Kept | Rejection]]] = deque()  # with their pixels
+
+    def __enter__(self) -> "Storing":
+        return self
+
+    def put(self, pair: Pair, verdict: Verdict, given_up: bool) -> None:
+        """Hand over a pair, and whether no try of it is left; waits while too many are on their way."""
+        prepared = self._encoders.submit(self._folder.prepare, pair, verdict, given_up)
+        pixels = pair.image.shape[0] * pair.image.shape[1]
+        self._pending.append((pixels, self._writer.submit(self._write, prepared)))
+        while self._pending and (self._pending[0][1].done() or self._too_many()):
+            self._tell(self._pending.popleft()[1])
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            while self._pending:
+                self._tell(self._pending.popleft()[1])
+        except WetgenError:
+            if error is None:
+                raise
+        finally:
+            self._encoders.shutdown(wait=True, cancel_futures=True)
+            self._writer.shutdown(wait=True, cancel_futures=True)
+
+    def _too_many(self) -> bool:
+        waiting = len(self._pending)
+        return waiting > WAITING or (waiting > 1 and sum(pixels for pixels, _ in self._pending) > _MOST_PIXELS)
+
+    def _write(self, prepared: "Future[Kept | Rejection]") -> Kept | Rejection:
+        ready = prepared.result()
+        self._folder.write(ready)
+        return ready
+
+    def _tell(self, written: "Future[Kept | Rejection]") -> None:
+        done = written.result()
+        if isinstance(done, Kept):
+            self._progress.stored(done.row)
+        else:
+            self._progress.rejected(done.row, given_up=done.given_up)
+
+
+class Tries:
+    """Hands out (index, try), each index with the try it begins with; a rejected one comes again before new ones."""
+
+    def __init__(self, begin: Iterable[tuple[int, int]], most: int) -> None:
+        """`most` is the number of tries that a pair has, so the last one is `most - 1`."""
+        self._new, self._again, self._most = iter(begin), deque[tuple[int, int]](), most
+
+    def take(self, count: int) -> list[tuple[int, int]]:
+        """At most `count` tries; none when every pair is kept or given up."""
+        again = [self._again.popleft() for _ in range(min(count, len(self._again)))]
+        return again + list(islice(self._new, count - len(again)))
+
+    def reject(self, index: int, attempt: int) -> bool:
+        """Note that a try came to nothing; gives whether that was the pair's last."""
+        last = attempt + 1 >= self._most
+        if not last:
+            self._again.append((index, attempt + 1))
+        return last
