@@ -9,6 +9,21 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ("runtime", "training", "export", "benchmarks")
+# What each room of the runtime may import; every room may import the ground, which imports nothing above it.
+ROOMS = {
+    "ground": set[str](),
+    "masks": set[str](),
+    "prompts": set[str](),
+    "bundle": {"masks"},
+    "dataset": {"masks"},
+    "engines": {"bundle"},
+    "layouts": {"dataset", "masks"},
+    "sampling": {"bundle", "engines", "masks", "prompts"},
+    "inpaint": {"bundle", "layouts", "masks", "prompts", "sampling"},
+    "run": {"bundle", "dataset", "engines", "inpaint", "layouts", "masks", "prompts", "sampling"},
+    "door": {"bundle", "dataset", "engines", "inpaint", "layouts", "masks", "prompts", "run", "sampling"},
+}
+DOOR = {"wetgen.runtime", "wetgen.runtime.__main__", "wetgen.runtime.cli"}  # the package gives its users' names
 RUNTIME_MAY = {"PIL", "click", "cuda", "numpy", "onnxruntime", "tensorrt", "tokenizers", "wetgen"} | set(
     sys.stdlib_module_names
 )
@@ -46,6 +61,60 @@ def test_the_runtime_imports_nothing_but_what_the_lean_install_has() -> None:
     for path in files_of("runtime"):
         for name in imports_of(path):
             assert name.split(".")[0] in RUNTIME_MAY, f"{path} imports {name}"
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("wetgen", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def module_imports() -> dict[str, set[str]]:
+    """The modules of the runtime that each of them imports, those inside functions too."""
+    files = {module_of(path): path for path in files_of("runtime")}
+    return {
+        module: {name if name in files else name.rpartition(".")[0] for name in imports_of(path)} & files.keys()
+        for module, path in files.items()
+    }
+
+
+def room_of(module: str) -> str:
+    if module in DOOR:
+        return "door"
+    room = module.split(".")[2]
+    return room if (ROOT / "runtime" / room).is_dir() else "ground"
+
+
+def circles(graph: dict[str, set[str]]) -> set[str]:
+    """What is left when everything that imports nothing that is left is taken away, again and again."""
+    left = set(graph)
+    while free := {name for name in left if not (graph[name] - {name}) & left}:
+        left -= free
+    return left
+
+
+def test_every_room_of_the_runtime_is_known() -> None:
+    assert {room_of(module) for module in module_imports()} == ROOMS.keys()
+
+
+def test_a_room_imports_the_rooms_below_it_only() -> None:
+    for module, names in module_imports().items():
+        room = room_of(module)
+        for name in names:
+            assert room_of(name) in ROOMS[room] | {room, "ground"}, f"{module} ({room}) imports {name}"
+
+
+def test_no_circle_of_rooms_and_none_of_files() -> None:
+    assert not circles(ROOMS)
+    assert not circles(module_imports())
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"d"}}) == {"a", "b", "c"}
+
+
+def test_no_file_of_a_room_is_long() -> None:
+    for path in files_of("runtime"):
+        assert module_of(path) in DOOR or len(path.read_text(encoding="utf-8").splitlines()) <= 500, path
 
 
 def test_every_runtime_module_imports_with_torch_and_the_upper_floors_blocked() -> None:
