@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wetgen.runtime.bundle.schedule import Plan, alphas_after, alphas_cumprod, ddim_steps, timesteps
 from wetgen.runtime.errors import WetgenError
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "schedule.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "schedule.json"
 PREDICTIONS = ("v", "eps", "x0")
 
 

@@ -12,7 +12,7 @@ from wetgen.runtime.bundle.bundle import FingerprintFile
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.run.fingerprints import BITS, BYTES, KIND, Fingerprints, distances, fingerprint
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "fingerprints.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "fingerprints.json"
 MOST_BITS = 24
 
 

@@ -9,7 +9,7 @@ import pytest
 from wetgen.runtime.bundle.graphs import Sizes, decode_graph, denoise_graph, encode_graph, graphs_of, judge_graph
 from wetgen.runtime.errors import WetgenError
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "graphs.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "graphs.json"
 PAIRS = Sizes(64, 96, 4, 8, 12, 16, 32, classes=3, conditioning_channels=8)
 IMAGES = Sizes(64, 96, 4, 8, 12, 16, 32, classes=0, conditioning_channels=0)
 
