@@ -1,6 +1,6 @@
 """Random shapes of damage: what a stain, a crack, a puddle looks like as an outline.
 
-A shape is the first so many pixels of a growth field (`forms.py`, `cracks.py`, `tiles.py`), so with the same random
+A shape is the first so many pixels of a growth field (of a form, of cracks, of lifted tiles), so with the same random
 numbers a smaller area is a part of a larger one.
 
 In which order the pixels of a damage become damaged: one field per class, larger values first.

@@ -32,7 +32,7 @@ class Filter:
     """The limits that a pair must keep to; None is no limit. Broken pairs are never kept, whatever the limits."""
 
     keep_agreement: float | None = None
-    """Least agreement of the bundle's judge with the mask (agreement.py); 0 measures and rejects nothing."""
+    """Least agreement of the bundle's judge with the mask; 0 measures and rejects nothing."""
     keep_layout: float | None = None
     """Least mean IoU of the mask and the layout that the pair was given; pairs without a layout are exempt."""
     least_area: float | None = None

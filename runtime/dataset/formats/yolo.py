@@ -2,7 +2,7 @@
 
 A line is an object: "class x y x y ..." (segments) or "class x_center y_center width height" (boxes), in shares of the
 image's width and height. There is no ignore and no hole in the format. So a region is one polygon with its holes cut in
-(outlines.py), drawn 1/64 pixel into its own pixels: Ultralytics cuts coordinates off to whole pixels and fills with
+(polygons.py), drawn 1/64 pixel into its own pixels: Ultralytics cuts coordinates off to whole pixels and fills with
 cv2.fillPoly, which paints the edges too, and so it paints exactly the region, hairlines included. What touches by
 corners is one object; parts that lie apart are objects of their own.
 """
