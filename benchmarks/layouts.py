@@ -15,7 +15,7 @@ import wetgen.runtime.run.run as runs
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.layouts.surfaces import Lines
 from wetgen.runtime.layouts.write import Plan, write_layouts
-from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.filters import Filter
 from wetgen.runtime.run.options import prompt_task
 from wetgen.runtime.run.progress import Silent
@@ -61,7 +61,7 @@ def _task(bundle: Bundle, folder: Path, kind: str) -> PromptTask:
         guidance=None,
         negative="",
         limits=Filter(),
-        tidy=Tidy(),
+        tidy=MaskCleanup(),
     )
 
 

@@ -22,7 +22,7 @@ from wetgen.runtime.bundle.targets import DEFAULT_TARGET
 from wetgen.runtime.engines import Engine, open_engine
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import ClassTable
-from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.run.filters import agreement
 
 
@@ -103,7 +103,7 @@ class JudgeOf:
         found = []
         for prompt, image, mask in zip(prompts, pictures.images, pictures.masks, strict=True):
             seen = self._engine.run({"image": image[None]})["mask"][0].astype(np.uint8)
-            asked = asked_classes(prompt, self._bundle.words)
+            asked = mentioned_classes(prompt, self._bundle.words)
             found.append(agreement(mask, seen, self._bundle.classes, self._bundle.judge_knows, asked).value)
         known = [value for value in found if value is not None]
         return float(np.mean(known)) if known else None

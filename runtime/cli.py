@@ -191,12 +191,12 @@ def run(
 
 def settings_from(how: dict[str, Any]) -> dict[str, Any]:
     """What of a command's options decides the pairs, taken out of `how`."""
-    from wetgen.runtime.masks.cleanup import Tidy
+    from wetgen.runtime.masks.cleanup import MaskCleanup
     from wetgen.runtime.run.filters import Filter
 
     said = {name: how.pop(name) for name in ("seed", "plan", "guidance", "negative")}
     limits = Filter(**{name: how.pop(name) for name in LIMITS})
-    return {**said, "limits": limits, "tidy": Tidy(**{name: how.pop(name) for name in TIDY})}
+    return {**said, "limits": limits, "tidy": MaskCleanup(**{name: how.pop(name) for name in TIDY})}
 
 
 def draw_into(

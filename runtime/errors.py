@@ -51,7 +51,7 @@ class Faults:
         return sorted(self._found, key=lambda fault: (fault.line, fault.column))
 
 
-def meant(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str]) -> str:
     """What to write in place of an unknown word: the nearest known one, or one of all."""
     names = list(known)
     folded = {name.casefold(): name for name in names}
@@ -59,6 +59,6 @@ def meant(word: str, known: Iterable[str]) -> str:
     return f"did you mean '{folded[near[0]]}'?" if near else f"use one of {', '.join(names)}."
 
 
-def shown(name: str) -> str:
+def printable(name: str) -> str:
     """A name as messages show it: escaped where a terminal would not print it."""
     return name if name.isprintable() else repr(name)

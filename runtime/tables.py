@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wetgen.runtime.errors import Faults, WetgenError, meant
+from wetgen.runtime.errors import Faults, WetgenError, suggestion
 from wetgen.runtime.files import decode, read_bytes
 
 DELIMITERS = (",", ";", "\t")
@@ -85,7 +85,7 @@ class TableRow:
         """The cell as one of the words known; raises WetgenError that names the nearest."""
         text = self.needed(name)
         if text not in known:
-            raise self.fault(name, f"is {text!r}", f"known are {', '.join(known)}", meant(text, known))
+            raise self.fault(name, f"is {text!r}", f"known are {', '.join(known)}", suggestion(text, known))
         return text
 
     def where(self, name: str) -> str:
@@ -133,7 +133,7 @@ def _header(cells: Sequence[TableCell], source: str, columns: Mapping[str, Colum
             raise WetgenError(
                 f"{place}: there is no column {cell.text!r}.",
                 why=f"columns are {', '.join(columns)}.",
-                fix=meant(cell.text, columns),
+                fix=suggestion(cell.text, columns),
             )
         if cell.text in names[:index]:
             raise WetgenError(
@@ -404,7 +404,7 @@ def _names(header: Sequence[Cell], faults: Faults) -> list[str | None]:
                 cell.place(),
                 f"there is no column '{name}'.",
                 why=f"the first row names the columns, which may be {', '.join(_COLUMNS)}.",
-                fix=meant(name, _COLUMNS),
+                fix=suggestion(name, _COLUMNS),
             )
         elif name in names:
             faults.add(

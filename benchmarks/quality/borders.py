@@ -31,7 +31,7 @@ from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.images import read_image
 from wetgen.runtime.masks.regions import Box
-from wetgen.runtime.masks.rle import region_of
+from wetgen.runtime.masks.rle import region_from_json
 
 LENGTH = 24  # border pixels of a stretch: one alone says little against the grain
 DISTANCES = (1, 2, 4)  # pixels on either side that a gradient is taken over
@@ -144,7 +144,7 @@ def _region(said: Mapping[str, Any], size: tuple[int, ...], where: str) -> Regio
     if "grown_to" in said:
         region[Box(*said["grown_to"]).slices] = True
     else:
-        region[Box(*said["box"]).slices] = region_of(said["where"], where) if "where" in said else True
+        region[Box(*said["box"]).slices] = region_from_json(said["where"], where) if "where" in said else True
     return region
 
 

@@ -15,7 +15,7 @@ from scipy import ndimage
 from wetgen.benchmarks.quality.floors import Entry, Rows, score_beside_floor
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.runtime.masks.classes import ClassTable
-from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.prompts.mentions import mentioned_classes
 
 FOUND = 0.01  # share of the picture from which a class counts as read
 LEAST_PROMPTED = 5  # pairs that ask for a class before its recall is told
@@ -52,7 +52,7 @@ def read_back(
 
 def _asked(pairs: Pairs, words: Words) -> NDArray[np.bool_]:
     """Which classes each prompt asks for, (N, K)."""
-    listed = [asked_classes(text, words) for text in pairs.texts]
+    listed = [mentioned_classes(text, words) for text in pairs.texts]
     return np.array([[name in asked for name in pairs.table.names] for asked in listed])
 
 
@@ -106,12 +106,12 @@ def swaps(prompts: Sequence[str], words: Words, table: ClassTable, classes: Sequ
     """
     found: list[Swap] = []
     for prompt in dict.fromkeys(prompts):
-        asked = [table.names.index(name) for name in asked_classes(prompt, words)]
+        asked = [table.names.index(name) for name in mentioned_classes(prompt, words)]
         others = [id for id in classes if id not in asked]
         if len(asked) == 1 and asked[0] in classes and others and len(found) < count:
             other = others[len(found) % len(others)]
             swapped = _swapped(prompt, words[table.names[asked[0]]], words[table.names[other]])
-            if asked_classes(swapped, words) == (table.names[other],):
+            if mentioned_classes(swapped, words) == (table.names[other],):
                 found.append(Swap(prompt, swapped, asked[0], other))
     return found
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from wetgen.benchmarks.quality.agreement import read
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.benchmarks.quality.segmenters import Segmenter, Trainer
-from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.run.filters import agreement
 
 MEMBERS = 3
@@ -46,7 +46,7 @@ def agreements(
 ) -> NDArray[np.float64]:
     """Each pair's agreement with the judge, (N,), as generation measures it; 1 where the judge cannot tell."""
     found = [
-        agreement(mask, judged, pairs.table, known, asked_classes(text, words)).value
+        agreement(mask, judged, pairs.table, known, mentioned_classes(text, words)).value
         for mask, judged, text in zip(pairs.masks, read(judge, pairs.images), pairs.texts, strict=True)
     ]
     return np.array([1.0 if value is None else value for value in found])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
-from wetgen.runtime.errors import WetgenError, shown
+from wetgen.runtime.errors import WetgenError, printable
 from wetgen.runtime.files import read_bytes
 
 METADATA = "metadata.jsonl"
@@ -107,7 +107,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     keys = dict(pairs)
     if len(keys) < len(pairs):
         twice = next(key for key in keys if sum(key == other for other, _ in pairs) > 1)
-        raise ValueError(f"the key {shown(twice)} stands twice")
+        raise ValueError(f"the key {printable(twice)} stands twice")
     return keys
 
 
@@ -130,7 +130,7 @@ def row_faults(
         if isinstance(name, str) and name.strip():
             path = PurePosixPath(name)  # ./a.png and a.png are one file
             if path in first_lines:
-                faults.append(named_twice(where, shown(name), f"line {first_lines[path]}"))
+                faults.append(named_twice(where, printable(name), f"line {first_lines[path]}"))
             first_lines.setdefault(path, line.number)
     return faults, keys
 
@@ -192,7 +192,7 @@ def row_of(number: int, keys: dict[str, object]) -> Row:
 def leads_outside(where: str, name: str) -> WetgenError:
     """The fault of a path or link to somewhere outside the dataset folder."""
     return WetgenError(
-        f"{where}: the path {shown(name)} leaves the dataset folder.",
+        f"{where}: the path {printable(name)} leaves the dataset folder.",
         why="a dataset folder names only files inside itself, so that it can be moved and trusted.",
         fix="copy the file into the folder and name it relative to the folder.",
     )

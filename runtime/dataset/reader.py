@@ -23,7 +23,7 @@ from wetgen.runtime.dataset.metadata import (
     row_faults,
     row_of,
 )
-from wetgen.runtime.errors import WetgenError, shown
+from wetgen.runtime.errors import WetgenError, printable
 from wetgen.runtime.files import os_errors
 from wetgen.runtime.masks import classes as class_table
 from wetgen.runtime.masks.classes import IGNORE_KEY, ClassTable, states_ignore, unknown_ids
@@ -190,7 +190,7 @@ class Files:
             mode = path.stat().st_mode if inside else mode
         except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
             raise WetgenError(
-                f"{where}: the file {shown(name)} is missing.",
+                f"{where}: the file {printable(name)} is missing.",
                 why=f"{error}.",
                 fix="restore the file, or delete the row.",
             ) from error
@@ -198,7 +198,7 @@ class Files:
             raise leads_outside(where, name)
         if not stat.S_ISREG(mode):
             raise WetgenError(
-                f"{where}: {shown(name)} is no file.", why="it is a folder or a device.", fix="name a file."
+                f"{where}: {printable(name)} is no file.", why="it is a folder or a device.", fix="name a file."
             )
         return path
 
@@ -225,10 +225,10 @@ def _read_pair(
     image = mask = None
     faults: list[WetgenError] = []
     try:
-        image = read_image(files.locate(row, row.file_name), f"{where}: {shown(row.file_name)}")
+        image = read_image(files.locate(row, row.file_name), f"{where}: {printable(row.file_name)}")
     except WetgenError as fault:
         faults.append(fault)
-    mask_name = f"{where}: {shown(row.mask_file_name)}"
+    mask_name = f"{where}: {printable(row.mask_file_name)}"
     try:
         mask = read_mask(files.locate(row, row.mask_file_name), mask_name)
     except WetgenError as fault:
@@ -260,7 +260,7 @@ def _sizes_differ(mask_name: str, row: Row, image: Pixels, mask: Pixels) -> Wetg
     if (mask_height, mask_width) == (width, height):
         fix = "width and height are swapped: rotate the mask as the image is (its EXIF orientation counts)."
     return WetgenError(
-        f"{mask_name} is {mask_width} x {mask_height}, its image {shown(row.file_name)} is {width} x {height}.",
+        f"{mask_name} is {mask_width} x {mask_height}, its image {printable(row.file_name)} is {width} x {height}.",
         why="a mask marks its image pixel by pixel (sizes are width x height).",
         fix=fix,
     )

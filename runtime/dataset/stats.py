@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wetgen.runtime.dataset.formats.base import SPLITS, TRAIN
 from wetgen.runtime.dataset.metadata import Row
 from wetgen.runtime.dataset.reader import Dataset, Report, check, dataset_folders, tables_differ
-from wetgen.runtime.errors import WetgenError, shown
+from wetgen.runtime.errors import WetgenError, printable
 from wetgen.runtime.masks.classes import IGNORE, IGNORE_KEY, MAX_CLASSES, ClassTable
 from wetgen.runtime.masks.images import Pixels
 
@@ -167,14 +167,14 @@ def _render_captions(rows: tuple[Row, ...]) -> str:
     distinct = len({row.text for row in rows})
     return (
         f"captions: {distinct:,} distinct, words in one (min / median / max) {spread}, {len(words):,} distinct words\n"
-        f"  most common: {', '.join(f'{shown(word)} ({count:,})' for word, count in words.most_common(8))}"
+        f"  most common: {', '.join(f'{printable(word)} ({count:,})' for word, count in words.most_common(8))}"
     )
 
 
 def _render_origins(rows: tuple[Row, ...]) -> str:
     """Scenes, and licences with their number of rows."""
     licences = Counter(str(row.extra.get("license", "none stated")) for row in rows)
-    listed = [f"  {count:>7,}  {shown(licence)}" for licence, count in licences.most_common()]
+    listed = [f"  {count:>7,}  {printable(licence)}" for licence, count in licences.most_common()]
     return "\n".join([f"scenes: {len({row.scene for row in rows}):,}", "licences, in rows", *listed])
 
 

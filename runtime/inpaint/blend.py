@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wetgen.runtime.inpaint.crop import Frame
-from wetgen.runtime.masks.regions import Box, regions_of
+from wetgen.runtime.masks.regions import Box, connected_components
 from wetgen.runtime.sampling.conditioning import Floats
 from wetgen.runtime.sampling.tiled import Drawn
 
@@ -106,7 +106,7 @@ def _visible(mask: Bytes, difference: Floats) -> Bytes:
     """The mask without the regions that nobody would see in the picture."""
     strength = np.abs(difference).max(-1)
     seen = mask.copy()
-    for region in regions_of(mask):
+    for region in connected_components(mask):
         place = slice(region.top, region.top + region.height), slice(region.left, region.left + region.width)
         if strength[place][region.pixels].mean() < _LEAST_CONTRAST:
             seen[place][region.pixels] = 0

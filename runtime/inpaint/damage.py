@@ -28,9 +28,9 @@ from wetgen.runtime.layouts.place import Overlap, Wish, place
 from wetgen.runtime.layouts.surfaces import Lines
 from wetgen.runtime.masks.classes import unknown_ids
 from wetgen.runtime.masks.images import Pixels, read_mask
-from wetgen.runtime.masks.regions import Box, regions_of
+from wetgen.runtime.masks.regions import Box, connected_components
 from wetgen.runtime.masks.statistics import ClassStatistics, area_for
-from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.tables import Column, TableRow, read_table
 
 _RANGES = ("count", "size", "aspect", "severity")
@@ -217,7 +217,7 @@ def of_mask(mask: Pixels, bundle: Bundle, prompt: str | None, severity: float | 
     for class_id in (int(each) for each in np.unique(mask) if each):
         assert bundle.classes is not None
         name = bundle.classes.names[class_id]
-        said = prompt if prompt is not None and asked_classes(prompt, bundle.words) in ((name,), ()) else None
+        said = prompt if prompt is not None and mentioned_classes(prompt, bundle.words) in ((name,), ()) else None
         for box, margin in _groups((mask == class_id).astype(np.uint8)):
             here = np.where(mask[box.slices] == class_id, mask[box.slices], 0).astype(np.uint8)
             damage = Damage(said or spoken(name, bundle.words), box, here, dilated(here > 0, margin))
@@ -233,7 +233,7 @@ def choices(seed: int, index: int, attempt: int) -> np.random.Generator:
 
 def _groups(region: Pixels) -> list[tuple[Box, int]]:
     """Boxes around all of a region (H, W), with margins; those that would overlap are one."""
-    boxes = [Box(each.left, each.top, each.width, each.height) for each in regions_of(region)]
+    boxes = [Box(each.left, each.top, each.width, each.height) for each in connected_components(region)]
     while True:
         grown = [with_margin(box, region.shape) for box in boxes]
         together: dict[int, Box] = {}

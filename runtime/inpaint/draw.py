@@ -14,7 +14,7 @@ from wetgen.runtime.inpaint.backgrounds import Background
 from wetgen.runtime.inpaint.damage import Planned
 from wetgen.runtime.inpaint.painter import Canvas, Outcome, Painter, Stroke
 from wetgen.runtime.masks.regions import Box
-from wetgen.runtime.masks.rle import stated_mask, stated_region
+from wetgen.runtime.masks.rle import mask_to_json, region_to_json
 from wetgen.runtime.sampling.generator import Generator, Take
 from wetgen.runtime.sampling.pair import DAMAGED, How, Pair, missing_class
 
@@ -104,8 +104,8 @@ def painted_said(planned: Planned, stroke: Stroke, outcome: Outcome, bundle: Bun
     damage = planned.damage
     said: dict[str, Any] = {"class": planned.class_name, "prompt": damage.prompt, "box": _listed(damage.box)}
     said |= {} if planned.severity is None else {"severity": round(planned.severity, 4)}
-    said |= {"try": stroke.attempt, "mask": stated_mask(damage.mask, bundle.classes)}
-    said |= {} if damage.where is None else {"where": stated_region(damage.where)}
+    said |= {"try": stroke.attempt, "mask": mask_to_json(damage.mask, bundle.classes)}
+    said |= {} if damage.where is None else {"where": region_to_json(damage.where)}
     return said | ({"grown_to": _listed(outcome.box)} if outcome.growths else {})
 
 

@@ -15,7 +15,7 @@ from wetgen.runtime.bundle.schedule import Plan
 from wetgen.runtime.inpaint.blend import inlay, lay
 from wetgen.runtime.inpaint.crop import Frame, frame_for
 from wetgen.runtime.masks.regions import Box
-from wetgen.runtime.masks.resize import fitted
+from wetgen.runtime.masks.resize import resize_mask
 from wetgen.runtime.sampling.conditioning import Floats, Known, Wanted, layout_of
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.tiled import CanvasSampler
@@ -169,7 +169,7 @@ def _layout(damage: Damage, frame: Frame) -> Bytes:
     whole = np.zeros(frame.box.size, np.uint8)
     inner = Box(damage.box.left - frame.box.left, damage.box.top - frame.box.top, *damage.box.size[::-1])
     whole[inner.slices] = damage.mask
-    return fitted(whole, frame.drawn)
+    return resize_mask(whole, frame.drawn)
 
 
 def _free(box: Box, where: Region | None, frame: Frame) -> Region:
@@ -180,7 +180,7 @@ def _free(box: Box, where: Region | None, frame: Frame) -> Region:
     outside = np.ones(frame.box.size, np.uint8)
     inner = Box(box.left - frame.box.left, box.top - frame.box.top, *box.size[::-1])
     outside[inner.slices] = 0 if where is None else ~where
-    inside: Region = fitted(outside, frame.drawn) == 0
+    inside: Region = resize_mask(outside, frame.drawn) == 0
     return inside
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wetgen.runtime.errors import WetgenError, meant
+from wetgen.runtime.errors import WetgenError, suggestion
 from wetgen.runtime.layouts.boxes import BoxDamage
 from wetgen.runtime.layouts.fields import Field
 from wetgen.runtime.layouts.place import BRANCHES, Placed, spread
@@ -120,7 +120,7 @@ def class_id(table: ClassTable, name: str) -> int:
         raise WetgenError(
             f"There is no class '{name}'.",
             why=f"the class table has {', '.join(table.names[1:])}.",
-            fix=meant(name, table.names[1:]),
+            fix=suggestion(name, table.names[1:]),
         )
     return table.names.index(name)
 

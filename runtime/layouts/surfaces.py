@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.errors import WetgenError, meant
+from wetgen.runtime.errors import WetgenError, suggestion
 from wetgen.runtime.layouts.fields import Field
 
 CEILING, WALL, FLOOR, UNKNOWN = range(4)
@@ -41,7 +41,7 @@ class Lines:
                 raise _unusable(f"{name}={ends[0]:g}:{ends[1]:g}", "a line's ends are shares of the picture, 0 to 1")
         if self.surface not in SURFACES:
             raise _unusable(
-                f"surface={self.surface}", f"surfaces are {', '.join(SURFACES)}", meant(self.surface, SURFACES)
+                f"surface={self.surface}", f"surfaces are {', '.join(SURFACES)}", suggestion(self.surface, SURFACES)
             )
         if self.surface != "unknown" and self.drawn:
             raise _unusable(
@@ -75,7 +75,7 @@ def parse_lines(text: str) -> Lines:
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if name not in (*_LINES, "surface") or not equals:
-            near = meant(name, (*_LINES, "surface"))
+            near = suggestion(name, (*_LINES, "surface"))
             raise _unusable(part.strip(), f"known are {', '.join(_LINES)} and surface", near)
         if name in given:
             raise _unusable(part.strip(), f"{name} stands twice", "leave one out.")

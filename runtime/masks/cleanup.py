@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import IGNORE
 from wetgen.runtime.masks.images import Pixels
-from wetgen.runtime.masks.regions import Ints, holes_of, numbered, regions_of
+from wetgen.runtime.masks.regions import Ints, connected_components, label_components, label_holes
 
 _PIXELS = ("least_region", "fill_holes", "ignore_band")
 
 
-class Tidied(NamedTuple):
+class CleanedMask(NamedTuple):
     """A tidied mask uint8 (H, W), and how many of its pixels changed, by what was on.
 
     `changed` has small_regions, holes and ignored, as far as they were asked for.
@@ -29,7 +29,7 @@ class Tidied(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tidy:
+class MaskCleanup:
     """What is done to a mask, in this order; pixels are counted, and nothing happens by default."""
 
     least_region: int = 0
@@ -75,8 +75,8 @@ class Tidy:
         stated: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in stated.items() if value is not None and (value or name not in _PIXELS)}
 
-    def __call__(self, mask: Pixels, confidence: Pixels | None = None) -> Tidied:
-        """Tidy a mask uint8 (H, W); `confidence` uint8 (H, W), in 255ths, is that of the class that was drawn.
+    def __call__(self, mask: Pixels, confidence: Pixels | None = None) -> CleanedMask:
+        """Cleans a mask uint8 (H, W); `confidence` uint8 (H, W), in 255ths, is that of the class that was drawn.
 
         IGNORE in the mask stays and has no say. Cleaning twice, or marking twice, is cleaning or marking once; but
         marking may leave less of a region than `least_region`, so a mask that was marked is not to be cleaned again.
@@ -92,7 +92,7 @@ class Tidy:
             if on:
                 before, mask = mask, step(mask)
                 changed[name] = int(np.count_nonzero(mask != before))
-        return Tidied(mask, changed)
+        return CleanedMask(mask, changed)
 
     def _marked(self, mask: Pixels, confidence: Pixels | None) -> Pixels:
         """The mask with IGNORE where it is unsure, or near a border."""
@@ -111,7 +111,7 @@ def _without_small(mask: Pixels, least: int) -> Pixels:
     regions have no say over one another until their own class is found. Those with nothing but IGNORE and one another
     around them stay.
     """
-    numbers, areas = numbered(mask)
+    numbers, areas = label_components(mask)
     small = (areas > 0) & (areas < least)
     mask, open_still = mask.copy(), small[numbers]
     while open_still.any():
@@ -154,11 +154,11 @@ def _filled(mask: Pixels, most: int) -> Pixels:
     Where two regions cross at a corner, a part of one lies in a hole of the other; such a hole encloses nothing, and is
     left.
     """
-    numbers, areas = numbered(mask)
+    numbers, areas = label_components(mask)
     filled = mask.copy()
     # A region comes before those in its holes, so backwards: what an outer one fills lies over what they filled.
-    for region in reversed(regions_of(mask)):
-        holes = holes_of(region)
+    for region in reversed(connected_components(mask)):
+        holes = label_holes(region)
         if not holes.any():
             continue
         window = np.s_[region.top : region.top + region.height, region.left : region.left + region.width]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from wetgen.runtime.errors import WetgenError, shown
+from wetgen.runtime.errors import WetgenError, printable
 from wetgen.runtime.files import os_errors, read_bytes
 from wetgen.runtime.masks import png
 from wetgen.runtime.masks.png import SIGNATURE
@@ -265,7 +265,7 @@ def describe_picture(path: Path) -> str:
     lines = [f"{path}: {'a synthetic picture' if found['synthetic'] == 'true' else 'a picture'} of {SOFTWARE}"]
     listed = [keyword for keyword in _KEYS if keyword in found]
     wide = max(map(len, listed), default=0)
-    return "\n".join([*lines, *(f"  {keyword:<{wide}}  {shown(found[keyword])}" for keyword in listed)])
+    return "\n".join([*lines, *(f"  {keyword:<{wide}}  {printable(found[keyword])}" for keyword in listed)])
 
 
 def _refuse_unwritable(text: str, key: str) -> None:
@@ -276,7 +276,7 @@ def _refuse_unwritable(text: str, key: str) -> None:
         why = "half of a surrogate pair stands alone in it"
     if why:
         raise WetgenError(
-            f"The {key} {shown(text)} cannot be written into a picture.",
+            f"The {key} {printable(text)} cannot be written into a picture.",
             why=f"{why}, which no text in a PNG may have.",
             fix="take that character out.",
         )

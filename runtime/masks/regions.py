@@ -16,7 +16,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Region:
+class Component:
     """One component: where it lies in its mask, and which pixels of that rectangle are its own."""
 
     class_id: int
@@ -38,7 +38,7 @@ class Region:
         return int(np.count_nonzero(self.pixels))
 
 
-def regions_of(mask: Pixels) -> list[Region]:
+def connected_components(mask: Pixels) -> list[Component]:
     """The regions of a mask uint8 (H, W), background and IGNORE left out, in the order of their first pixels."""
     rows, starts, ends, ids = _runs(mask)
     labels = _join(len(rows), *_touching(rows, starts, ends, ids, mask.shape[1], corners=True))
@@ -53,15 +53,14 @@ def regions_of(mask: Pixels) -> list[Region]:
         steps[rows[members] - top, starts[members] - left] += 1
         steps[rows[members] - top, ends[members] - left] -= 1
         filled = np.cumsum(steps, axis=1, dtype=np.int8)[:, :-1] > 0
-        regions.append(Region(int(ids[members[0]]), left, top, filled))
+        regions.append(Component(int(ids[members[0]]), left, top, filled))
     return regions
 
 
-def numbered(mask: Pixels, *, corners: bool = True) -> tuple[Ints, Ints]:
+def label_components(mask: Pixels, *, corners: bool = True) -> tuple[Ints, Ints]:
     """The number of each pixel's region int64 (H, W), 0 where there is none, and the regions' areas by number.
 
-    Numbers count from 1 in the order of `regions_of`; areas[0] is 0. Without `corners` regions hold together by four
-    neighbours.
+    Numbers count from 1 in the order of `connected_components`; areas[0] is 0. Without `corners` they are 4-connected.
     """
     rows, starts, ends, ids = _runs(mask)
     labels = _join(len(rows), *_touching(rows, starts, ends, ids, mask.shape[1], corners=corners))
@@ -73,7 +72,7 @@ def numbered(mask: Pixels, *, corners: bool = True) -> tuple[Ints, Ints]:
     return numbers, areas
 
 
-def holes_of(region: Region) -> Ints:
+def label_holes(region: Component) -> Ints:
     """Which hole each pixel of the region's rectangle lies in, int64 (height, width): numbers above 0, 0 for no hole.
 
     A hole is a 4-connected part of what is not the region, whatever it shows, that the region shuts off from the edge
@@ -84,7 +83,7 @@ def holes_of(region: Region) -> Ints:
     among = either(pixels, 1) & either(pixels[:, ::-1], 1)[:, ::-1] & either(pixels, 0) & either(pixels[::-1], 0)[::-1]
     if not (among & ~pixels).any():
         return np.zeros(pixels.shape, np.int64)
-    numbers, areas = numbered((~pixels).view(np.uint8), corners=False)
+    numbers, areas = label_components((~pixels).view(np.uint8), corners=False)
     outside = np.zeros(len(areas), bool)
     for edge in (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]):
         outside[edge] = True

@@ -18,10 +18,10 @@ def read_layout(path: Path, table: ClassTable, size: tuple[int, int]) -> Pixels:
     fault = unknown_ids(mask, table, str(path))
     if fault is not None:
         raise fault
-    return fitted(mask, size)
+    return resize_mask(mask, size)
 
 
-def fitted(mask: NDArray[np.uint8], size: tuple[int, int]) -> Pixels:
+def resize_mask(mask: NDArray[np.uint8], size: tuple[int, int]) -> Pixels:
     """A mask of class ids uint8 (H, W) at another size: stretched, so that nothing of it is cut off.
 
     Made smaller, a pixel is damaged when at least COVERED of it is, and has the class of the larger part of that. Of a

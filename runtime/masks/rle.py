@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import MAX_PIXELS, Pixels
-from wetgen.runtime.masks.regions import Region
+from wetgen.runtime.masks.regions import Component
 
 
-def region_counts(region: Region, height: int, width: int) -> list[int]:
+def encode_component(region: Component, height: int, width: int) -> list[int]:
     """The run lengths of a region in a picture of height x width; the first may be 0."""
     columns = np.zeros((region.width, height), bool)  # (width of the region, H): a row is a column of the picture
     columns[:, region.top : region.top + region.height] = region.pixels.T
@@ -28,13 +28,13 @@ def region_counts(region: Region, height: int, width: int) -> list[int]:
     return counts if counts[-1] else counts[:-1]
 
 
-def counts_of(pixels: NDArray[np.bool_]) -> list[int]:
+def encode(pixels: NDArray[np.bool_]) -> list[int]:
     """The run lengths of a whole mask bool (H, W)."""
     height, width = pixels.shape
-    return region_counts(Region(0, 0, 0, pixels), height, width)
+    return encode_component(Component(0, 0, 0, pixels), height, width)
 
 
-def pixels_of(counts: list[int], height: int, width: int) -> NDArray[np.bool_]:
+def decode(counts: list[int], height: int, width: int) -> NDArray[np.bool_]:
     """The mask bool (H, W) of run lengths; ValueError when they do not fill it exactly."""
     if any(count < 0 for count in counts) or sum(counts) != height * width:
         raise ValueError(f"its runs cover {sum(counts)} pixels of {height * width}")
@@ -78,37 +78,37 @@ def _characters(value: int) -> str:
             return "".join(characters)
 
 
-def stated_mask(mask: Pixels, table: ClassTable) -> dict[str, object]:
+def mask_to_json(mask: Pixels, table: ClassTable) -> dict[str, object]:
     """A mask of class ids uint8 (H, W) for JSON: its size and, by class name, COCO's compressed run lengths."""
     present = [int(class_id) for class_id in np.unique(mask) if class_id]
     return {
         "size": [mask.shape[1], mask.shape[0]],
-        "classes": {table.names[class_id]: compress(counts_of(mask == class_id)) for class_id in present},
+        "classes": {table.names[class_id]: compress(encode(mask == class_id)) for class_id in present},
     }
 
 
-def stated_region(region: NDArray[np.bool_]) -> dict[str, object]:
+def region_to_json(region: NDArray[np.bool_]) -> dict[str, object]:
     """A region bool (H, W) for JSON."""
-    return {"size": [region.shape[1], region.shape[0]], "pixels": compress(counts_of(region))}
+    return {"size": [region.shape[1], region.shape[0]], "pixels": compress(encode(region))}
 
 
-def mask_of(stated: object, table: ClassTable, where: str) -> Pixels:
-    """The mask uint8 (H, W) that `stated_mask` stated; raises WetgenError, which says where, for anything else."""
+def mask_from_json(stated: object, table: ClassTable, where: str) -> Pixels:
+    """The mask uint8 (H, W) that `mask_to_json` stated; raises WetgenError, which says where, for anything else."""
     try:
         size, classes = _parts(stated, "classes")
         mask = np.zeros(size, np.uint8)
         for name, runs in dict(classes).items():
-            mask[pixels_of(decompress(runs), *size)] = table.names.index(name)
+            mask[decode(decompress(runs), *size)] = table.names.index(name)
         return mask
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _unreadable(where, error) from error
 
 
-def region_of(stated: object, where: str) -> NDArray[np.bool_]:
-    """The region bool (H, W) that `stated_region` stated; raises WetgenError for anything else."""
+def region_from_json(stated: object, where: str) -> NDArray[np.bool_]:
+    """The region bool (H, W) that `region_to_json` stated; raises WetgenError for anything else."""
     try:
         size, runs = _parts(stated, "pixels")
-        return pixels_of(decompress(str(runs)), *size)
+        return decode(decompress(str(runs)), *size)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _unreadable(where, error) from error
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import Pixels
-from wetgen.runtime.masks.regions import Region, regions_of
+from wetgen.runtime.masks.regions import Component, connected_components
 
 FILE_NAME = "mask_statistics.json"
 SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)  # where the quantiles are taken
@@ -168,14 +168,14 @@ class _Seen(NamedTuple):
     thickness: Floats
 
 
-def _by_class(mask: Pixels) -> dict[int, list[Region]]:
-    found: dict[int, list[Region]] = {}
-    for region in regions_of(mask):  # which leaves IGNORE out
+def _by_class(mask: Pixels) -> dict[int, list[Component]]:
+    found: dict[int, list[Component]] = {}
+    for region in connected_components(mask):  # which leaves IGNORE out
         found.setdefault(region.class_id, []).append(region)
     return found
 
 
-def _look(regions: Sequence[Region], shape: tuple[int, ...]) -> _Seen:
+def _look(regions: Sequence[Component], shape: tuple[int, ...]) -> _Seen:
     height, width = shape
     areas = np.array([region.area for region in regions], np.float64)
     middles = np.array([_middle(region) for region in regions])
@@ -194,13 +194,13 @@ def _look(regions: Sequence[Region], shape: tuple[int, ...]) -> _Seen:
     )
 
 
-def _middle(region: Region) -> float:
+def _middle(region: Component) -> float:
     """How far down the picture its centre lies, in pixels."""
     per_row = np.count_nonzero(region.pixels, axis=1)
     return region.top + float(per_row @ (np.arange(region.height) + 0.5)) / float(per_row.sum())
 
 
-def _axes(region: Region) -> tuple[float, float]:
+def _axes(region: Component) -> tuple[float, float]:
     """Elongation and orientation from second moments; each pixel is a square and adds its own 1/12."""
     y, x = np.nonzero(region.pixels)
     across, down = float(np.var(x)) + 1 / 12, float(np.var(y)) + 1 / 12

@@ -7,24 +7,24 @@ loaded when they are first used, so that a command's --help need not wait for th
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wetgen.runtime.prompts.lines import Ask as Ask
+    from wetgen.runtime.prompts.lines import PromptRequest as PromptRequest
     from wetgen.runtime.prompts.quota import parse_quota as parse_quota
-    from wetgen.runtime.prompts.read import Asks as Asks
     from wetgen.runtime.prompts.read import Prompt as Prompt
-    from wetgen.runtime.prompts.read import check_asks as check_asks
+    from wetgen.runtime.prompts.read import PromptFile as PromptFile
+    from wetgen.runtime.prompts.read import check_prompt_file as check_prompt_file
     from wetgen.runtime.prompts.read import parse_prompts as parse_prompts
-    from wetgen.runtime.prompts.read import read_asks as read_asks
+    from wetgen.runtime.prompts.read import read_prompt_file as read_prompt_file
     from wetgen.runtime.prompts.read import read_prompts as read_prompts
     from wetgen.runtime.prompts.read import resolve as resolve
 
 _HOMES = {
-    "Ask": "lines",
+    "PromptRequest": "lines",
     "Asks": "read",
     "Prompt": "read",
-    "check_asks": "read",
+    "check_prompt_file": "read",
     "parse_prompts": "read",
     "parse_quota": "quota",
-    "read_asks": "read",
+    "read_prompt_file": "read",
     "read_prompts": "read",
     "resolve": "read",
 }

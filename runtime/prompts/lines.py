@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple, Protocol, overload
 
-from wetgen.runtime.errors import Faults, WetgenError, meant
-from wetgen.runtime.prompts.mentions import asked_classes, severity_words, with_severity
+from wetgen.runtime.errors import Faults, WetgenError, suggestion
+from wetgen.runtime.prompts.mentions import mentioned_classes, severity_words, with_severity
 from wetgen.runtime.prompts.template import CLASS, SEVERITY, Template, TemplateError, nth, parse_template
 from wetgen.runtime.tables import TEXT, Cell, Row
 
 
 @dataclass(frozen=True)
-class Ask:
+class PromptRequest:
     """One pair to be drawn. None means: as the run says.
 
     `line` counts from 1, `number` the pairs of this line that come before, over all rounds. With a `seed` the pair's
@@ -46,18 +46,18 @@ class Ask:
     photo: str | None = None
 
 
-class LazyAsks(Sequence[Ask]):
+class LazyRequests(Sequence[PromptRequest]):
     """Asks that are computed when they are wanted, each from its place."""
 
     @abstractmethod
-    def at(self, index: int) -> Ask:
+    def at(self, index: int) -> PromptRequest:
         """The ask at a place from 0 to the length less 1."""
 
     @overload
-    def __getitem__(self, index: int) -> Ask: ...
+    def __getitem__(self, index: int) -> PromptRequest: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Ask]: ...
-    def __getitem__(self, index: int | slice) -> Ask | Sequence[Ask]:
+    def __getitem__(self, index: slice) -> Sequence[PromptRequest]: ...
+    def __getitem__(self, index: int | slice) -> PromptRequest | Sequence[PromptRequest]:
         places = range(len(self))[index]
         return self.at(places) if isinstance(places, int) else [self.at(place) for place in places]
 
@@ -154,20 +154,20 @@ class Line:
         """
         return len(self._classes(asked)) * self.template.count * self.negative_template.count
 
-    def ask(self, number: int, step: int, asked: str | None, words: Words) -> Ask:
+    def ask(self, number: int, step: int, asked: str | None, words: Words) -> PromptRequest:
         """The ask of the line's pair `number`, which is its `step`-th for the class that a quota asks for."""
         index = nth(step, self.combinations(asked), self.text)
         classes = self._classes(asked)
         index, digit = divmod(index, len(classes))  # the lowest digit, so that classes take turns
         return self._expand(number, index, classes[digit], words)
 
-    def _expand(self, number: int, index: int, asked: str | None, words: Words) -> Ask:
+    def _expand(self, number: int, index: int, asked: str | None, words: Words) -> PromptRequest:
         index, digit = divmod(index, self.template.count)
         fill = self._fill(asked, words)
         text, used = self.template.expand(digit, fill)
         if self.severity is not None and SEVERITY not in used:
             text = with_severity(text, self.severity, words)
-        return Ask(
+        return PromptRequest(
             line=self.line,
             text=text,
             number=number,
@@ -197,7 +197,7 @@ class Line:
             return None
         fill, first = self._fill(None, words), None
         for index in range(self.template.count):
-            found = asked_classes(self.template.expand(index, fill)[0], words)
+            found = mentioned_classes(self.template.expand(index, fill)[0], words)
             if len(found) != 1 or first not in (None, found[0]):
                 return None
             first = found[0]
@@ -324,8 +324,10 @@ def _classes(cell: Cell, words: Words) -> tuple[str, ...]:
 def _unknown_class(name: str, words: Words, offset: int = 0) -> Wrong:
     """The fault of a name that is no class; one of a class's words, such as "mould", is answered with the class."""
     why = f"the bundle draws {', '.join(words)}." if words else "the bundle draws no masks."
-    by_word = asked_classes(name, words)
-    fix = "leave the class out." if not words else f"did you mean '{by_word[0]}'?" if by_word else meant(name, words)
+    by_word = mentioned_classes(name, words)
+    fix = (
+        "leave the class out." if not words else f"did you mean '{by_word[0]}'?" if by_word else suggestion(name, words)
+    )
     return Wrong(f"there is no class '{name}'." if name else "a name is empty.", why=why, fix=fix, offset=offset)
 
 

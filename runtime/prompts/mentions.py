@@ -16,7 +16,7 @@ _CLAUSE = re.compile(
 _NEGATION = re.compile(r"\b(?:no|not|without|never|free\s+(?:of|from)|zero|neither)\b", re.IGNORECASE)
 
 
-def asked_classes(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+def mentioned_classes(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """The class names whose words stand in the prompt, in the order of `words`.
 
     Words match whole and in any case, the longest first ("rust stain" is no "rust" if it is listed for another class).
@@ -29,8 +29,8 @@ def asked_classes(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[str,
     return tuple(name for name in words if name in found)
 
 
-def first_asked(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[int, int] | None:
-    """Start and end of the first damage word that the prompt asks for, found as in `asked_classes`; None for none."""
+def first_mention(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[int, int] | None:
+    """Start and end of the first damage word that `mentioned_classes` would find in the prompt, or None."""
     owners, pattern = _listed(tuple((name, tuple(listed)) for name, listed in words.items()))
     return next(_places(prompt, pattern), None) if owners else None
 
@@ -86,7 +86,7 @@ def with_severity(text: str, severity: float, words: Mapping[str, Sequence[str]]
     "an old brown stain" is "a severe old brown stain", "old mold" is "old severe mold". Raises WetgenError for a text
     that asks for no damage.
     """
-    found = first_asked(text, words)
+    found = first_mention(text, words)
     if found is None:
         raise WetgenError(
             "a severity needs a class.",

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from wetgen.runtime.errors import WetgenError, meant
+from wetgen.runtime.errors import WetgenError, suggestion
 from wetgen.runtime.prompts.lines import MOST_PAIRS, Line, Share, Turn, Words
 from wetgen.runtime.prompts.template import CLASS
 
@@ -44,7 +44,7 @@ def check_quota(quota: Mapping[str, int], count: int, words: Words) -> None:
     for name, pairs in quota.items():
         if name not in words:
             known = f"the bundle draws {', '.join(words)}." if words else "the bundle draws no masks."
-            fix = meant(name, words) if words else "leave the quota out."
+            fix = suggestion(name, words) if words else "leave the quota out."
             raise WetgenError(f"The quota names no class of the bundle: '{name}'.", why=known, fix=fix)
         if not 1 <= pairs <= MOST_PAIRS:
             raise WetgenError(f"The quota of {name} is {pairs}.", why=f"it runs from 1 to {MOST_PAIRS}.", fix=_FIX)

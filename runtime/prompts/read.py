@@ -19,9 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wetgen.runtime.errors import Faults, WetgenError, meant
+from wetgen.runtime.errors import Faults, WetgenError, suggestion
 from wetgen.runtime.files import decode, os_errors
-from wetgen.runtime.prompts.lines import Ask, LazyAsks, Line, Order, Rounds, Words, kind_of, line_of
+from wetgen.runtime.prompts.lines import LazyRequests, Line, Order, PromptRequest, Rounds, Words, kind_of, line_of
 from wetgen.runtime.prompts.quota import Quota, Rotation, check_quota, serving
 from wetgen.runtime.tables import ALIASES, AS_IT_STANDS, OPTIONS, TEXT, Cell, Row, csv_rows
 
@@ -125,7 +125,7 @@ def _txt_cells(line: str, number: int, faults: Faults) -> dict[str, Cell]:
                 (number, at + 1),
                 f"there is no option --{name}.",
                 why=f"options are {', '.join(OPTIONS)}.",
-                fix=meant(name, OPTIONS),
+                fix=suggestion(name, OPTIONS),
             )
         elif name in cells:
             faults.add(
@@ -238,7 +238,7 @@ def _json_cells(line: str, number: int, faults: Faults) -> dict[str, Cell]:
         name = ALIASES.get(key, key)
         if name not in _KEYS:
             what, why = f"there is no key '{key}'.", f"keys are {', '.join(_KEYS)}."
-            faults.add((number, at + 1), what, why=why, fix=meant(key, _KEYS))
+            faults.add((number, at + 1), what, why=why, fix=suggestion(key, _KEYS))
         elif name in told:
             what, why = f"the key '{name}' stands there twice.", "each is said once; text is another name for prompt."
             faults.add((number, at + 1), what, why=why, fix="leave one of them out.")
@@ -281,7 +281,7 @@ def _skip(line: str, at: int) -> int:
 _KINDS = {".csv": csv_rows, ".jsonl": jsonl_rows}  # everything else, and standard input, is read as .txt
 
 
-class Asks(LazyAsks):
+class PromptFile(LazyRequests):
     """What pairs 0, 1, 2, ... are to be. It holds the lines of the file, whatever the number of pairs.
 
     `names` is what errors call the source, `lines` the checked lines, `rounds` how often they are gone through,
@@ -298,7 +298,7 @@ class Asks(LazyAsks):
     def __len__(self) -> int:
         return len(self.order)
 
-    def at(self, index: int) -> Ask:
+    def at(self, index: int) -> PromptRequest:
         place, number, step, asked = self.order.turn(index)
         return self.lines[place].ask(number, step, asked, self.words)
 
@@ -332,10 +332,12 @@ class Reading(NamedTuple):
     names: str
     lines: list[Line]
     faults: list[WetgenError]
-    asks: Asks | None
+    asks: PromptFile | None
 
 
-def read_asks(source: str, words: Words, *, count: int = 1, quota: Mapping[str, int] | None = None) -> Asks:
+def read_prompt_file(
+    source: str, words: Words, *, count: int = 1, quota: Mapping[str, int] | None = None
+) -> PromptFile:
     """The asks of a prompts file, or of standard input for "-", which is read as .txt.
 
     `words` are the bundle's words for each class; `count` repeats the file, `quota` says the pairs of each class in
@@ -347,10 +349,10 @@ def read_asks(source: str, words: Words, *, count: int = 1, quota: Mapping[str, 
     return reading.asks
 
 
-def check_asks(
+def check_prompt_file(
     source: str, words: Words, *, count: int = 1, quota: Mapping[str, int] | None = None
 ) -> list[WetgenError]:
-    """Everything for which `read_asks` would not read a source; empty where it would."""
+    """Everything for which `read_prompt_file` would not read a source; empty where it would."""
     return read_all(source, words, count=count, quota=quota).faults
 
 
@@ -370,7 +372,7 @@ def read_all(source: str, words: Words, *, count: int = 1, quota: Mapping[str, i
             return Reading(names, lines, found, None)
         if not lines:
             raise no_prompts(names, _emptiness(source, data))
-        asks = Asks(names, lines, words, count, quota)
+        asks = PromptFile(names, lines, words, count, quota)
         _check_total(asks)
         return Reading(names, lines, [], asks)
     except WetgenError as error:
@@ -395,7 +397,7 @@ def _check_count(count: int) -> None:
         raise WetgenError(f"The count is {count}.", why="it is the number of pairs per prompt.", fix="use 1 or more.")
 
 
-def _check_total(asks: Asks) -> None:
+def _check_total(asks: PromptFile) -> None:
     total = sum(share.pairs for share in asks.order.shares())
     if total > sys.maxsize:
         raise WetgenError(f"{asks.names} asks for {total} pairs.", why="no run has so many.", fix="lower the counts.")

@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import count as counting
 
-from wetgen.runtime.errors import meant
+from wetgen.runtime.errors import suggestion
 
 CLASS, SEVERITY = "class", "severity"
 PLACEHOLDERS = (CLASS, SEVERITY)
@@ -188,7 +188,9 @@ def _fill(inside: str, at: int) -> _Fill:
         at,
         f"there is no placeholder {{{name}}}." if name else "these braces are empty.",
         why=f"braces hold alternatives, {{white|cream}}, or a placeholder: {', '.join(PLACEHOLDERS)}.",
-        fix=meant(name, PLACEHOLDERS) if name else "leave them out, or write {{}} for braces that are meant as such.",
+        fix=suggestion(name, PLACEHOLDERS)
+        if name
+        else "leave them out, or write {{}} for braces that are meant as such.",
     )
 
 

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer, PromptTooLong
-from wetgen.runtime.errors import WetgenError, meant
+from wetgen.runtime.errors import WetgenError, suggestion
 from wetgen.runtime.files import usable_cores
-from wetgen.runtime.prompts.lines import Ask, Line, Share
-from wetgen.runtime.prompts.mentions import asked_classes
-from wetgen.runtime.prompts.read import Asks, resolve
+from wetgen.runtime.prompts.lines import Line, PromptRequest, Share
+from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.read import PromptFile, resolve
 from wetgen.runtime.sampling.conditioning import check_guidance, check_negative
 
 MOST_EXPANSIONS = 20_000  # that are looked at: a few seconds
@@ -39,7 +39,7 @@ def _line_faults(line: Line, source: str, bundle: Bundle) -> Iterator[WetgenErro
         yield WetgenError(
             f"the bundle has no plan '{line.plan}'.",
             why=f"it holds {', '.join(bundle.plans)}.",
-            fix=meant(line.plan, bundle.plans),
+            fix=suggestion(line.plan, bundle.plans),
         )
     try:
         if plan is not None and line.negative:
@@ -62,11 +62,11 @@ class Expansion(NamedTuple):
     """An ask as it first comes up, and how many pairs of its share differ from it by their number only."""
 
     share: int
-    ask: Ask
+    ask: PromptRequest
     pairs: int
 
 
-def expansions(asks: Asks, shares: Sequence[Share]) -> Iterator[Expansion]:
+def expansions(asks: PromptFile, shares: Sequence[Share]) -> Iterator[Expansion]:
     """The different asks of the shares: the first of every share, then the second of every share, and so on."""
     sizes = [asks.lines[share.place].combinations(share.asked) for share in shares]
     left = list(range(len(shares)))
@@ -95,7 +95,7 @@ class Survey:
     capped: bool = False
 
 
-def survey(asks: Asks, most: int = MOST_EXPANSIONS) -> Survey:
+def survey(asks: PromptFile, most: int = MOST_EXPANSIONS) -> Survey:
     """Look at every different ask, at `most` of them, which lines and classes share evenly."""
     seen, shares = Survey(), asks.order.shares()
     left = [share.pairs for share in shares]
@@ -117,8 +117,8 @@ def survey(asks: Asks, most: int = MOST_EXPANSIONS) -> Survey:
     return seen
 
 
-def _class_of(ask: Ask, asks: Asks) -> str:
-    named = asked_classes(ask.text, asks.words) if ask.asked is None else (ask.asked,)
+def _class_of(ask: PromptRequest, asks: PromptFile) -> str:
+    named = mentioned_classes(ask.text, asks.words) if ask.asked is None else (ask.asked,)
     return " + ".join(named) or NO_DAMAGE
 
 
@@ -132,7 +132,7 @@ def cuts(seen: Survey, names: str, bundle: Bundle) -> Iterator[WetgenError]:
             yield WetgenError(f"{names}, line {line}: {error.what}", why=error.why, fix=error.fix)
 
 
-def report(asks: Asks, seen: Survey) -> Iterator[str]:
+def report(asks: PromptFile, seen: Survey) -> Iterator[str]:
     """For people: every line with its pairs, its options and its first expansions, then the pairs of each class."""
     yield f"{asks.names}: {_many(len(asks.lines), 'line')}, {_many(len(asks), 'pair')}"
     by_place: dict[int, list[Share]] = {}
@@ -153,7 +153,7 @@ def report(asks: Asks, seen: Survey) -> Iterator[str]:
         yield f"The classes of {_many(seen.unseen, 'further pair')} were not counted."
 
 
-def _about(asks: Asks, line: Line, shares: Sequence[Share]) -> Iterator[str]:
+def _about(asks: PromptFile, line: Line, shares: Sequence[Share]) -> Iterator[str]:
     pairs = sum(share.pairs for share in shares)
     choices = sum(line.combinations(share.asked) for share in shares) if shares else line.combinations()
     options = "".join(f", {said}" for said in said_options(line))

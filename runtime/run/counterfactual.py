@@ -19,9 +19,9 @@ from wetgen.runtime.inpaint.backgrounds import Background, Surface, draw_surface
 from wetgen.runtime.inpaint.damage import of_mask
 from wetgen.runtime.inpaint.draw import Sheet, draw_painted
 from wetgen.runtime.inpaint.painter import Painter
-from wetgen.runtime.prompts import Ask
-from wetgen.runtime.prompts.lines import LazyAsks
-from wetgen.runtime.prompts.mentions import asked_classes, with_severity
+from wetgen.runtime.prompts import PromptRequest
+from wetgen.runtime.prompts.lines import LazyRequests
+from wetgen.runtime.prompts.mentions import mentioned_classes, with_severity
 from wetgen.runtime.run.tasks import Layout, Part, PromptTask
 from wetgen.runtime.sampling.conditioning import undamaged
 from wetgen.runtime.sampling.generator import Generator, Take
@@ -79,7 +79,7 @@ class FamilyTask(PromptTask):
     def part_of(self, index: int) -> Hashable:
         return super().part_of(index // len(self.members))
 
-    def check_layout(self, ask: Ask) -> None:
+    def check_layout(self, ask: PromptRequest) -> None:
         _refuse_photo(ask)
         if ask.severity is not None and not self.keep_severity:
             raise WetgenError(
@@ -120,12 +120,12 @@ class FamilyTask(PromptTask):
         planned = of_mask(layout.mask, self.bundle, text, severity)
         return Sheet(index, attempt, seed, number, text, how, background, planned, said=said)
 
-    def _member_layout(self, ask: Ask, key: tuple[int, int], severity: float) -> Layout:
+    def _member_layout(self, ask: PromptRequest, key: tuple[int, int], severity: float) -> Layout:
         return self._file_layout(ask.layout) if ask.layout is not None else self.drawn_layout(ask, key, severity)
 
     def _graded(self, text: str, severity: float) -> str:
         """The prompt with the words of a severity, where it names the damage."""
-        return with_severity(text, severity, self.bundle.words) if asked_classes(text, self.bundle.words) else text
+        return with_severity(text, severity, self.bundle.words) if mentioned_classes(text, self.bundle.words) else text
 
     def _background(self, plan: str, family: int, attempt: int) -> Background:
         """The undamaged picture of a family: that of its first try that came out undamaged, whoever asks."""
@@ -160,11 +160,11 @@ class SwapTask(PromptTask):
         family = {"family": f"{seed}-{number}", "member": member}
         return {**super().said(index, layout), "scene": f"{seed}-{number}", "counterfactual": family}
 
-    def check_layout(self, ask: Ask) -> None:
+    def check_layout(self, ask: PromptRequest) -> None:
         _refuse_photo(ask)
         super().check_layout(ask)
 
-    def check(self, ask: Ask) -> None:
+    def check(self, ask: PromptRequest) -> None:
         super().check(ask)
         if not _word(self.old).search(ask.text) and not _word(self.new).search(ask.text):
             raise WetgenError(
@@ -174,7 +174,7 @@ class SwapTask(PromptTask):
             )
 
 
-def _refuse_photo(ask: Ask) -> None:
+def _refuse_photo(ask: PromptRequest) -> None:
     if ask.photo is not None:
         raise WetgenError(
             "A photograph has no counterfactual.",
@@ -183,16 +183,16 @@ def _refuse_photo(ask: Ask) -> None:
         )
 
 
-class Swapped(LazyAsks):
+class Swapped(LazyRequests):
     """Each ask twice: as it is, and with one word changed."""
 
-    def __init__(self, asks: Sequence[Ask], old: str, new: str) -> None:
+    def __init__(self, asks: Sequence[PromptRequest], old: str, new: str) -> None:
         self._asks, self._old, self._new = asks, _word(old), new
 
     def __len__(self) -> int:
         return 2 * len(self._asks)
 
-    def at(self, index: int) -> Ask:
+    def at(self, index: int) -> PromptRequest:
         place, changed = divmod(index, 2)
         ask = self._asks[place]
         return replace(ask, text=self._old.sub(lambda _: self._new, ask.text)) if changed else ask

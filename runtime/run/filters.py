@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import IGNORE, ClassTable
-from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.run.fingerprints import BITS, Fingerprints
 from wetgen.runtime.sampling.pair import Pair
 
@@ -148,7 +148,7 @@ class Examiner:
         if least is None and most is None:
             return
         area = round(float(np.count_nonzero(damaged(mask))) / mask.size, 5)
-        clean = area == 0 and not asked_classes(pair.prompt, self._bundle.words)
+        clean = area == 0 and not mentioned_classes(pair.prompt, self._bundle.words)
         if least is not None and area < least and not clean:
             yield "area", f"damage covers {area:g} of the picture, least is {least:g}"
         if most is not None and area > most:
@@ -159,7 +159,7 @@ class Examiner:
     ) -> Iterator[tuple[str, str]]:
         table = self._bundle.classes
         assert table is not None and pair.judged is not None and pair.judge_confidence is not None
-        asked = asked_classes(pair.prompt, self._bundle.words)
+        asked = mentioned_classes(pair.prompt, self._bundle.words)
         value, by_class = agreement(mask, pair.judged, table, self._bundle.judge_knows, asked)
         scores["agreement"], scores["class_agreement"] = value, by_class
         scores["judge_confidence"] = mean_confidence(mask, pair.judge_confidence)

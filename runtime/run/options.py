@@ -27,8 +27,8 @@ from wetgen.runtime.inpaint.damage import (
 from wetgen.runtime.inpaint.painter import DETAIL
 from wetgen.runtime.layouts.boxes import read_boxes
 from wetgen.runtime.layouts.surfaces import Lines, parse_lines
-from wetgen.runtime.masks.cleanup import Tidy
-from wetgen.runtime.prompts import Ask, parse_quota, read_asks
+from wetgen.runtime.masks.cleanup import MaskCleanup
+from wetgen.runtime.prompts import PromptRequest, parse_quota, read_prompt_file
 from wetgen.runtime.run.counterfactual import task_of
 from wetgen.runtime.run.filters import Filter
 from wetgen.runtime.run.paint_tasks import ComposeTask, PaintTask, read_backgrounds
@@ -53,7 +53,7 @@ def prompt_task(
     guidance: float | None,
     negative: str,
     limits: Filter,
-    tidy: Tidy,
+    tidy: MaskCleanup,
 ) -> PromptTask:
     """The task of a file of prompts, of a folder of layouts, or of both. Raises WetgenError for what cannot be."""
     source = "-" if prompts is None else prompts
@@ -81,7 +81,7 @@ def prompt_task(
 class _Given(NamedTuple):
     """The asks, and what of them decides a run whatever its count: how many there are in a round, and their hash."""
 
-    asks: Sequence[Ask]
+    asks: Sequence[PromptRequest]
     a_round: int
     sha256: str
     photos: bool  # whether any names a photograph
@@ -96,7 +96,7 @@ def _given(bundle: Bundle, prompts: str | None, layouts: Path | None, count: int
             why="neither --prompts nor --layouts is given.",
             fix="give a file of prompts, one a line: wetgen run --prompts prompts.txt",
         )
-    asks = read_asks(prompts, bundle.words, count=count, quota=None if quota is None else parse_quota(quota))
+    asks = read_prompt_file(prompts, bundle.words, count=count, quota=None if quota is None else parse_quota(quota))
     quotas = "" if quota is None else json.dumps(parse_quota(quota))
     photos = any(line.photo is not None for line in asks.lines)
     return _Given(asks, len(asks.lines), lines_sha256([asks.lines_sha256, quotas]), photos)
@@ -109,7 +109,7 @@ def _of_layouts(bundle: Bundle, prompts: str | None, layouts: Path, count: int, 
             why="what a pair shows is what its layout shows.",
             fix="leave out one of the two.",
         )
-    listed = None if prompts is None else read_asks(prompts, bundle.words)
+    listed = None if prompts is None else read_prompt_file(prompts, bundle.words)
     asks = layout_asks(layouts, bundle, count, listed)
     files = mask_files(layouts)
     hashes = [*map(file_sha256, files), "" if listed is None else listed.lines_sha256]

@@ -12,7 +12,7 @@ from typing import Any
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, lines_sha256, read_bytes
-from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.filters import Filter
 
 FORMAT = 1
@@ -32,7 +32,7 @@ class Settings:
     guidance: float
     negative: str
     filter: Filter = field(default_factory=Filter)
-    tidy: Tidy = field(default_factory=Tidy)
+    tidy: MaskCleanup = field(default_factory=MaskCleanup)
     task: Mapping[str, object] = field(default_factory=dict)
     """What else decides them, by its option's name: sizes, files by their hashes, ..."""
 
@@ -40,7 +40,7 @@ class Settings:
     def from_json(cls, data: Mapping[str, Any]) -> "Settings":
         """The settings that a run.json states; runs from before there were filters state none."""
         limits = Filter(**data.get("filter", {"refuse_copies": False}))
-        return cls(**{**data, "filter": limits, "tidy": Tidy(**data.get("tidy", {}))})
+        return cls(**{**data, "filter": limits, "tidy": MaskCleanup(**data.get("tidy", {}))})
 
     def flat(self) -> dict[str, object]:
         """Every value by its name, the filter's and the task's among the others."""
@@ -127,7 +127,7 @@ def settings_of(
     guidance: float | None,
     negative: str,
     limits: Filter | None = None,
-    tidy: Tidy | None = None,
+    tidy: MaskCleanup | None = None,
 ) -> Settings:
     """The settings of a run, the bundle's defaults filled in. Raises WetgenError for limits it cannot measure."""
     return Settings(
@@ -139,5 +139,5 @@ def settings_of(
         guidance=bundle.default_guidance if guidance is None else guidance,
         negative=negative,
         filter=(Filter() if limits is None else limits).for_bundle(bundle),
-        tidy=Tidy() if tidy is None else tidy,
+        tidy=MaskCleanup() if tidy is None else tidy,
     )

@@ -24,10 +24,10 @@ from wetgen.runtime.inpaint.backgrounds import Background, cropped
 from wetgen.runtime.inpaint.damage import Planned
 from wetgen.runtime.inpaint.draw import Sheet, draw_painted
 from wetgen.runtime.inpaint.painter import Damage, Painter
-from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.masks.images import Pixels, decode_image, decode_mask, encode_mask, encode_png, png_text, read_image
 from wetgen.runtime.masks.regions import Box
-from wetgen.runtime.masks.rle import mask_of, region_of
+from wetgen.runtime.masks.rle import mask_from_json, region_from_json
 from wetgen.runtime.run.record import FILE_NAME, read_record
 from wetgen.runtime.run.tasks import Finish
 from wetgen.runtime.sampling.conditioning import Wanted, layout_of, undamaged
@@ -44,7 +44,9 @@ def drawn_pair(generator: Generator, row: Row, plan: Plan) -> Pair:
     layout = None
     if "layout" in row:
         assert generator.bundle.classes is not None  # a bundle that took a layout has some
-        layout = layout_of(mask_of(row["layout"], generator.bundle.classes, f"Row {index}"), generator.bundle.sizes)
+        layout = layout_of(
+            mask_from_json(row["layout"], generator.bundle.classes, f"Row {index}"), generator.bundle.sizes
+        )
     wanted = Wanted(
         str(row["text"]),
         int(row["seed"]),
@@ -80,8 +82,10 @@ def _planned(generator: Generator, row: Row) -> Iterator[Planned]:
     table, where = generator.bundle.classes, f"Row {row['index']}"
     assert table is not None
     for stated in row["painted"]:
-        region = region_of(stated["where"], where) if "where" in stated else None
-        damage = Damage(str(stated["prompt"]), Box(*stated["box"]), mask_of(stated["mask"], table, where), region)
+        region = region_from_json(stated["where"], where) if "where" in stated else None
+        damage = Damage(
+            str(stated["prompt"]), Box(*stated["box"]), mask_from_json(stated["mask"], table, where), region
+        )
         yield Planned(damage, str(stated["class"]), stated.get("severity"))
 
 
@@ -174,7 +178,7 @@ def make_again(row: Row, bundle: Bundle, photos: Path | None, *, device: str, ba
             painted = "painted" in row
             pair = painted_pair(generator, row, plan, photos) if painted else drawn_pair(generator, row, plan)
         tidy = {name: value for name, value in dict(row.get("tidy", {})).items() if name != "changed"}
-        return Finish(bundle, Tidy(**tidy))(pair, {})
+        return Finish(bundle, MaskCleanup(**tidy))(pair, {})
     except (KeyError, TypeError, ValueError) as error:
         raise WetgenError(
             f"{where} does not say how its pair was drawn.",

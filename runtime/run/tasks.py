@@ -35,13 +35,13 @@ from wetgen.runtime.layouts.layout import random_layout
 from wetgen.runtime.layouts.surfaces import Lines, preference_map
 from wetgen.runtime.layouts.write import SHEET_NAME
 from wetgen.runtime.masks.classes import IGNORE, ClassTable, unknown_ids
-from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.masks.images import Pixels, read_image, read_mask
 from wetgen.runtime.masks.resize import read_layout
-from wetgen.runtime.masks.rle import stated_mask
-from wetgen.runtime.prompts import Ask, resolve
-from wetgen.runtime.prompts.lines import LazyAsks
-from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.masks.rle import mask_to_json
+from wetgen.runtime.prompts import PromptRequest, resolve
+from wetgen.runtime.prompts.lines import LazyRequests
+from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.prompts.read import source_name
 from wetgen.runtime.run.record import Settings
 from wetgen.runtime.sampling.conditioning import Floats, Wanted, layout_of
@@ -78,7 +78,7 @@ class Task(Protocol):
 _LAYOUTS = 256  # kept for asks that share them
 
 
-class Listed(LazyAsks):
+class Listed(LazyRequests):
     """The asks of plain prompts: pair `index` shows prompt `index % len(prompts)`."""
 
     def __init__(self, prompts: Sequence[str], count: int = 1) -> None:
@@ -87,9 +87,9 @@ class Listed(LazyAsks):
     def __len__(self) -> int:
         return self._total
 
-    def at(self, index: int) -> Ask:
+    def at(self, index: int) -> PromptRequest:
         number, place = divmod(index, len(self.prompts))
-        return Ask(place + 1, self.prompts[place], number)
+        return PromptRequest(place + 1, self.prompts[place], number)
 
 
 class Part(NamedTuple):
@@ -115,7 +115,7 @@ class PromptTask:
     layout of that severity is drawn for it, on the surfaces that `lines` bound.
     """
 
-    asks: Sequence[Ask]
+    asks: Sequence[PromptRequest]
     settings: Settings
     source: str = "-"
     truncate: bool = False
@@ -202,15 +202,15 @@ class PromptTask:
         ask = self.asks[index]
         return (self.settings.seed, index) if ask.seed is None else (ask.seed, ask.number)
 
-    def guidance(self, ask: Ask) -> float:
+    def guidance(self, ask: PromptRequest) -> float:
         return self.settings.guidance if ask.guidance is None else ask.guidance
 
-    def negative(self, ask: Ask) -> str:
+    def negative(self, ask: PromptRequest) -> str:
         return self.settings.negative if ask.negative is None else ask.negative
 
-    def names(self, ask: Ask) -> tuple[str, ...]:
+    def names(self, ask: PromptRequest) -> tuple[str, ...]:
         """The classes that an ask is about."""
-        return asked_classes(ask.text, self.bundle.words) if ask.asked is None else (ask.asked,)
+        return mentioned_classes(ask.text, self.bundle.words) if ask.asked is None else (ask.asked,)
 
     def layout(self, index: int) -> Layout | None:
         """The layout of a pair: that of its ask, or one drawn for its severity or for its photograph."""
@@ -225,7 +225,7 @@ class PromptTask:
         ask = self.asks[index]
         return self.drawn_layout(ask, self.key(index), ask.severity)
 
-    def drawn_layout(self, ask: Ask, key: tuple[int, int], severity: float | None) -> Layout:
+    def drawn_layout(self, ask: PromptRequest, key: tuple[int, int], severity: float | None) -> Layout:
         """A layout of the classes of an ask, drawn at random from a seed and number."""
         table, statistics = self.bundle.classes, self.bundle.mask_statistics
         assert table is not None  # check_layouts has seen to it
@@ -233,7 +233,7 @@ class PromptTask:
             random_layout(*key, self.pixels, self.names(ask), statistics, table, severity, self.lines), {}
         )
 
-    def check(self, ask: Ask) -> None:
+    def check(self, ask: PromptRequest) -> None:
         """Raise WetgenError, naming the line, for an ask that the bundle cannot draw."""
         try:
             plan, scale = self.bundle.plan(self._plan(ask)), self.guidance(ask)
@@ -247,7 +247,7 @@ class PromptTask:
         except WetgenError as error:
             raise WetgenError(f"{self._where(ask)}: {error.what}", why=error.why, fix=error.fix) from error
 
-    def check_layout(self, ask: Ask) -> None:
+    def check_layout(self, ask: PromptRequest) -> None:
         """Raise WetgenError for a layout that cannot be read or drawn, and for a photograph that is not there."""
         if ask.layout is None and ask.severity is None and ask.photo is None:
             return
@@ -266,13 +266,13 @@ class PromptTask:
             for name in self.names(ask):
                 preference_map(name, self.pixels, self.lines)  # raises where the surfaces have no place for it
 
-    def _where(self, ask: Ask) -> str:
+    def _where(self, ask: PromptRequest) -> str:
         return str(ask.layout) if ask.line == NO_LINE else f"{source_name(self.source)}, line {ask.line}"
 
-    def _part(self, ask: Ask) -> Part:
+    def _part(self, ask: PromptRequest) -> Part:
         return Part(self._plan(ask), ask.photo is not None)
 
-    def _plan(self, ask: Ask) -> str:
+    def _plan(self, ask: PromptRequest) -> str:
         return self.settings.plan if ask.plan is None else ask.plan
 
     def _read_layout(self, name: str) -> Layout:
@@ -285,14 +285,16 @@ class PromptTask:
     def _layout(self, mask: Pixels, said: Mapping[str, object]) -> Layout:
         assert self.bundle.classes is not None
         told = layout_of(mask, self.bundle.sizes)
-        return Layout(mask, told, {**said, **stated_mask(mask, self.bundle.classes)})
+        return Layout(mask, told, {**said, **mask_to_json(mask, self.bundle.classes)})
 
 
 SUFFIX = ".png"
 NO_LINE = 0  # of an ask whose prompt stands in no file
 
 
-def layout_asks(folder: Path, bundle: Bundle, count: int, prompts: Sequence[Ask] | None) -> list[Ask]:
+def layout_asks(
+    folder: Path, bundle: Bundle, count: int, prompts: Sequence[PromptRequest] | None
+) -> list[PromptRequest]:
     """`count` asks for every mask in a folder, in the order of their names.
 
     Each takes its turn of the `prompts` that ask for just the classes in the mask; with None the prompt is those
@@ -302,7 +304,7 @@ def layout_asks(folder: Path, bundle: Bundle, count: int, prompts: Sequence[Ask]
     check_layouts(bundle)
     masks = {path: _classes_in(path, bundle) for path in mask_files(folder)}
     if prompts is None:
-        fitting = {names: [Ask(NO_LINE, _words(names, bundle), 0)] for names in masks.values()}
+        fitting = {names: [PromptRequest(NO_LINE, _words(names, bundle), 0)] for names in masks.values()}
     else:
         fitting = _by_classes(prompts, bundle)
     for path, names in masks.items():
@@ -340,10 +342,10 @@ def _classes_in(path: Path, bundle: Bundle) -> tuple[str, ...]:
     return tuple(bundle.classes.names[int(class_id)] for class_id in np.unique(mask) if class_id)
 
 
-def _by_classes(prompts: Sequence[Ask], bundle: Bundle) -> dict[tuple[str, ...], list[Ask]]:
+def _by_classes(prompts: Sequence[PromptRequest], bundle: Bundle) -> dict[tuple[str, ...], list[PromptRequest]]:
     """The prompts by the classes that they are about, which stand in the order of the class table."""
     assert bundle.classes is not None
-    found: dict[tuple[str, ...], list[Ask]] = {}
+    found: dict[tuple[str, ...], list[PromptRequest]] = {}
     for ask in prompts:
         if ask.layout is not None:
             raise WetgenError(
@@ -351,7 +353,7 @@ def _by_classes(prompts: Sequence[Ask], bundle: Bundle) -> dict[tuple[str, ...],
                 why="a pair shows one layout.",
                 fix="leave out one of the two.",
             )
-        asked = (ask.asked,) if ask.asked is not None else asked_classes(ask.text, bundle.words)
+        asked = (ask.asked,) if ask.asked is not None else mentioned_classes(ask.text, bundle.words)
         found.setdefault(tuple(name for name in bundle.classes.names if name in asked), []).append(ask)
     return found
 
@@ -373,7 +375,7 @@ def _no_prompt(path: Path, names: tuple[str, ...]) -> WetgenError:
 class Finish:
     """Finishes the pairs of one run."""
 
-    def __init__(self, bundle: Bundle, tidy: Tidy) -> None:
+    def __init__(self, bundle: Bundle, tidy: MaskCleanup) -> None:
         self._bundle, self._tidy = bundle, tidy
 
     def __call__(
@@ -398,7 +400,9 @@ class Finish:
                 told["ignore_id"] = IGNORE
         faults = pair.faults
         if not broken(faults):
-            named = [name for name in asked_classes(pair.prompt, self._bundle.words) if _shows(pair.mask, name, table)]
+            named = [
+                name for name in mentioned_classes(pair.prompt, self._bundle.words) if _shows(pair.mask, name, table)
+            ]
             lacking = [name for name in (*named, *asked) if not _shows(mask, name, table)]
             faults = tuple(dict.fromkeys([*faults, *map(missing_class, lacking)]))
         return replace(pair, mask=mask, faults=faults, said=told)

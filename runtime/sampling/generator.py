@@ -24,7 +24,7 @@ from wetgen.runtime.engines.device_graph import HostFed
 from wetgen.runtime.engines.load import load_on_device
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import unknown_ids
-from wetgen.runtime.masks.resize import fitted
+from wetgen.runtime.masks.resize import resize_mask
 from wetgen.runtime.sampling.conditioning import (
     Floats,
     Wanted,
@@ -366,7 +366,7 @@ class Generator:
             fault = unknown_ids(mask, table, f"Layout {place}")
             if fault is not None:
                 raise fault
-        return [layout_of(fitted(mask, sizes.pixels(cells)), sizes) for mask in masks]
+        return [layout_of(resize_mask(mask, sizes.pixels(cells)), sizes) for mask in masks]
 
     def _pair(self, index: int, wanted: Wanted, plan: Plan, latent: Array, shown: Mapping[str, Array]) -> Pair:
         # Copies, because a pair that is kept must not keep its whole batch in memory.

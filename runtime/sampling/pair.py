@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wetgen.runtime.bundle.graphs import Array
 from wetgen.runtime.masks.classes import ClassTable
-from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.prompts.mentions import mentioned_classes
 
 
 class How(NamedTuple):
@@ -82,7 +82,7 @@ def mask_faults(
     prompt: str, mask: NDArray[np.uint8], classes: ClassTable, words: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
     """The classes that the prompt asks for and the mask uint8 (H, W) lacks, each as a fault."""
-    asked = asked_classes(prompt, words)
+    asked = mentioned_classes(prompt, words)
     lacking = [name for name in asked if name not in classes.names or not (mask == classes.names.index(name)).any()]
     return tuple(map(missing_class, lacking))
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from wetgen.runtime import cli as module
 from wetgen.runtime.cli import LIMITS, TIDY, cli
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.filters import Filter
 
 HEAVY = ("numpy", "PIL", "onnxruntime", "tokenizers", "torch", "onnx", "wetgen.runtime.sampling.generator")
@@ -116,7 +116,7 @@ def test_ctrl_c_exits_with_130(monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wetgen.runtime.run.options.read_asks", interrupt)
+    monkeypatch.setattr("wetgen.runtime.run.options.read_prompt_file", interrupt)
     assert call("run", "--prompts", "-", "--out", "x").exit_code == 130
 
 
@@ -157,7 +157,7 @@ def test_every_way_of_tidying_is_an_option_and_reaches_the_run(bundle_folder, tm
     out = tmp_path / "out"
     assert call("run", "--prompts", tmp_path / "p.txt", *words, "--bundle", bundle_folder, "--out", out).exit_code == 0
     assert json.loads((out / "run.json").read_text())["settings"]["tidy"] == values
-    assert set(values) == {field.name for field in fields(Tidy)} == set(TIDY)
+    assert set(values) == {field.name for field in fields(MaskCleanup)} == set(TIDY)
     row = json.loads((out / "metadata.jsonl").read_text())
     assert row["ignore_id"] == 255 and set(values) < set(row["tidy"]) and row["tidy"]["changed"]["ignored"] > 0
     assert call("inspect", out).exit_code == 0

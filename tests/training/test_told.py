@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from wetgen.runtime.bundle.graphs import Sizes
-from wetgen.runtime.masks.resize import fitted
+from wetgen.runtime.masks.resize import resize_mask
 from wetgen.runtime.sampling.conditioning import Known, Wanted, layout_of
 from wetgen.training.data import resize_pair
 from wetgen.training.denoiser import condition, conditioning_channels
@@ -59,6 +59,6 @@ def test_a_layout_made_smaller_is_what_a_view_would_be_but_for_thin_lines(times:
             mask[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = class_id
         size = 96 // times, 120 // times
         view = resize_pair(np.zeros((96, 120, 3), np.uint8), mask, (0, 0, 120, 96), size[::-1])[1]
-        made = fitted(mask, size)
+        made = resize_mask(mask, size)
         np.testing.assert_array_equal(made[view > 0], view[view > 0])
         assert (made[view == 0] > 0).mean() < 0.01

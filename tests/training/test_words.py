@@ -1,7 +1,7 @@
 """What a caption names and what its mask holds must be found to agree, or good pairs would be reported as faulty."""
 
 from wetgen.runtime.masks.classes import DEFAULT, ClassTable
-from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.training.scenes.captions import caption
 from wetgen.training.scenes.draw import draw_scene
 from wetgen.training.words import words_of
@@ -12,7 +12,7 @@ def test_the_classes_a_rendered_caption_asks_for_are_those_in_the_scene() -> Non
     wrong = []
     for index in range(400):
         scene = draw_scene(5, index)
-        if set(asked_classes(caption(scene), words)) != {damage.kind for damage in scene.damages}:
+        if set(mentioned_classes(caption(scene), words)) != {damage.kind for damage in scene.damages}:
             wrong.append(caption(scene))
     assert len(wrong) <= 8, wrong  # 2 %: a grammar with synonyms keeps a few that no list of words tells apart
 

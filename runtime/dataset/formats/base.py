@@ -33,7 +33,7 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import NewFolder, read_bytes
 from wetgen.runtime.masks.classes import FILE_NAME, IGNORE, IGNORE_KEY, ClassTable, states_ignore, unknown_ids
 from wetgen.runtime.masks.images import Pixels, decode_image, encode_mask, encode_png, png_text
-from wetgen.runtime.masks.regions import Region, regions_of
+from wetgen.runtime.masks.regions import Component, connected_components
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 
@@ -232,9 +232,9 @@ class Writer(ABC):
     def release(self) -> None:  # noqa: B027 - most writers hold no file open
         """Close files that are open still, because the conversion ends here, done or not."""
 
-    def regions(self, example: Example) -> list[Region]:
+    def regions(self, example: Example) -> list[Component]:
         """The regions of an example's mask that are large enough; the others are counted."""
-        found = regions_of(example.mask)
+        found = connected_components(example.mask)
         kept = [region for region in found if region.area >= self.options.min_area]
         self.lost["regions below --min-area left out"] += len(found) - len(kept)
         return kept

@@ -35,7 +35,7 @@ from wetgen.runtime.files import NewFolder
 from wetgen.runtime.masks import rle
 from wetgen.runtime.masks.classes import IGNORE, ClassTable
 from wetgen.runtime.masks.images import Pixels
-from wetgen.runtime.masks.regions import Region
+from wetgen.runtime.masks.regions import Component
 
 _BACKGROUND = "background"
 
@@ -81,12 +81,12 @@ class CocoWriter(Writer):
             self.folder.write(f"annotations/instances_{part}.json", text.encode())
         self._sidecar.write(self.folder)
 
-    def _segmentation(self, region: Region, height: int, width: int) -> object:
+    def _segmentation(self, region: Component, height: int, width: int) -> object:
         if self.options.polygons:
             return [outline(region).ravel().tolist()]
-        return {"size": [height, width], "counts": rle.compress(rle.region_counts(region, height, width))}
+        return {"size": [height, width], "counts": rle.compress(rle.encode_component(region, height, width))}
 
-    def _annotation(self, region: Region, segmentation: object, **more: int) -> dict[str, object]:
+    def _annotation(self, region: Component, segmentation: object, **more: int) -> dict[str, object]:
         self._last_annotation += 1
         return {
             "id": self._last_annotation,
@@ -106,9 +106,9 @@ class CocoWriter(Writer):
         if not len(rows):
             return
         box = ignored[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        segmentation = {"size": list(mask.shape), "counts": rle.compress(rle.counts_of(ignored))}
+        segmentation = {"size": list(mask.shape), "counts": rle.compress(rle.encode(ignored))}
         for id in range(1, len(self.classes)):
-            region = Region(id, int(columns[0]), int(rows[0]), box)
+            region = Component(id, int(columns[0]), int(rows[0]), box)
             yield self._annotation(region, segmentation, iscrowd=1, ignore=1)
 
 
@@ -213,7 +213,7 @@ def _pixels(segmentation: object, height: int, width: int) -> NDArray[np.bool_]:
         if list(segmentation["size"]) != [height, width]:
             raise ValueError(f"its size is {segmentation['size']}, not [{height}, {width}]")
         counts = segmentation["counts"]
-        return rle.pixels_of(rle.decompress(counts) if isinstance(counts, str) else list(counts), height, width)
+        return rle.decode(rle.decompress(counts) if isinstance(counts, str) else list(counts), height, width)
     if not isinstance(segmentation, list) or not segmentation:
         raise ValueError("it has a box and no mask, and a box is not one")
     pixels = np.zeros((height, width), bool)

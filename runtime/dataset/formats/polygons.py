@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.masks.regions import Region
+from wetgen.runtime.masks.regions import Component
 
 Points = NDArray[np.float64]  # (N, 2) x, y
 
@@ -20,7 +20,7 @@ _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 _SOUTH, _NORTH = 1, 3
 
 
-def outline(region: Region, inset: float = 0.0) -> Points:
+def outline(region: Component, inset: float = 0.0) -> Points:
     """The polygon float64 (N, 2) around a region, in its mask's pixels.
 
     `inset` draws it that far (in pixels, below 0.5) into the region's own pixels, so that a reader who cuts coordinates

@@ -31,7 +31,7 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import NewFolder, read_bytes
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import decode_index_png, encode_palette_png, voc_colour
-from wetgen.runtime.masks.regions import Region
+from wetgen.runtime.masks.regions import Component
 
 _QUALITY = 95
 _LABELS = "labelmap.txt"
@@ -90,7 +90,7 @@ class VocWriter(Writer):
             f"  <segmented>1</segmented>\n{objects}</annotation>\n"
         )
 
-    def _object(self, region: Region) -> str:
+    def _object(self, region: Component) -> str:
         box = (region.left + 1, region.top + 1, region.left + region.width, region.top + region.height)
         sides = "".join(
             f"<{side}>{at}</{side}>" for side, at in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)

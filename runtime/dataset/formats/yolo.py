@@ -38,7 +38,7 @@ from wetgen.runtime.errors import WetgenError, missing
 from wetgen.runtime.files import NewFolder, read_bytes
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import Pixels
-from wetgen.runtime.masks.regions import Region
+from wetgen.runtime.masks.regions import Component
 
 _INSET = 1 / 64  # pixels; seven decimals keep it apart from 0 in pictures of up to 100,000 pixels
 _DATA = "data.yaml"
@@ -77,7 +77,7 @@ class _YoloWriter(Writer):
         self.folder.write(_DATA, f"{parts}nc: {len(names)}\nnames:\n{''.join(names)}".encode())
         self._sidecar.write(self.folder)
 
-    def label(self, region: Region, height: int, width: int) -> str:
+    def label(self, region: Component, height: int, width: int) -> str:
         """What stands behind the class in a region's line."""
         raise NotImplementedError
 
@@ -85,14 +85,14 @@ class _YoloWriter(Writer):
 class YoloSegWriter(_YoloWriter):
     """A polygon per region."""
 
-    def label(self, region: Region, height: int, width: int) -> str:
+    def label(self, region: Component, height: int, width: int) -> str:
         return _numbers(outline(region, _INSET) / (width, height))
 
 
 class YoloDetWriter(_YoloWriter):
     """A box per region, its sides along pixel edges."""
 
-    def label(self, region: Region, height: int, width: int) -> str:
+    def label(self, region: Component, height: int, width: int) -> str:
         x, y = region.left + region.width / 2, region.top + region.height / 2
         return _numbers(np.array([[x, y], [region.width, region.height]]) / (width, height))
 

@@ -11,7 +11,7 @@ from wetgen.runtime.layouts.boxes import BoxDamage, read_boxes
 from wetgen.runtime.layouts.surfaces import Lines, parse_lines
 from wetgen.runtime.masks.images import encode_mask
 from wetgen.runtime.masks.regions import Box
-from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.prompts.mentions import mentioned_classes
 
 SIZE = (240, 320)
 CRACK, STAIN, MOLD = 1, 2, 3
@@ -320,7 +320,7 @@ def test_a_mask_says_what_lies_where_with_the_prompts_of_classes(bundle, tmp_pat
         ("stain", "stain", None),
         ("mold", "black mold", None),
     ]
-    assert dropped == [] and asked_classes(planned[1].damage.prompt, bundle.words) == ("mold",)
+    assert dropped == [] and mentioned_classes(planned[1].damage.prompt, bundle.words) == ("mold",)
 
 
 def test_every_photograph_needs_its_mask(bundle, tmp_path):

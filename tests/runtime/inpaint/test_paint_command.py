@@ -19,7 +19,7 @@ from wetgen.runtime.inpaint.damage import with_margin
 from wetgen.runtime.layouts.boxes import read_boxes
 from wetgen.runtime.masks.images import encode_mask, encode_png, read_image, read_mask
 from wetgen.runtime.masks.regions import Box
-from wetgen.runtime.masks.rle import region_of
+from wetgen.runtime.masks.rle import region_from_json
 
 CRACK, STAIN, MOLD = 1, 2, 3
 NAMES = ("a.png", "b.jpg", "c.png")
@@ -72,7 +72,7 @@ def regions(row: dict, size: tuple[int, int]) -> np.ndarray:
     free = np.zeros(size, bool)
     for painted in row["painted"]:
         box = Box(*painted.get("grown_to", painted["box"]))
-        where = region_of(painted["where"], "row") if "where" in painted and "grown_to" not in painted else True
+        where = region_from_json(painted["where"], "row") if "where" in painted and "grown_to" not in painted else True
         free[box.slices] |= where
     return free
 

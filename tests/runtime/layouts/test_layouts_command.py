@@ -12,7 +12,7 @@ from wetgen.runtime.cli import Cli, layouts
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.write import CSV_NAME, SHEET_NAME, parse_size
 from wetgen.runtime.masks.images import read_image, read_mask
-from wetgen.runtime.prompts.read import read_asks
+from wetgen.runtime.prompts.read import read_prompt_file
 
 group = Cli(commands={"layouts": layouts})
 
@@ -42,18 +42,18 @@ def test_every_class_takes_its_turn_and_a_run_reads_what_is_written(tmp_path, bu
         mask = read_mask(tmp_path / "out" / row["layout"])
         assert row["layout"] == f"{index:06d}.png" and row["class"] == wanted and mask.shape == (32, 48)
         assert set(np.unique(mask)) == {0, names.index(wanted)} and 0 <= float(row["severity"]) <= 1
-    asks = read_asks(str(tmp_path / "out" / CSV_NAME), bundle.words)
+    asks = read_prompt_file(str(tmp_path / "out" / CSV_NAME), bundle.words)
     assert [ask.asked for ask in asks][:3] == ["crack", "stain", "mold"] and asks[1].layout == "000001.png"
     assert read_image(tmp_path / "out" / SHEET_NAME).shape[2] == 3
     assert len(list((tmp_path / "out").iterdir())) == 11 + 2
 
 
 def test_prompts_ask_for_their_class_and_nothing_else(tmp_path, bundle):
-    from wetgen.runtime.prompts.mentions import asked_classes
+    from wetgen.runtime.prompts.mentions import mentioned_classes
 
     run(tmp_path / "out", "--count", "9", "--surface-lines", "ceiling=0.1,floor=0.7")
     for row in rows(tmp_path / "out"):
-        assert asked_classes(row["prompt"], bundle.words) == (row["class"],)
+        assert mentioned_classes(row["prompt"], bundle.words) == (row["class"],)
     prompts = {row["class"]: row["prompt"] for row in rows(tmp_path / "out")}
     assert prompts["puddle"] == "a puddle on the floor" and prompts["stain"].startswith("a stain on the ")
 

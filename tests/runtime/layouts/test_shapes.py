@@ -11,7 +11,7 @@ import pytest
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.shapes import MARGIN, draw_shape
 from wetgen.runtime.masks.classes import DEFAULT
-from wetgen.runtime.masks.regions import regions_of
+from wetgen.runtime.masks.regions import connected_components
 from wetgen.runtime.masks.statistics import TYPICAL, measure
 
 KINDS = (*DEFAULT.names[1:], "lichen")
@@ -90,7 +90,7 @@ def test_a_shape_keeps_its_form_at_another_size(kind):
 def test_a_crack_is_one_thin_line_that_grows_in_length_and_then_in_width():
     thin, whole, wide = (draw("crack", (200, 200), area, 5) for area in (0.004, 0.018, 0.06))
     for shape in (thin, whole, wide):
-        assert len(regions_of(shape.astype(np.uint8))) == 1
+        assert len(connected_components(shape.astype(np.uint8))) == 1
     sides = [np.ptp(np.argwhere(shape), axis=0).max() for shape in (thin, whole, wide)]
     assert 2 * sides[0] < sides[1] and sides[2] < 1.1 * sides[1]
     found = [measure([shape.astype(np.uint8)], TABLE)["it"].thickness[2] * 200 for shape in (thin, whole, wide)]
@@ -142,7 +142,7 @@ def test_a_puddle_lies_flat_and_smooth():
 def test_mold_and_efflorescence_are_spots_and_clouds_where_stains_are_patches():
     rough = {kind: figures(kind, size=(128, 128)).roughness[2] for kind in ("mold", "efflorescence", "stain", "puddle")}
     assert min(rough["mold"], rough["efflorescence"]) > 2 * rough["stain"] > 2 * rough["puddle"]
-    counts = [len(regions_of(draw("mold", (128, 128), 0.2, seed).astype(np.uint8))) for seed in range(5)]
+    counts = [len(connected_components(draw("mold", (128, 128), 0.2, seed).astype(np.uint8))) for seed in range(5)]
     assert min(counts) > 15, "specks stand around the colonies"
 
 
@@ -150,7 +150,7 @@ def test_lifted_tiles_have_straight_edges():
     """A mask of rectangles hardly changes under an opening that eats every bulge narrower than nine pixels."""
     for seed in range(5):
         tiles = draw("lifted", (160, 160), 0.3, seed)
-        assert len(regions_of(tiles.astype(np.uint8))) <= 2  # a tile at the picture's edge may come up apart
+        assert len(connected_components(tiles.astype(np.uint8))) <= 2  # a tile at the picture's edge may come up apart
         lifted = figures("lifted", seeds=[seed], size=(160, 160), area=0.3)
         assert lifted.roughness[2] < 4 and lifted.roughness[2] > 1.1, "no disc, no fringe"
 
@@ -159,7 +159,9 @@ def test_lifted_tiles_hang_together_while_they_come_up():
     for seed in range(4):
         for area in np.linspace(0.05, 0.3, 8):
             tiles = draw("lifted", (120, 120), float(area), seed)
-            (largest, *_) = sorted((region.area for region in regions_of(tiles.astype(np.uint8))), reverse=True)
+            (largest, *_) = sorted(
+                (region.area for region in connected_components(tiles.astype(np.uint8))), reverse=True
+            )
             assert largest > 0.95 * np.count_nonzero(tiles), (seed, area)
 
 

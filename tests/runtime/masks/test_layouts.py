@@ -11,8 +11,8 @@ from wetgen.runtime.bundle.bundle import Bundle, check_layouts
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import encode_mask
-from wetgen.runtime.masks.regions import regions_of
-from wetgen.runtime.masks.resize import fitted, read_layout
+from wetgen.runtime.masks.regions import connected_components
+from wetgen.runtime.masks.resize import read_layout, resize_mask
 
 TABLE = ClassTable(("background", "crack", "stain", "mold"))
 
@@ -22,19 +22,19 @@ sizes = st.tuples(st.integers(1, 24), st.integers(1, 24))
 
 @given(masks)
 def test_a_mask_of_the_size_is_taken_as_it_is(mask):
-    assert fitted(mask, mask.shape) is mask
+    assert resize_mask(mask, mask.shape) is mask
 
 
 @given(masks, sizes)
 def test_every_class_of_the_fitted_mask_is_one_of_the_given_one(mask, size):
-    made = fitted(mask, size)
+    made = resize_mask(mask, size)
     assert made.shape == size and made.dtype == np.uint8
     assert set(np.unique(made)) <= {0, *np.unique(mask)}
 
 
 @given(masks, sizes, st.integers(0, 3))
 def test_a_mask_of_one_class_stays_one(mask, size, class_id):
-    assert (fitted(np.full_like(mask, class_id), size) == class_id).all()
+    assert (resize_mask(np.full_like(mask, class_id), size) == class_id).all()
 
 
 @st.composite
@@ -49,12 +49,12 @@ def whole_times_larger(draw):
 @given(whole_times_larger())
 def test_rows_and_columns_are_treated_alike(given):
     mask, size = given
-    np.testing.assert_array_equal(fitted(np.ascontiguousarray(mask.T), size[::-1]).T, fitted(mask, size))
+    np.testing.assert_array_equal(resize_mask(np.ascontiguousarray(mask.T), size[::-1]).T, resize_mask(mask, size))
 
 
 @given(masks, st.integers(1, 4), st.integers(1, 4))
 def test_a_mask_made_larger_by_whole_numbers_repeats_its_pixels(mask, down, across):
-    larger = fitted(mask, (mask.shape[0] * down, mask.shape[1] * across))
+    larger = resize_mask(mask, (mask.shape[0] * down, mask.shape[1] * across))
     np.testing.assert_array_equal(larger, mask.repeat(down, 0).repeat(across, 1))
 
 
@@ -64,7 +64,7 @@ def test_a_pixel_is_damaged_when_three_tenths_of_it_are(covered, damaged):
     mask = np.zeros((4, 8), np.uint8)
     mask[:, :4] = 1
     mask[:, 4:].T.flat[:covered] = 1  # column by column, so that it is the border of a patch
-    assert fitted(mask, (1, 2)).tolist() == [[1, int(damaged)]]
+    assert resize_mask(mask, (1, 2)).tolist() == [[1, int(damaged)]]
 
 
 @pytest.mark.parametrize("covered, damaged", [(29, False), (30, True)])
@@ -72,7 +72,7 @@ def test_exactly_three_tenths_are_enough(covered, damaged):
     mask = np.zeros((10, 20), np.uint8)
     mask[:, :10] = 2
     mask[:, 10:].T.flat[:covered] = 2
-    assert fitted(mask, (1, 2)).tolist() == [[2, 2 * damaged]]
+    assert resize_mask(mask, (1, 2)).tolist() == [[2, 2 * damaged]]
 
 
 def test_a_damaged_pixel_has_the_class_of_the_larger_part():
@@ -80,22 +80,22 @@ def test_a_damaged_pixel_has_the_class_of_the_larger_part():
     mask = np.zeros((4, 8), np.uint8)
     mask[:, 4:] = 3
     mask[0, :4], mask[1, :2] = 1, 2
-    assert fitted(mask, (1, 2)).tolist() == [[1, 3]]
+    assert resize_mask(mask, (1, 2)).tolist() == [[1, 3]]
     mask[2, :4] = 2
-    assert fitted(mask, (1, 2)).tolist() == [[2, 3]]
+    assert resize_mask(mask, (1, 2)).tolist() == [[2, 3]]
 
 
 def test_parts_of_pixels_count_by_their_area():
     """Three columns to two: the middle one lies half in each."""
-    assert fitted(np.array([[1, 0, 0]], np.uint8), (1, 2)).tolist() == [[1, 0]]
-    assert fitted(np.array([[0, 1, 0]], np.uint8), (1, 2)).tolist() == [[1, 1]]  # a third of each
-    assert fitted(np.array([[2, 1, 0]], np.uint8), (1, 2)).tolist() == [[2, 1]]
+    assert resize_mask(np.array([[1, 0, 0]], np.uint8), (1, 2)).tolist() == [[1, 0]]
+    assert resize_mask(np.array([[0, 1, 0]], np.uint8), (1, 2)).tolist() == [[1, 1]]  # a third of each
+    assert resize_mask(np.array([[2, 1, 0]], np.uint8), (1, 2)).tolist() == [[2, 1]]
 
 
 def test_a_mask_of_other_proportions_is_stretched():
     mask = np.zeros((60, 40), np.uint8)
     mask[:30, 20:] = 1
-    made = fitted(mask, (20, 80))
+    made = resize_mask(mask, (20, 80))
     expected = np.zeros((20, 80), np.uint8)
     expected[:10, 40:] = 1
     np.testing.assert_array_equal(made, expected)
@@ -106,7 +106,7 @@ def test_a_mask_of_other_proportions_is_stretched():
 def test_a_level_line_made_four_times_smaller_stays_one_line(wide, first):
     mask = np.zeros((64, 64), np.uint8)
     mask[20 + first : 20 + first + wide] = 1
-    made = fitted(mask, (16, 16))
+    made = resize_mask(mask, (16, 16))
     rows = np.flatnonzero(made.any(1))
     assert len(rows) == 1 or (len(rows) == 2 and wide == 3)
     assert (made[rows] == 1).all()
@@ -118,7 +118,7 @@ def test_a_line_along_the_edge_of_the_picture_stays(side):
     place = {"left": np.s_[:, 0], "right": np.s_[:, -1], "top": np.s_[0], "bottom": np.s_[-1]}[side]
     mask, expected = np.zeros((64, 64), np.uint8), np.zeros((16, 16), np.uint8)
     mask[place] = expected[place] = 1
-    np.testing.assert_array_equal(fitted(mask, (16, 16)), expected)
+    np.testing.assert_array_equal(resize_mask(mask, (16, 16)), expected)
 
 
 @pytest.mark.parametrize("wide", [1, 2, 3])
@@ -127,8 +127,8 @@ def test_a_slanting_line_made_four_times_smaller_stays_in_one_piece(wide, turned
     drawn, angle = Image.new("L", (256, 256)), np.deg2rad(turned)
     along = np.array([np.cos(angle), np.sin(angle)])
     ImageDraw.Draw(drawn).line([tuple(127 - 100 * along), tuple(127 + 100 * along)], 1, wide)
-    made = fitted(np.array(drawn), (64, 64))
-    (line,) = regions_of(made)  # which hold together by sides or corners
+    made = resize_mask(np.array(drawn), (64, 64))
+    (line,) = connected_components(made)  # which hold together by sides or corners
     assert max(line.height, line.width) >= 100 * 2 * np.abs(along).max() / 4 - 2
     assert (made > 0).sum() <= 1.6 * 50  # 50 pixels long and about one wide, where a slanting line has corners
 
@@ -137,7 +137,7 @@ def test_specks_go_and_patches_keep_their_size():
     mask = np.zeros((64, 64), np.uint8)
     mask[5, 5] = 1  # a sixteenth of a pixel
     mask[20:40, 20:40] = 2
-    made = fitted(mask, (16, 16))
+    made = resize_mask(mask, (16, 16))
     expected = np.zeros((16, 16), np.uint8)
     expected[5:10, 5:10] = 2
     np.testing.assert_array_equal(made, expected)

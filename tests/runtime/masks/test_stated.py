@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import DEFAULT, ClassTable
-from wetgen.runtime.masks.rle import mask_of, region_of, stated_mask, stated_region
+from wetgen.runtime.masks.rle import mask_from_json, mask_to_json, region_from_json, region_to_json
 
 TABLE = ClassTable(("background", "crack", "stain", "mold"))
 
@@ -26,14 +26,14 @@ def through_json(stated):
 
 @given(masks)
 def test_a_mask_comes_back_from_its_row(mask):
-    again = mask_of(through_json(stated_mask(mask, TABLE)), TABLE, "row 3")
+    again = mask_from_json(through_json(mask_to_json(mask, TABLE)), TABLE, "row 3")
     assert again.dtype == np.uint8
     np.testing.assert_array_equal(again, mask)
 
 
 @given(arrays.arrays(bool, sizes))
 def test_a_region_comes_back_from_its_row(region):
-    again = region_of(through_json(stated_region(region)), "row 3")
+    again = region_from_json(through_json(region_to_json(region)), "row 3")
     assert again.dtype == bool
     np.testing.assert_array_equal(again, region)
 
@@ -41,14 +41,14 @@ def test_a_region_comes_back_from_its_row(region):
 def test_a_mask_is_stated_by_the_names_of_its_classes():
     """By hand, down the columns: 4 pixels of background, 2 of stain, 2 of none, 1 of stain, which is 1 less than 2."""
     mask = np.array([[0, 0, 0], [0, 2, 0], [0, 2, 2]], np.uint8)
-    assert stated_mask(mask, TABLE) == {"size": [3, 3], "classes": {"stain": "422O"}}
-    assert stated_mask(mask[:, :1], TABLE) == {"size": [1, 3], "classes": {}}
-    np.testing.assert_array_equal(mask_of({"size": [3, 3], "classes": {"stain": "422O"}}, TABLE, "row"), mask)
+    assert mask_to_json(mask, TABLE) == {"size": [3, 3], "classes": {"stain": "422O"}}
+    assert mask_to_json(mask[:, :1], TABLE) == {"size": [1, 3], "classes": {}}
+    np.testing.assert_array_equal(mask_from_json({"size": [3, 3], "classes": {"stain": "422O"}}, TABLE, "row"), mask)
 
 
 def test_another_class_table_reads_the_names():
     mask = np.array([[0, 2], [3, 1]], np.uint8)
-    again = mask_of(stated_mask(mask, TABLE), DEFAULT, "row")
+    again = mask_from_json(mask_to_json(mask, TABLE), DEFAULT, "row")
     assert [DEFAULT.names[class_id] for class_id in again.flat] == [TABLE.names[class_id] for class_id in mask.flat]
 
 
@@ -82,23 +82,23 @@ STATED = {"size": [3, 3], "classes": {"stain": "422O"}}
 )
 def test_what_states_no_mask_is_said_with_its_place(stated, why):
     with pytest.raises(WetgenError) as caught:
-        mask_of(stated, TABLE, "metadata.jsonl, row 3")
+        mask_from_json(stated, TABLE, "metadata.jsonl, row 3")
     assert caught.value.what == "metadata.jsonl, row 3: the mask that it states cannot be read."
     assert why in caught.value.why
 
 
 @given(masks, st.data())
 def test_a_string_that_was_cut_off_is_never_read_as_another_mask(mask, data):
-    stated = stated_mask(np.where(mask == 0, 1, mask), TABLE)
+    stated = mask_to_json(np.where(mask == 0, 1, mask), TABLE)
     name = data.draw(st.sampled_from(sorted(stated["classes"])))
     stated["classes"][name] = stated["classes"][name][: data.draw(st.integers(0, len(stated["classes"][name]) - 1))]
     with pytest.raises(WetgenError):
-        mask_of(stated, TABLE, "row")
+        mask_from_json(stated, TABLE, "row")
 
 
 @given(anything | st.fixed_dictionaries({"size": anything, "classes": anything, "pixels": anything}))
 def test_whatever_a_row_holds_it_is_a_mask_or_an_error(stated):
-    for read in (lambda: mask_of(stated, TABLE, "row"), lambda: region_of(stated, "row")):
+    for read in (lambda: mask_from_json(stated, TABLE, "row"), lambda: region_from_json(stated, "row")):
         try:
             assert read().ndim == 2
         except WetgenError as error:

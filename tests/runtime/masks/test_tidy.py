@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import IGNORE
-from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.masks.images import Pixels
 
 Component = frozenset[tuple[int, int]]
@@ -107,7 +107,7 @@ def test_a_small_region_takes_the_class_that_most_of_its_ring_has() -> None:
         "222....",
         "......3",
     )
-    tidied = Tidy(least_region=2)(mask)
+    tidied = MaskCleanup(least_region=2)(mask)
     # The ring of the 1 is eight 2s, that of the 3 three background pixels.
     assert tidied.changed == {"small_regions": 2}
     np.testing.assert_array_equal(tidied.mask, drawn("222....", "2222...", "222....", "......."))
@@ -118,30 +118,30 @@ def test_each_pixel_of_a_ring_votes_once_and_a_tie_goes_to_the_lowest_id() -> No
     bar = frozenset({(2, 1), (2, 2), (2, 3)})
     assert Counter(mask[place] for place in ring(bar, mask.shape)) == {2: 6, 3: 3, 0: 3}
     # Pixel by pixel of the bar the 3s above it would be counted seven times, and the 2s six times.
-    assert Tidy(least_region=4)(mask).mask[2].tolist() == [2, 2, 2, 2, 2]
+    assert MaskCleanup(least_region=4)(mask).mask[2].tolist() == [2, 2, 2, 2, 2]
     tie = drawn("2222", "211.", "....")
     assert Counter(tie[place] for place in ring(frozenset({(1, 1), (1, 2)}), tie.shape)) == {2: 5, 0: 5}
-    assert Tidy(least_region=3)(tie).mask[1].tolist() == [2, 0, 0, 0]
+    assert MaskCleanup(least_region=3)(tie).mask[1].tolist() == [2, 0, 0, 0]
 
 
 def test_a_region_of_just_the_least_size_stays_and_a_hairline_is_one_region() -> None:
     line = np.eye(5, dtype=np.uint8)
-    assert not Tidy(least_region=5)(line).changed["small_regions"]
-    assert not Tidy(least_region=6)(line).mask.any()
+    assert not MaskCleanup(least_region=5)(line).changed["small_regions"]
+    assert not MaskCleanup(least_region=6)(line).mask.any()
 
 
 def test_small_regions_have_no_say_over_one_another() -> None:
     """The ring of either is mostly the other; both lie on background and become it."""
     mask = drawn("....", ".12.", ".12.", "....")
-    assert not Tidy(least_region=3)(mask).mask.any()
+    assert not MaskCleanup(least_region=3)(mask).mask.any()
     # What nothing but small regions surrounds waits until they have their class.
     nested = drawn("2222222", "2333332", "2311132", "2311132", "2333332", "2222222")
-    assert (Tidy(least_region=15)(nested).mask == 2).all()
+    assert (MaskCleanup(least_region=15)(nested).mask == 2).all()
 
 
 def test_regions_with_nothing_around_them_stay() -> None:
     for mask in (drawn("11", "11"), drawn("12", "12"), drawn("xxx", "x1x", "xxx")):
-        np.testing.assert_array_equal(Tidy(least_region=100)(mask).mask, mask)
+        np.testing.assert_array_equal(MaskCleanup(least_region=100)(mask).mask, mask)
 
 
 def test_holes_are_filled_up_to_their_size_whatever_they_show() -> None:
@@ -151,11 +151,11 @@ def test_holes_are_filled_up_to_their_size_whatever_they_show() -> None:
         "1111231.",
         "1111111.",
     )
-    one = Tidy(fill_holes=1)(mask)
+    one = MaskCleanup(fill_holes=1)(mask)
     assert one.changed == {"holes": 1}
     np.testing.assert_array_equal(one.mask, drawn("1111111.", "1111221.", "1111231.", "1111111."))
-    assert Tidy(fill_holes=3)(mask).changed == {"holes": 1}
-    four = Tidy(fill_holes=4)(mask)
+    assert MaskCleanup(fill_holes=3)(mask).changed == {"holes": 1}
+    four = MaskCleanup(fill_holes=4)(mask)
     assert four.changed == {"holes": 5} and (four.mask[:, :7] == 1).all() and not four.mask[:, 7].any()
 
 
@@ -163,27 +163,27 @@ def test_a_bay_and_what_the_picture_cuts_off_are_no_holes() -> None:
     bay = drawn("111", "1..", "111")
     cut_off = drawn(".1", "1.")
     for mask in (bay, cut_off):
-        np.testing.assert_array_equal(Tidy(fill_holes=99)(mask).mask, mask)
+        np.testing.assert_array_equal(MaskCleanup(fill_holes=99)(mask).mask, mask)
 
 
 def test_a_ring_that_holds_together_by_corners_shuts_off() -> None:
     diamond = drawn("..1..", ".1.1.", "1...1", ".1.1.", "..1..")
-    filled = Tidy(fill_holes=5)(diamond)
+    filled = MaskCleanup(fill_holes=5)(diamond)
     assert filled.changed == {"holes": 5}
     np.testing.assert_array_equal(filled.mask, drawn("..1..", ".111.", "11111", ".111.", "..1.."))
 
 
 def test_a_hole_that_another_region_leads_out_of_by_a_corner_is_left() -> None:
     crossed = drawn(".21..", ".121.", "1...1", ".1.1.", "..1..")
-    np.testing.assert_array_equal(Tidy(fill_holes=99)(crossed).mask, crossed)
+    np.testing.assert_array_equal(MaskCleanup(fill_holes=99)(crossed).mask, crossed)
     inside = drawn("..1..", ".121.", "1...1", ".1.1.", "..1..")
-    assert Tidy(fill_holes=99)(inside).changed == {"holes": 5}
+    assert MaskCleanup(fill_holes=99)(inside).changed == {"holes": 5}
 
 
 def test_the_outer_of_two_nested_holes_decides() -> None:
     nested = np.ones((7, 9), np.uint8)
     nested[1:6, 1:8], nested[2:5, 2:7], nested[3, 3:6] = 0, 2, 0
-    inner, outer = Tidy(fill_holes=3)(nested), Tidy(fill_holes=35)(nested)
+    inner, outer = MaskCleanup(fill_holes=3)(nested), MaskCleanup(fill_holes=35)(nested)
     assert inner.changed == {"holes": 3} and (inner.mask[3, 3:6] == 2).all() and not inner.mask[1, 1:8].any()
     assert outer.changed == {"holes": 35} and (outer.mask == 1).all()
 
@@ -191,7 +191,7 @@ def test_the_outer_of_two_nested_holes_decides() -> None:
 def test_cleaning_comes_before_filling_and_marking_after_both() -> None:
     # The dot goes to the ring, and leaves a hole of three; before, it was one of four. The band knows neither.
     mask = drawn("......", ".1111.", ".1..1.", ".1.21.", ".1111.", "......")
-    tidied = Tidy(least_region=2, fill_holes=3, ignore_band=1)(mask)
+    tidied = MaskCleanup(least_region=2, fill_holes=3, ignore_band=1)(mask)
     assert tidied.changed == {"small_regions": 1, "holes": 3, "ignored": 32}
     np.testing.assert_array_equal(tidied.mask, drawn("xxxxxx", "xxxxxx", "xx11xx", "xx11xx", "xxxxxx", "xxxxxx"))
 
@@ -199,25 +199,25 @@ def test_cleaning_comes_before_filling_and_marking_after_both() -> None:
 def test_a_band_lies_on_both_sides_of_a_border() -> None:
     mask = drawn("111...", "111...", "111...")
     for width, expected in ((1, "11xx.."), (2, "1xxxx."), (3, "xxxxxx"), (10**9, "xxxxxx")):
-        tidied = Tidy(ignore_band=width)(mask)
+        tidied = MaskCleanup(ignore_band=width)(mask)
         np.testing.assert_array_equal(tidied.mask, drawn(expected, expected, expected))
         assert tidied.changed == {"ignored": 3 * expected.count("x")}
-    assert Tidy(ignore_band=5)(drawn("11", "11")).changed == {"ignored": 0}
+    assert MaskCleanup(ignore_band=5)(drawn("11", "11")).changed == {"ignored": 0}
     corner = drawn("1..", "...", "...")
-    np.testing.assert_array_equal(Tidy(ignore_band=1)(corner).mask, drawn("xx.", "xx.", "..."))
+    np.testing.assert_array_equal(MaskCleanup(ignore_band=1)(corner).mask, drawn("xx.", "xx.", "..."))
 
 
 def test_what_is_less_sure_than_the_limit_is_ignored_and_what_is_as_sure_is_not() -> None:
     mask, confidence = drawn("1122"), np.array([[152, 153, 154, 0]], np.uint8)
-    tidied = Tidy(ignore_below=0.6)(mask, confidence)  # 153 of 255 is 0.6
+    tidied = MaskCleanup(ignore_below=0.6)(mask, confidence)  # 153 of 255 is 0.6
     assert tidied.mask.tolist() == [[IGNORE, 1, 2, IGNORE]] and tidied.changed == {"ignored": 2}
-    assert Tidy(ignore_below=0.0)(mask, confidence).changed == {"ignored": 0}
-    assert Tidy(ignore_below=1.0)(mask, np.full((1, 4), 255, np.uint8)).changed == {"ignored": 0}
+    assert MaskCleanup(ignore_below=0.0)(mask, confidence).changed == {"ignored": 0}
+    assert MaskCleanup(ignore_below=1.0)(mask, np.full((1, 4), 255, np.uint8)).changed == {"ignored": 0}
 
 
 def test_the_confidence_is_needed_where_it_is_asked_for() -> None:
     with pytest.raises(AssertionError):
-        Tidy(ignore_below=0.5)(drawn("1"))
+        MaskCleanup(ignore_below=0.5)(drawn("1"))
 
 
 # Of every mask
@@ -225,14 +225,14 @@ def test_the_confidence_is_needed_where_it_is_asked_for() -> None:
 
 @given(mask=st.one_of(MASKS, MARKED), least=LIMITS)
 def test_cleaning_is_the_rule_found_region_by_region(mask: Pixels, least: int) -> None:
-    tidied = Tidy(least_region=least)(mask)
+    tidied = MaskCleanup(least_region=least)(mask)
     np.testing.assert_array_equal(tidied.mask, cleaned_one_by_one(mask, least))
     assert tidied.changed == {"small_regions": int((tidied.mask != mask).sum())}
 
 
 @given(mask=st.one_of(MASKS, MARKED), most=LIMITS)
 def test_filling_is_the_rule_found_hole_by_hole(mask: Pixels, most: int) -> None:
-    tidied = Tidy(fill_holes=most)(mask)
+    tidied = MaskCleanup(fill_holes=most)(mask)
     np.testing.assert_array_equal(tidied.mask, filled_one_by_one(mask, most))
     assert tidied.changed == {"holes": int((tidied.mask != mask).sum())}
 
@@ -244,12 +244,12 @@ def test_a_band_is_what_is_near_another_class(mask: Pixels, distance: int) -> No
     for y, x in places:
         if any(max(abs(y - i), abs(x - j)) <= distance and mask[i, j] != mask[y, x] for i, j in places):
             expected[y, x] = IGNORE
-    np.testing.assert_array_equal(Tidy(ignore_band=distance)(mask).mask, expected)
+    np.testing.assert_array_equal(MaskCleanup(ignore_band=distance)(mask).mask, expected)
 
 
 @given(mask=MASKS, least=LIMITS, most=LIMITS)
 def test_a_clean_mask_stays_and_has_no_small_region_that_could_go(mask: Pixels, least: int, most: int) -> None:
-    tidy = Tidy(least_region=least, fill_holes=most)
+    tidy = MaskCleanup(least_region=least, fill_holes=most)
     once = tidy(mask)
     again = tidy(once.mask)
     np.testing.assert_array_equal(again.mask, once.mask)
@@ -261,7 +261,7 @@ def test_a_clean_mask_stays_and_has_no_small_region_that_could_go(mask: Pixels, 
 @given(mask=st.one_of(MASKS, MARKED), band=st.integers(0, 3), below=st.floats(0, 1), data=st.data())
 def test_marking_twice_is_marking_once(mask: Pixels, band: int, below: float, data: st.DataObject) -> None:
     confidence = data.draw(arrays(np.uint8, mask.shape))
-    tidy = Tidy(ignore_below=below, ignore_band=band)
+    tidy = MaskCleanup(ignore_below=below, ignore_band=band)
     once = tidy(mask, confidence)
     np.testing.assert_array_equal(tidy(once.mask, confidence).mask, once.mask)
     assert ((once.mask == mask) | (once.mask == IGNORE)).all()
@@ -273,7 +273,7 @@ def test_no_class_appears_that_was_not_there_and_ignored_pixels_stay(
     mask: Pixels, least: int, most: int, band: int
 ) -> None:
     before = mask.copy()
-    tidied = Tidy(least_region=least, fill_holes=most, ignore_band=band)(mask).mask
+    tidied = MaskCleanup(least_region=least, fill_holes=most, ignore_band=band)(mask).mask
     assert set(tidied.ravel()) <= set(mask.ravel()) | ({IGNORE} if band else set())
     assert (tidied[mask == IGNORE] == IGNORE).all()
     assert tidied.dtype == np.uint8 and tidied.shape == mask.shape
@@ -282,8 +282,10 @@ def test_no_class_appears_that_was_not_there_and_ignored_pixels_stay(
 
 @given(mask=st.one_of(MASKS, MARKED))
 def test_off_is_identity(mask: Pixels) -> None:
-    assert Tidy()(mask) == (mask, {})
-    assert Tidy().is_off and not Tidy() and not Tidy().marks_ignored and Tidy().to_row() == {}
+    assert MaskCleanup()(mask) == (mask, {})
+    assert (
+        MaskCleanup().is_off and not MaskCleanup() and not MaskCleanup().marks_ignored and MaskCleanup().to_row() == {}
+    )
 
 
 def test_a_picture_of_64_by_96_keeps_its_sides() -> None:
@@ -293,7 +295,7 @@ def test_a_picture_of_64_by_96_keeps_its_sides() -> None:
     large[100:140:2, 10:50:2] = 5
     mask = large[::2, ::2]
     mask[15, 30], mask[95, 0], mask[0, 63] = 0, 7, 7
-    tidied = Tidy(least_region=5, fill_holes=1, ignore_band=1)(mask)
+    tidied = MaskCleanup(least_region=5, fill_holes=1, ignore_band=1)(mask)
     assert mask.shape == (96, 64) and tidied.changed["small_regions"] == 2 and tidied.changed["holes"] == 1
     expected = np.zeros((96, 64), np.uint8)
     expected[9:31, 9:61], expected[11:29, 11:59] = IGNORE, 4
@@ -317,14 +319,14 @@ def test_a_picture_of_64_by_96_keeps_its_sides() -> None:
 )
 def test_impossible_values_are_refused_by_the_name_of_their_option(options: dict[str, float], said: str) -> None:
     with pytest.raises(WetgenError, match=said):
-        Tidy(**options)  # type: ignore[arg-type]
+        MaskCleanup(**options)  # type: ignore[arg-type]
 
 
 def test_a_row_names_what_is_on_and_nothing_else() -> None:
-    assert Tidy(least_region=20).to_row() == {"least_region": 20}
-    every = Tidy(least_region=20, fill_holes=9, ignore_below=0.5, ignore_band=1)
+    assert MaskCleanup(least_region=20).to_row() == {"least_region": 20}
+    every = MaskCleanup(least_region=20, fill_holes=9, ignore_below=0.5, ignore_band=1)
     assert every.to_row() == {"least_region": 20, "fill_holes": 9, "ignore_below": 0.5, "ignore_band": 1}
-    assert Tidy(**every.to_row()) == every  # type: ignore[arg-type]
-    assert every and every.marks_ignored and not Tidy(fill_holes=1).marks_ignored
-    zero = Tidy(ignore_below=0.0)  # a limit of 0 is a limit
+    assert MaskCleanup(**every.to_row()) == every  # type: ignore[arg-type]
+    assert every and every.marks_ignored and not MaskCleanup(fill_holes=1).marks_ignored
+    zero = MaskCleanup(ignore_below=0.0)  # a limit of 0 is a limit
     assert zero and zero.marks_ignored and zero.to_row() == {"ignore_below": 0.0}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wetgen.runtime.masks.classes import ClassTable
-from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.sampling.pair import CONSTANT, NOT_FINITE, broken, mask_faults, picture_faults
 
 WORDS = {
@@ -46,17 +46,17 @@ WORDS = {
     ],
 )
 def test_asked_classes(prompt, asked):
-    assert list(asked_classes(prompt, WORDS)) == asked
+    assert list(mentioned_classes(prompt, WORDS)) == asked
 
 
 def test_without_words_nothing_is_asked():
-    assert asked_classes("mold", {}) == ()
-    assert asked_classes("mold", {"mold": ()}) == ()
+    assert mentioned_classes("mold", {}) == ()
+    assert mentioned_classes("mold", {"mold": ()}) == ()
 
 
 def test_words_are_text_and_no_patterns():
-    assert asked_classes("a b c", {"x": ("a.b",)}) == ()
-    assert asked_classes("Nässe", {"wet": ("nässe",)}) == ("wet",)
+    assert mentioned_classes("a b c", {"x": ("a.b",)}) == ()
+    assert mentioned_classes("Nässe", {"wet": ("nässe",)}) == ("wet",)
 
 
 def test_a_class_that_is_asked_for_and_absent_is_a_fault():

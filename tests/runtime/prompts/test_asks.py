@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts import Ask, check_asks, read_asks
+from wetgen.runtime.prompts import PromptRequest, check_prompt_file, read_prompt_file
 from wetgen.runtime.prompts.read import resolve
 from wetgen.runtime.tables import OPTIONS
 
@@ -63,13 +63,13 @@ def read(tmp_path):
     def read(text, kind="txt", **how):
         file = tmp_path / f"prompts.{kind}"
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_asks(str(file), WORDS, **how)
+        return read_prompt_file(str(file), WORDS, **how)
 
     return read
 
 
 def test_every_option_reaches_the_ask(read):
-    expected = Ask(
+    expected = PromptRequest(
         line=1,
         text="a severe brown stain on a white ceiling",
         number=0,
@@ -85,7 +85,7 @@ def test_every_option_reaches_the_ask(read):
     for asks in (read(as_txt([EVERYTHING])), read(as_jsonl([EVERYTHING]), "jsonl")):
         assert list(asks) == [replace(expected, number=number) for number in range(3)]
     assert list(read(as_csv([EVERYTHING]), "csv")) == [replace(expected, line=2, number=number) for number in range(3)]
-    assert {field.name for field in fields(Ask)} == {"line", "text", "number", "asked"} | set(OPTIONS) - {
+    assert {field.name for field in fields(PromptRequest)} == {"line", "text", "number", "asked"} | set(OPTIONS) - {
         "count",
         "class",
     }
@@ -149,7 +149,7 @@ def test_lines_of_text_with_options(read, line, text, options):
             read(line)
         return
     ask = read(line)[0]
-    assert replace(ask, asked=None) == Ask(1, text, 0, **options)
+    assert replace(ask, asked=None) == PromptRequest(1, text, 0, **options)
 
 
 SAID = st.text(st.sampled_from("ab \"',;|=#\té\u2028\U0001f600-"), min_size=1, max_size=8)
@@ -266,7 +266,7 @@ def test_a_million_pairs_are_not_kept(read):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(asks) == 10**12 + 5 * 10**5 and len(quota) == 2 * 10**7
-    assert asks[10**12 + 5 * 10**5 - 1] == Ask(2, "mold", 5 * 10**5 - 1)
+    assert asks[10**12 + 5 * 10**5 - 1] == PromptRequest(2, "mold", 5 * 10**5 - 1)
     assert peak < 100_000
 
 
@@ -298,7 +298,7 @@ def test_the_hash_is_of_what_is_asked(read):
 def test_names_are_what_errors_say(read, tmp_path, monkeypatch):
     assert read("a").names == str(tmp_path / "prompts.txt")
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a --count 2\n")))
-    asks = read_asks("-", WORDS)
+    asks = read_prompt_file("-", WORDS)
     assert (asks.names, len(asks)) == ("standard input", 2)
 
 
@@ -310,14 +310,14 @@ def test_paths_lie_beside_the_file(tmp_path):
 def test_all_faults_are_told_and_the_first_is_raised(tmp_path):
     file = tmp_path / "p.txt"
     file.write_text("a {b --count 0\nok\nx --cuont 3 --plan\n")
-    found = check_asks(str(file), WORDS)
+    found = check_prompt_file(str(file), WORDS)
     assert [(fault.line, fault.column) for fault in found] == [(1, 3), (1, 14), (3, 3), (3, 13)]
     with pytest.raises(WetgenError) as caught:
-        read_asks(str(file), WORDS)
+        read_prompt_file(str(file), WORDS)
     assert str(caught.value) == str(found[0])
     file.write_text("ok\n")
-    assert check_asks(str(file), WORDS) == []
-    assert [fault.what for fault in check_asks(str(tmp_path / "none.txt"), WORDS)] == [
+    assert check_prompt_file(str(file), WORDS) == []
+    assert [fault.what for fault in check_prompt_file(str(tmp_path / "none.txt"), WORDS)] == [
         f"{tmp_path}/none.txt does not exist."
     ]
 

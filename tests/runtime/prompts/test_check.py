@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.cli import Cli, prompts
-from wetgen.runtime.prompts import read_asks
+from wetgen.runtime.prompts import read_prompt_file
 from wetgen.runtime.prompts.lines import MOST_LISTED, MOST_PAIRS
-from wetgen.runtime.prompts.mentions import asked_classes
+from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.run.check import MOST_EXPANSIONS, survey
 from wetgen.runtime.tables import OPTIONS
 
@@ -87,7 +87,7 @@ def test_a_quota_is_shown_with_the_lines_that_serve_none_of_it(check):
 
 def test_json_gives_every_ask_on_a_line(check, tmp_path, bundle_folder):
     lines = check(FILE, "--count", "2", "--json").stdout.splitlines()
-    asks = read_asks(str(tmp_path / "p.txt"), Bundle.open(bundle_folder).words, count=2)
+    asks = read_prompt_file(str(tmp_path / "p.txt"), Bundle.open(bundle_folder).words, count=2)
     assert list(map(json.loads, lines)) == [asdict(ask) for ask in asks]
 
 
@@ -183,9 +183,11 @@ def test_totals_are_those_of_all_pairs(tmp_path, bundle):
     file.write_text(
         "a {mold|stain|wall|mold and a crack} {1|2|3} --count 7\ncrack --class mold|stain --count 5\nmold\n"
     )
-    asks = read_asks(str(file), bundle.words, count=3)
+    asks = read_prompt_file(str(file), bundle.words, count=3)
     seen = survey(asks)
-    expected = Counter(ask.asked or " + ".join(asked_classes(ask.text, bundle.words)) or "no damage" for ask in asks)
+    expected = Counter(
+        ask.asked or " + ".join(mentioned_classes(ask.text, bundle.words)) or "no damage" for ask in asks
+    )
     assert seen.classes == expected and seen.unseen == 0 and not seen.capped
     assert set(seen.texts) == {ask.text for ask in asks}
 
@@ -196,7 +198,7 @@ def test_a_survey_that_is_capped_says_so_and_still_knows_stated_classes(tmp_path
     file.write_text(
         f"{many} wall --count 500\n{many} mould --class mold --count 400\nmold\n{many} --class mold|stain --count 80\n"
     )
-    asks = read_asks(str(file), bundle.words)
+    asks = read_prompt_file(str(file), bundle.words)
     seen = survey(asks, most=151)
     assert (seen.looked_at, seen.capped, seen.unseen) == (151, True, 450 + 30)
     assert seen.classes == {"no damage": 50, "mold": 401 + 25, "stain": 25}
@@ -232,7 +234,7 @@ def test_the_three_files_of_the_page_ask_for_the_same(tmp_path):
     read = []
     for kind in ("txt", "csv", "jsonl"):
         (tmp_path / f"p.{kind}").write_text(documented(kind))
-        read.append([replace(ask, line=0) for ask in read_asks(str(tmp_path / f"p.{kind}"), words)])
+        read.append([replace(ask, line=0) for ask in read_prompt_file(str(tmp_path / f"p.{kind}"), words)])
     assert len(read[0]) == 8 and read[0] == read[1] == read[2]
 
 
@@ -254,7 +256,7 @@ def test_help_needs_no_heavy_package():
 def test_the_package_gives_its_names_when_they_are_used():
     import wetgen.runtime.prompts as package
 
-    assert {"Ask", "Asks", "read_asks", "parse_quota", "resolve", "Prompt"} <= set(dir(package))
-    assert package.Ask.__name__ == "Ask"
+    assert {"PromptRequest", "Asks", "read_prompt_file", "parse_quota", "resolve", "Prompt"} <= set(dir(package))
+    assert package.PromptRequest.__name__ == "PromptRequest"
     with pytest.raises(AttributeError, match="no attribute 'asking'"):
         _ = package.asking

@@ -3,7 +3,7 @@
 import pytest
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts import check_asks, read_asks
+from wetgen.runtime.prompts import check_prompt_file, read_prompt_file
 
 WORDS = {"stain": ("stain", "stains"), "mold": ("mold", "mould"), "lost": ()}
 
@@ -111,12 +111,12 @@ CASES = [(kind, *case) for kind, cases in (("txt", TXT), ("csv", CSV), ("jsonl",
 def test_every_fault_stands_at_its_line_and_column(tmp_path, kind, text, line, column, what, fix):
     file = tmp_path / f"p.{kind}"
     file.write_bytes(text.encode())
-    found = check_asks(str(file), WORDS)
+    found = check_prompt_file(str(file), WORDS)
     assert [(fault.line, fault.column) for fault in found] == [(line, column)]
     assert found[0].what.startswith(f"{file}, line {line}, column {column}: ")
     assert what in found[0].what and fix in found[0].fix and found[0].why.endswith(".")
     with pytest.raises(WetgenError) as caught:
-        read_asks(str(file), WORDS)
+        read_prompt_file(str(file), WORDS)
     assert str(caught.value) == str(found[0])
 
 
@@ -136,12 +136,12 @@ def test_every_fault_stands_at_its_line_and_column(tmp_path, kind, text, line, c
 def test_files_that_hold_nothing_to_read(tmp_path, kind, data, what, why):
     file = tmp_path / f"p.{kind}"
     file.write_bytes(data)
-    (found,) = check_asks(str(file), WORDS)
+    (found,) = check_prompt_file(str(file), WORDS)
     assert found.what.startswith(f"{file} {what}") and why in found.why
 
 
 def test_every_fault_of_a_file_is_found_in_its_order(tmp_path):
     file = tmp_path / "p.csv"
     file.write_text('prompt,cuont,seed,class\na {b,1,x,molt\n"b"c,1\n,,3,\nmold,1,2,mold\nmold,1\n')
-    places = [(fault.line, fault.column) for fault in check_asks(str(file), WORDS)]
+    places = [(fault.line, fault.column) for fault in check_prompt_file(str(file), WORDS)]
     assert places == [(1, 8), (2, 3), (2, 8), (2, 10), (3, 4), (4, 1), (6, 7)]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts import parse_quota, read_asks
+from wetgen.runtime.prompts import parse_quota, read_prompt_file
 from wetgen.runtime.prompts.quota import Quota, Rotation, divided
 
 WORDS = {"crack": ("crack", "cracks"), "stain": ("stain", "stains"), "mold": ("mold", "mould")}
@@ -20,7 +20,7 @@ def read(tmp_path):
     def read(text, **quota):
         file = tmp_path / "p.txt"
         file.write_text(text)
-        return read_asks(str(file), WORDS, quota=quota)
+        return read_prompt_file(str(file), WORDS, quota=quota)
 
     return read
 
@@ -176,4 +176,4 @@ def test_a_text_of_too_many_combinations_serves_by_its_option_only(read):
 def test_count_and_quota_exclude_each_other(tmp_path):
     (tmp_path / "p.txt").write_text("mold")
     with pytest.raises(WetgenError, match="--count and --quota exclude each other"):
-        read_asks(str(tmp_path / "p.txt"), WORDS, count=2, quota={"mold": 1})
+        read_prompt_file(str(tmp_path / "p.txt"), WORDS, count=2, quota={"mold": 1})

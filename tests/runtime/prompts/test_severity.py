@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts.mentions import asked_classes, first_asked, severity_words, with_severity
+from wetgen.runtime.prompts.mentions import first_mention, mentioned_classes, severity_words, with_severity
 
 WORDS = {
     "crack": ("crack", "cracks"),
@@ -65,7 +65,7 @@ def test_a_severity_of_nothing_is_refused(text):
 
 
 def test_without_words_there_is_no_first():
-    assert first_asked("mold", {}) is None and first_asked("mold", {"mold": ()}) is None
+    assert first_mention("mold", {}) is None and first_mention("mold", {"mold": ()}) is None
 
 
 PIECES = st.sampled_from(
@@ -76,10 +76,10 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=8).map(" ".join))
 def test_the_first_word_is_one_of_a_class_that_is_asked_for(prompt):
     """Cut off up to its end, it still asks for a class; cut off before it, for none."""
-    found = first_asked(prompt, WORDS)
-    assert (found is None) == (asked_classes(prompt, WORDS) == ())
+    found = first_mention(prompt, WORDS)
+    assert (found is None) == (mentioned_classes(prompt, WORDS) == ())
     if found is not None:
         start, end = found
-        (owner,) = asked_classes(prompt[start:end], WORDS)
-        assert owner in asked_classes(prompt, WORDS)
-        assert asked_classes(prompt[:start], WORDS) == ()
+        (owner,) = mentioned_classes(prompt[start:end], WORDS)
+        assert owner in mentioned_classes(prompt, WORDS)
+        assert mentioned_classes(prompt[:start], WORDS) == ()

@@ -11,11 +11,11 @@ from hypothesis.extra import numpy as arrays
 
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.masks.classes import IGNORE
-from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.tasks import Finish, layout_agreement
 from wetgen.runtime.sampling.pair import CONSTANT, Pair, missing_class
 
-OFF = Tidy()
+OFF = MaskCleanup()
 CRACK, STAIN, MOLD = 1, 2, 3
 
 
@@ -56,7 +56,7 @@ def test_of_a_broken_pair_nothing_is_missing(bundle):
 def test_a_mask_is_tidied_and_its_row_says_so(bundle):
     mask = np.zeros((6, 6), np.uint8)
     mask[1:4, 1:4], mask[2, 2], mask[5, 5] = STAIN, 0, MOLD
-    done = Finish(bundle, Tidy(least_region=2, fill_holes=1))(pair(mask), {"severity": 0.4})
+    done = Finish(bundle, MaskCleanup(least_region=2, fill_holes=1))(pair(mask), {"severity": 0.4})
     expected = np.zeros((6, 6), np.uint8)
     expected[1:4, 1:4] = STAIN
     np.testing.assert_array_equal(done.mask, expected)
@@ -66,10 +66,10 @@ def test_a_mask_is_tidied_and_its_row_says_so(bundle):
 
 def test_pixels_to_be_ignored_are_named_in_the_row(bundle):
     sure = np.array([[255, 100], [100, 255]], np.uint8)
-    done = Finish(bundle, Tidy(ignore_below=0.5))(pair([[1, 1], [0, 0]], confidence=sure), {})
+    done = Finish(bundle, MaskCleanup(ignore_below=0.5))(pair([[1, 1], [0, 0]], confidence=sure), {})
     assert done.mask.tolist() == [[1, IGNORE], [IGNORE, 0]]
     assert done.said["ignore_id"] == IGNORE and done.said["tidy"]["changed"] == {"ignored": 2}
-    assert "ignore_id" not in Finish(bundle, Tidy(least_region=2))(pair([[1, 1], [0, 0]]), {}).said
+    assert "ignore_id" not in Finish(bundle, MaskCleanup(least_region=2))(pair([[1, 1], [0, 0]]), {}).said
 
 
 @pytest.mark.parametrize("prompt", ["a crack in a wall", "mold and a crack"])
@@ -77,21 +77,21 @@ def test_a_class_that_tidying_took_away_is_a_fault(bundle, prompt):
     """The mask had it, so the generator found nothing to tell."""
     mask = np.zeros((6, 6), np.uint8)
     mask[:3, :3], mask[5, 5] = MOLD, CRACK
-    done = Finish(bundle, Tidy(least_region=4))(pair(mask, prompt), {})
+    done = Finish(bundle, MaskCleanup(least_region=4))(pair(mask, prompt), {})
     assert done.faults == (missing_class("crack"),)
     assert Finish(bundle, OFF)(pair(mask, prompt), {}).faults == ()
-    assert Finish(bundle, Tidy(least_region=4))(pair(mask, "a wall"), {}, asked=["crack"]).faults == done.faults
+    assert Finish(bundle, MaskCleanup(least_region=4))(pair(mask, "a wall"), {}, asked=["crack"]).faults == done.faults
 
 
 def test_a_class_whose_every_pixel_is_to_be_ignored_is_missing(bundle):
     sure = np.array([[255, 0]], np.uint8)
-    done = Finish(bundle, Tidy(ignore_below=0.5))(pair([[MOLD, CRACK]], "a crack", confidence=sure), {})
+    done = Finish(bundle, MaskCleanup(ignore_below=0.5))(pair([[MOLD, CRACK]], "a crack", confidence=sure), {})
     assert done.faults == (missing_class("crack"),)
 
 
 def test_pictures_without_masks_are_given_what_is_said(images_only_folder):
     only = Bundle.open(images_only_folder)
-    done = Finish(only, Tidy(least_region=9))(pair(None), {"number": 1}, layout=np.zeros((2, 2), np.uint8))
+    done = Finish(only, MaskCleanup(least_region=9))(pair(None), {"number": 1}, layout=np.zeros((2, 2), np.uint8))
     assert done.said == {"number": 1} and done.mask is None
 
 
@@ -128,6 +128,6 @@ def test_agreement_is_measured_on_the_mask_as_it_was_drawn(bundle):
     """Tidying says nothing of how well the generator obeyed; and the figures go into JSON."""
     mask, layout = np.zeros((2, 4, 4), np.uint8)
     mask[0, 0] = layout[0, 0] = layout[0, 1] = CRACK
-    done = Finish(bundle, Tidy(least_region=3))(pair(mask), {}, layout=layout)
+    done = Finish(bundle, MaskCleanup(least_region=3))(pair(mask), {}, layout=layout)
     assert done.said["layout_agreement"] == 15 / 16 and done.said["layout_iou"] == 0.5 and not done.mask.any()
     assert json.loads(json.dumps(done.said)) == done.said

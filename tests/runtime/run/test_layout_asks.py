@@ -9,7 +9,7 @@ from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.write import SHEET_NAME
 from wetgen.runtime.masks.images import encode_mask
-from wetgen.runtime.prompts import Ask, read_asks
+from wetgen.runtime.prompts import PromptRequest, read_prompt_file
 from wetgen.runtime.run.tasks import layout_asks, mask_files
 
 CRACK, STAIN, MOLD = 1, 2, 3
@@ -36,7 +36,7 @@ def prompts(tmp_path_factory, bundle):
     def read(*lines):
         file = tmp_path_factory.mktemp("prompts") / "p.txt"
         file.write_text("\n".join(lines))
-        return read_asks(str(file), bundle.words)
+        return read_prompt_file(str(file), bundle.words)
 
     return read
 
@@ -171,7 +171,9 @@ def test_a_bundle_that_takes_no_layouts_is_told_first(tmp_path, images_only_fold
 
 def test_thousands_of_prompts_are_gone_through_once(folder, bundle, monkeypatch):
     looked = []
-    monkeypatch.setattr("wetgen.runtime.run.tasks.asked_classes", lambda text, words: looked.append(text) or ("crack",))
+    monkeypatch.setattr(
+        "wetgen.runtime.run.tasks.mentioned_classes", lambda text, words: looked.append(text) or ("crack",)
+    )
     masks = folder(**{f"m{number}": [CRACK] for number in range(20)})
-    layout_asks(masks, bundle, 2, [Ask(line, f"crack {line}", 0) for line in range(1, 31)])
+    layout_asks(masks, bundle, 2, [PromptRequest(line, f"crack {line}", 0) for line in range(1, 31)])
     assert len(looked) == 30

@@ -22,8 +22,8 @@ from wetgen.runtime.layouts.layout import random_layout
 from wetgen.runtime.layouts.surfaces import parse_lines
 from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.runtime.masks.images import encode_mask, read_mask
-from wetgen.runtime.masks.resize import fitted
-from wetgen.runtime.masks.rle import mask_of
+from wetgen.runtime.masks.resize import resize_mask
+from wetgen.runtime.masks.rle import mask_from_json
 from wetgen.runtime.run.tasks import Listed
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import missing_class
@@ -217,7 +217,7 @@ def test_a_row_is_enough_to_make_its_pair_again(drawn, bundle):
     with Generator(bundle, batch=2, threads=1) as generator:
         for index, row in rows(out).items():
             number = row.get("number", index)
-            layout = [mask_of(row["layout"], bundle.classes, "row")] if "layout" in row else None
+            layout = [mask_from_json(row["layout"], bundle.classes, "row")] if "layout" in row else None
             options = {name: row[name] for name in ("seed", "plan", "guidance", "negative")}
             (pair,) = generator.generate(
                 [row["text"]], count=number + 1, indexes=[number], layouts=layout, size=tuple(row["size"]), **options
@@ -270,7 +270,7 @@ def mask_file(path: Path, *regions: tuple[int, object], size: tuple[int, int] = 
 def assert_shows(out: Path, index: int, bundle: Bundle, mask: np.ndarray) -> None:
     """Whether the row of a pair states this layout, and how far its mask agrees with it."""
     row = rows(out)[index]
-    np.testing.assert_array_equal(mask_of(row["layout"], bundle.classes, "row"), mask)
+    np.testing.assert_array_equal(mask_from_json(row["layout"], bundle.classes, "row"), mask)
     agrees = (read_mask(out / row["mask_file_name"]) == mask).mean()
     assert row["layout_agreement"] == round(float(agrees), 4) and 0 <= row["layout_iou"] <= 1
 
@@ -292,7 +292,9 @@ def test_a_severity_draws_a_layout(drawn, bundle):
 
 def test_a_greater_severity_covers_more(drawn):
     out = drawn([f"a stain --seed 4 --severity {severity}" for severity in (0, 0.5, 1)])
-    areas = [sum((read > 0).mean() for read in [mask_of(row["layout"], DEFAULT, "row")]) for row in rows(out).values()]
+    areas = [
+        sum((read > 0).mean() for read in [mask_from_json(row["layout"], DEFAULT, "row")]) for row in rows(out).values()
+    ]
     assert areas == sorted(areas) and areas[0] < areas[2]
 
 
@@ -308,7 +310,7 @@ def test_a_layout_lies_beside_the_prompts_file(drawn, bundle, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path / "here")
     out = drawn(table.getvalue(), file="deep/prompts.csv")
     assert_shows(out, 0, bundle, first)
-    assert_shows(out, 1, bundle, fitted(second, (32, 32)))
+    assert_shows(out, 1, bundle, resize_mask(second, (32, 32)))
     assert rows(out)[0]["layout"]["file"] == "masks/a.png" and len(rows(out)[0]["layout"]["sha256"]) == 64
     assert "layout" not in rows(out)[2]
 
@@ -373,7 +375,7 @@ def test_pictures_have_the_size_that_is_asked_for(drawn, bundle, size, tmp_path)
         assert pixels(out / row["file_name"]).shape == (height, width, 3)
         assert pixels(out / row["mask_file_name"]).shape == pixels(out / row["confidence_file_name"]).shape
     assert_shows(out, 1, bundle, random_layout(0, 1, (height, width), ["stain"], {}, bundle.classes, 0.5))
-    assert_shows(out, 2, bundle, fitted(whole, (height, width)))
+    assert_shows(out, 2, bundle, resize_mask(whole, (height, width)))
     assert len(Dataset.open(out).rows) == 3
     with Generator(bundle, batch=3, threads=1) as generator:
         (pair,) = generator.generate(["mold"], size=(width, height))

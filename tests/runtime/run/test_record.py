@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.cleanup import Tidy
+from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.filters import Filter
 from wetgen.runtime.run.record import Settings, check_same, new_record
 
@@ -19,7 +19,7 @@ SETTINGS = Settings(
     guidance=2.5,
     negative="",
     filter=Filter(keep_layout=0.5, refuse_copies=False),
-    tidy=Tidy(least_region=9, ignore_below=0.4),
+    tidy=MaskCleanup(least_region=9, ignore_below=0.4),
     task={"size": [48, 40], "surface_lines": "floor=0.8"},
 )
 
@@ -46,8 +46,8 @@ def test_the_same_settings_are_the_same_run(tmp_path):
 @pytest.mark.parametrize(
     "change, said",
     [
-        ({"tidy": Tidy(least_region=8, ignore_below=0.4)}, "least_region was 9 and is 8"),
-        ({"tidy": Tidy()}, "least_region was 9 and is 0; ignore_below was 0.4 and is None"),
+        ({"tidy": MaskCleanup(least_region=8, ignore_below=0.4)}, "least_region was 9 and is 8"),
+        ({"tidy": MaskCleanup()}, "least_region was 9 and is 0; ignore_below was 0.4 and is None"),
         ({"filter": Filter(keep_layout=0.6, refuse_copies=False)}, "keep_layout was 0.5 and is 0.6"),
         ({"task": {"size": [48, 48], "surface_lines": "floor=0.8"}}, "size was [48, 40] and is [48, 48]"),
         ({"task": {"size": [48, 40]}}, "surface_lines was 'floor=0.8' and is None"),
@@ -61,10 +61,10 @@ def test_what_differs_is_named(tmp_path, change, said):
 
 
 def test_a_run_from_before_masks_were_tidied_had_none_of_it(tmp_path):
-    old = stored(replace(SETTINGS, tidy=Tidy(), task={}))
+    old = stored(replace(SETTINGS, tidy=MaskCleanup(), task={}))
     for name in ("tidy", "task"):
         del old["settings"][name]
-    assert Settings.from_json(old["settings"]) == replace(SETTINGS, tidy=Tidy(), task={})
-    check_same(tmp_path, old, replace(SETTINGS, tidy=Tidy(), task={}))
+    assert Settings.from_json(old["settings"]) == replace(SETTINGS, tidy=MaskCleanup(), task={})
+    check_same(tmp_path, old, replace(SETTINGS, tidy=MaskCleanup(), task={}))
     with pytest.raises(WetgenError, match="holds another run"):
         check_same(tmp_path, old, SETTINGS)

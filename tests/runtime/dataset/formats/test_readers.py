@@ -16,7 +16,7 @@ from wetgen.runtime.dataset.formats.base import Options
 from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.images import Pixels
-from wetgen.runtime.masks.regions import regions_of
+from wetgen.runtime.masks.regions import connected_components
 
 Make = Callable[..., Path]
 SHARES = parse_shares("train=0.5,validation=0.3,test=0.2")
@@ -162,7 +162,7 @@ def test_yolo_boxes_lie_around_the_regions(plain: Path, tmp_path: Path) -> None:
         for line in label.read_text().splitlines():
             id, x, y, w, h = map(float, line.split())
             boxes.append((id + 1, (x - w / 2) * width, (y - h / 2) * height, w * width, h * height))
-        regions = [(r.class_id, r.left, r.top, r.width, r.height) for r in regions_of(mask)]
+        regions = [(r.class_id, r.left, r.top, r.width, r.height) for r in connected_components(mask)]
         np.testing.assert_allclose(boxes, regions, atol=1e-4)  # seven decimals of at most 36 pixels
         seen += len(boxes)
     assert seen > 8 * 6
@@ -215,7 +215,7 @@ def test_voc_as_its_devkit_reads_it(make: Make, tmp_path: Path) -> None:
             for o in root.iter("object")
         ]
         assert boxes == [
-            (r.class_id, r.left + 1, r.top + 1, r.left + r.width, r.top + r.height) for r in regions_of(mask)
+            (r.class_id, r.left + 1, r.top + 1, r.left + r.width, r.top + r.height) for r in connected_components(mask)
         ]
 
 

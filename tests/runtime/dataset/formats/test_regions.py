@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from wetgen.runtime.dataset.formats.polygons import filled, outline
 from wetgen.runtime.masks.images import Pixels
-from wetgen.runtime.masks.regions import Region, holes_of, numbered, regions_of
-from wetgen.runtime.masks.rle import compress, counts_of, decompress, pixels_of, region_counts
+from wetgen.runtime.masks.regions import Component, connected_components, label_components, label_holes
+from wetgen.runtime.masks.rle import compress, decode, decompress, encode, encode_component
 
 # Of pycocotools 2.0.11 with numpy 2, in its compiled part.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -22,7 +22,7 @@ SHAPES = st.tuples(st.integers(1, 14), st.integers(1, 14))
 MASKS = arrays(np.uint8, SHAPES, elements=st.sampled_from([0, 0, 1, 1, 1, 2, 255]))
 
 
-def whole(region: Region, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def whole(region: Component, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     pixels = np.zeros(shape, bool)
     pixels[region.top : region.top + region.height, region.left : region.left + region.width] = region.pixels
     return pixels
@@ -47,7 +47,7 @@ def flooded(mask: Pixels) -> set[frozenset[tuple[int, int]]]:
 
 @given(MASKS)
 def test_regions_are_the_components_of_one_class_with_eight_neighbours(mask: Pixels) -> None:
-    found = regions_of(mask)
+    found = connected_components(mask)
     assert {frozenset(map(tuple, np.argwhere(whole(r, mask.shape)).tolist())) for r in found} == flooded(mask)
     for region in found:
         assert set(mask[whole(region, mask.shape)].tolist()) == {region.class_id}
@@ -58,8 +58,8 @@ def test_regions_are_the_components_of_one_class_with_eight_neighbours(mask: Pix
 
 @given(MASKS)
 def test_numbers_are_those_of_the_regions_in_their_order(mask: Pixels) -> None:
-    numbers, areas = numbered(mask)
-    found = regions_of(mask)
+    numbers, areas = label_components(mask)
+    found = connected_components(mask)
     assert areas.tolist() == [0, *(region.area for region in found)]
     for number, region in enumerate(found, 1):
         np.testing.assert_array_equal(numbers == number, whole(region, mask.shape))
@@ -68,7 +68,7 @@ def test_numbers_are_those_of_the_regions_in_their_order(mask: Pixels) -> None:
 
 @given(MASKS)
 def test_by_four_neighbours_regions_hold_together_by_sides_alone(mask: Pixels) -> None:
-    numbers, areas = numbered(mask, corners=False)
+    numbers, areas = label_components(mask, corners=False)
     expected = 0
     for id in set(mask.ravel().tolist()) - {0, 255}:
         labels, count = ndimage.label(mask == id)  # four neighbours are its default
@@ -81,8 +81,8 @@ def test_by_four_neighbours_regions_hold_together_by_sides_alone(mask: Pixels) -
 
 @given(MASKS)
 def test_holes_are_what_a_filled_region_has_more_than_the_region(mask: Pixels) -> None:
-    for region in regions_of(mask):
-        holes = holes_of(region)
+    for region in connected_components(mask):
+        holes = label_holes(region)
         np.testing.assert_array_equal(holes > 0, ndimage.binary_fill_holes(region.pixels) & ~region.pixels)
         labels, count = ndimage.label(holes > 0)
         assert len(set(zip(labels[labels > 0].tolist(), holes[labels > 0].tolist(), strict=True))) == count
@@ -90,41 +90,41 @@ def test_holes_are_what_a_filled_region_has_more_than_the_region(mask: Pixels) -
 
 
 def test_a_hole_is_shut_off_by_corners_and_open_at_the_edge() -> None:
-    (diamond,) = regions_of(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.uint8))
-    assert (holes_of(diamond) > 0).tolist() == [[False] * 3, [False, True, False], [False] * 3]
+    (diamond,) = connected_components(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.uint8))
+    assert (label_holes(diamond) > 0).tolist() == [[False] * 3, [False, True, False], [False] * 3]
     flag = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1], [1, 0, 0], [1, 0, 0], [1, 0, 0]], np.uint8)
     for turned in (np.rot90(side, turns) for side in (flag, flag[::-1]) for turns in range(4)):
-        assert (holes_of(regions_of(turned)[0]) > 0).sum() == 1
-    (bay,) = regions_of(np.array([[1, 1, 1], [1, 0, 1], [1, 0, 1]], np.uint8))
-    assert not holes_of(bay).any()
+        assert (label_holes(connected_components(turned)[0]) > 0).sum() == 1
+    (bay,) = connected_components(np.array([[1, 1, 1], [1, 0, 1], [1, 0, 1]], np.uint8))
+    assert not label_holes(bay).any()
 
 
 def test_a_diagonal_hairline_is_one_region_and_apart_are_two() -> None:
     line = np.eye(5, dtype=np.uint8)
-    assert len(regions_of(line)) == 1
+    assert len(connected_components(line)) == 1
     line[2] = 0
-    assert [(r.left, r.top) for r in regions_of(line)] == [(0, 0), (3, 3)]
+    assert [(r.left, r.top) for r in connected_components(line)] == [(0, 0), (3, 3)]
 
 
 def test_a_mask_without_damage_has_no_regions() -> None:
-    assert regions_of(np.zeros((3, 4), np.uint8)) == []
-    assert regions_of(np.full((3, 4), 255, np.uint8)) == []
+    assert connected_components(np.zeros((3, 4), np.uint8)) == []
+    assert connected_components(np.full((3, 4), 255, np.uint8)) == []
 
 
 @given(MASKS)
 def test_run_lengths_are_those_of_pycocotools(mask: Pixels) -> None:
-    for region in regions_of(mask):
+    for region in connected_components(mask):
         pixels = whole(region, mask.shape)
-        counts = region_counts(region, *mask.shape)
-        assert counts == counts_of(pixels) == decompress(compress(counts))
+        counts = encode_component(region, *mask.shape)
+        assert counts == encode(pixels) == decompress(compress(counts))
         assert compress(counts) == coco_mask.encode(np.asfortranarray(pixels.astype(np.uint8)))["counts"].decode()
-        np.testing.assert_array_equal(pixels_of(counts, *mask.shape), pixels)
+        np.testing.assert_array_equal(decode(counts, *mask.shape), pixels)
 
 
 def test_long_and_short_runs_follow_one_another() -> None:
     """Differences of either sign and of several groups of five bits."""
     counts = [0, 70_000, 1, 3, 1_000, 69_000, 16, 15, 17]
-    pixels = pixels_of(counts, sum(counts), 1)
+    pixels = decode(counts, sum(counts), 1)
     assert decompress(compress(counts)) == counts
     assert compress(counts) == coco_mask.encode(np.asfortranarray(pixels.astype(np.uint8)))["counts"].decode()
 
@@ -138,12 +138,12 @@ def test_a_string_of_another_kind_is_no_run_lengths(text: str) -> None:
 @pytest.mark.parametrize("counts", [[3], [5, 3], [-1, 7], []])
 def test_run_lengths_must_fill_the_picture(counts: list[int]) -> None:
     with pytest.raises(ValueError, match="of 6"):
-        pixels_of(counts, 2, 3)
+        decode(counts, 2, 3)
 
 
 @given(MASKS)
 def test_an_outline_holds_exactly_its_region(mask: Pixels) -> None:
-    for region in regions_of(mask):
+    for region in connected_components(mask):
         pixels, polygon = whole(region, mask.shape), outline(region)
         x, y = polygon.T
         # Clockwise on a screen; holes turn the other way and are taken off by the same sum.
@@ -155,7 +155,7 @@ def test_an_outline_holds_exactly_its_region(mask: Pixels) -> None:
 
 @given(MASKS)
 def test_an_inset_outline_stays_in_its_region(mask: Pixels) -> None:
-    for region in regions_of(mask):
+    for region in connected_components(mask):
         pixels, polygon = whole(region, mask.shape), outline(region, 1 / 64)
         columns, rows = np.floor(polygon).astype(int).T
         assert pixels[rows, columns].all()
@@ -163,7 +163,7 @@ def test_an_inset_outline_stays_in_its_region(mask: Pixels) -> None:
 
 
 def test_an_outline_has_no_needless_points() -> None:
-    square = regions_of(np.pad(np.ones((3, 5), np.uint8), 2))[0]
+    square = connected_components(np.pad(np.ones((3, 5), np.uint8), 2))[0]
     assert outline(square).tolist() == [[7, 2], [7, 5], [2, 5], [2, 2]]
 
 
@@ -171,7 +171,7 @@ def test_a_ring_is_a_keyhole() -> None:
     ring = np.ones((3, 3), np.uint8)
     ring[1, 1] = 0
     # Along the top, right, bottom, up the left side to the cut, in, around the hole, out, up.
-    assert outline(regions_of(ring)[0]).tolist() == [
+    assert outline(connected_components(ring)[0]).tolist() == [
         *([3, 0], [3, 3], [0, 3]),
         *([0, 1.5], [1, 1.5], [1, 2], [2, 2], [2, 1], [1, 1], [1, 1.5]),
         *([0, 1.5], [0, 0]),
@@ -181,13 +181,13 @@ def test_a_ring_is_a_keyhole() -> None:
 def test_a_hole_that_bends_around_is_cut_in_from_outside_and_not_from_itself() -> None:
     bent = np.ones((7, 7), np.uint8)
     bent[1:6, 1] = bent[5, 1:6] = bent[1:6, 5] = 0  # a U; between its arms hangs a part of the region
-    np.testing.assert_array_equal(filled(outline(regions_of(bent)[0]), 7, 7), bent > 0)
+    np.testing.assert_array_equal(filled(outline(connected_components(bent)[0]), 7, 7), bent > 0)
 
 
 def test_a_row_of_a_thousand_holes_is_cut_in_hole_by_hole() -> None:
     comb = np.ones((3, 2001), np.uint8)
     comb[1, 1::2] = 0
-    region = regions_of(comb)[0]
+    region = connected_components(comb)[0]
     np.testing.assert_array_equal(filled(outline(region), 3, 2001), comb > 0)
 
 
