@@ -226,8 +226,10 @@ def _serialize(
     config.progress_monitor = watcher
     cache = cache_path(bundle.folder / ENGINES, gpu, key.tensorrt)
     reused = attach(config, cache)
-    serialized = builder.build_serialized_network(network, config)
-    status.end()
+    try:
+        serialized = builder.build_serialized_network(network, config)
+    finally:
+        status.end()
     del parser  # it owns the weights that the network refers to, so it lives until here
     if status.cancelled:
         raise KeyboardInterrupt

@@ -1,22 +1,23 @@
-"""How far an engine build is, and how long the rest will take, from the phases that TensorRT reports."""
+"""Progress of an engine build: how much is done and how long the rest takes, from the phases TensorRT reports."""
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, SupportsInt, TextIO
+
+import click
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
-Clock = Callable[[], float]
-
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
-_REDRAW_EVERY = 0.2
+_REDRAW_EVERY = 0.2  # seconds
 _LEAST_SHARE = 0.02  # of a build before its speed says anything about the rest
 
 
 class Phases:
-    """Nested phases of known numbers of steps, as a share of the whole."""
+    """Nested phases, each with a known number of steps, and the share of the whole that is done."""
 
     def __init__(self) -> None:
         self._phases: dict[str, tuple[str | None, int, int]] = {}  # parent, steps, steps done
@@ -25,7 +26,7 @@ class Phases:
         self._phases[name] = (parent, max(1, steps), 0)
 
     def step(self, name: str, step: int) -> None:
-        """Note that the step of that number, from 0, is done."""
+        """Note that step `step`, counted from 0, is done."""
         if name in self._phases:
             parent, steps, _ = self._phases[name]
             self._phases[name] = (parent, steps, min(step + 1, steps))
@@ -35,12 +36,12 @@ class Phases:
 
     @property
     def share(self) -> float:
-        """How much of the outermost phase is done, from 0 to 1."""
+        """The share of the outermost phase that is done, from 0 to 1."""
         return max((self._share(name) for name, (parent, *_) in self._phases.items() if not parent), default=0.0)
 
     @property
     def innermost(self) -> str:
-        """What is being done now, for people."""
+        """The step that is being done now, as text."""
         if not self._phases:
             return ""
         name = list(self._phases)[-1]
@@ -54,49 +55,59 @@ class Phases:
 
 
 class BuildStatus:
-    """One line about a build: drawn over itself on a terminal, from time to time elsewhere, or never.
+    """Shows how far a build is: click's progress bar on a terminal, a line every few seconds elsewhere, or nothing.
 
     `cancelled` asks TensorRT to stop at its next step.
     """
 
-    def __init__(self, stream: TextIO | None, clock: Clock = time.monotonic) -> None:
+    def __init__(self, stream: TextIO | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
         self._terminal = stream is not None and stream.isatty()
         self.cancelled = False
         self.begin("")
 
     def begin(self, what: str) -> None:
-        """A build of `what` starts."""
+        """Start to show the build of `what`."""
         self._what, self.phases, self._began = what, Phases(), self._clock()
-        self._spoke = self._clock()
-        self._width = 0
+        self._shown_at = self._clock()
+        self._bar = click.progressbar(
+            range(100),
+            file=self._stream,
+            width=24,
+            empty_char=".",
+            bar_template="[%(bar)s] %(info)s",
+            show_percent=False,
+            show_eta=False,  # the text says both, and is the same where there is no terminal
+            item_show_func=lambda _: self.text(),
+        )
 
-    def tell(self) -> None:
-        """Say how far it is, if it is time to."""
+    def show(self) -> None:
+        """Show how far the build is, if the last time is long enough ago."""
         every = _REDRAW_EVERY if self._terminal else _LINE_EVERY
-        if self._stream is None or self._clock() - self._spoke < every:
+        if self._stream is None or self._clock() - self._shown_at < every:
             return
-        self._spoke = self._clock()
-        line = self.text()
-        self._stream.write("\r" + line.ljust(self._width) if self._terminal else line + "\n")
-        self._stream.flush()
-        self._width = len(line)
+        self._shown_at = self._clock()
+        if self._terminal:
+            self._bar.update(round(100 * self.phases.share) - self._bar.pos)
+            self._bar.render_progress()
+        else:
+            click.echo(self.text(), self._stream)
 
     def end(self) -> None:
-        """The build is over; what is said next gets a line of its own."""
-        if self._stream is not None and self._width and self._terminal:
-            self._stream.write("\r" + " " * self._width + "\r")
-            self._stream.flush()
+        """Leave the bar's line, so that the next text gets one of its own."""
+        if self._terminal:
+            self._bar.render_finish()
 
     def text(self) -> str:
-        """For example "denoise, batch 4: 34 %, 0:01:20 left (Tactic timing 12/40)"."""
+        """For example "denoise, batch 4: 34%, 0:01:20 left (Tactic timing 12/40)"."""
         share, seconds = self.phases.share, self._clock() - self._began
-        left = f", {_clock_text(seconds * (1 - share) / share)} left" if share >= _LEAST_SHARE else ""
+        rest = timedelta(seconds=round(seconds * (1 - share) / share)) if share >= _LEAST_SHARE else None
+        left = f", {rest} left" if rest is not None else ""
         return f"{self._what}: {share:.0%}{left} ({self.phases.innermost})"
 
 
 def monitor(status: BuildStatus) -> "trt.IProgressMonitor":
-    """TensorRT's callbacks over a status. Nothing may be raised through them: TensorRT ends the process if it is."""
+    """Returns TensorRT's callbacks for a status. They must not raise: TensorRT would end the process."""
     import tensorrt as trt
 
     class Monitor(trt.IProgressMonitor):
@@ -109,15 +120,10 @@ def monitor(status: BuildStatus) -> "trt.IProgressMonitor":
         def step_complete(self, phase_name: str, step: SupportsInt) -> bool:
             status.phases.step(phase_name, int(step))
             with suppress(OSError, ValueError):  # a closed terminal is no reason to end a build
-                status.tell()
+                status.show()
             return not status.cancelled
 
         def phase_finish(self, phase_name: str) -> None:
             status.phases.finish(phase_name)
 
     return Monitor()
-
-
-def _clock_text(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -1,39 +1,41 @@
-"""How a run tells what it is doing: a bar on a terminal, lines into a pipe, events for programs, or nothing."""
+"""How a run reports its progress: a bar on a terminal, lines into a pipe, JSON events for programs, or nothing."""
 
 import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol, TextIO
+from datetime import timedelta
+from typing import TextIO
+
+import click
 
 Clock = Callable[[], float]
 
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
-_REDRAW_EVERY = 0.1
-_BAR_WIDTH = 24
+_REDRAW_EVERY = 0.1  # seconds
 
 
-class Progress(Protocol):
+class Progress:
     """What a run reports to. Rows are those of metadata.jsonl or rejected.jsonl."""
 
     def note(self, text: str) -> None:
-        """Something about the device that people should know; may come before the start."""
+        """Report something about the device; may come before the start."""
 
     def start(self, total: int, already: int) -> None:
-        """The run will hold `total` pairs, and `already` of them exist."""
+        """Report that the run will have `total` pairs, of which `already` exist."""
 
     def stored(self, row: Mapping[str, object]) -> None:
-        """A pair was written."""
+        """Report a pair that was written."""
 
     def rejected(self, row: Mapping[str, object], *, given_up: bool) -> None:
-        """A try of a pair was not kept; `given_up`: it was the pair's last."""
+        """Report an attempt that was not kept. `given_up`: it was the last one of its pair."""
 
     def end(self, record: Mapping[str, object]) -> None:
-        """The run is over; `record` is its run.json."""
+        """Report that the run is over, finished or not; `record` is its run.json."""
 
 
 def choose_progress(*, quiet: bool, json_events: bool) -> Progress:
-    """The progress for the way the program was started."""
+    """Returns the progress that fits the command's options and its stderr."""
     if json_events:
         return Events(sys.stdout)
     if quiet:
@@ -41,18 +43,12 @@ def choose_progress(*, quiet: bool, json_events: bool) -> Progress:
     return Bar(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)
 
 
-class Silent:
-    """Says nothing."""
-
-    def note(self, text: str) -> None: ...
-    def start(self, total: int, already: int) -> None: ...
-    def stored(self, row: Mapping[str, object]) -> None: ...
-    def rejected(self, row: Mapping[str, object], *, given_up: bool) -> None: ...
-    def end(self, record: Mapping[str, object]) -> None: ...
+class Silent(Progress):
+    """Reports nothing."""
 
 
-class Events:
-    """One JSON object a line, written as it happens."""
+class Events(Progress):
+    """Writes one JSON object a line, as it happens."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -77,57 +73,63 @@ class Events:
         self._stream.flush()
 
 
-class Lines:
-    """A line of text from time to time."""
+class Lines(Progress):
+    """Writes a line of text every few seconds, without control characters."""
 
     def __init__(self, stream: TextIO, clock: Clock = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
 
     def note(self, text: str) -> None:
-        self._say(text)
+        self._write(text)
 
     def start(self, total: int, already: int) -> None:
         self._count = Count(total, already, self._clock)
-        self._spoke = self._clock()
+        self._written_at = self._clock()
         if already:
-            self._say(f"{already} of {total} pairs exist; making the rest.")
+            self._write(f"{already} of {total} pairs exist; making the rest.")
 
     def stored(self, row: Mapping[str, object]) -> None:
         self._count.add(row)
-        if self._clock() - self._spoke >= _LINE_EVERY or self._count.done == self._count.total:
-            self._say(self._count.text())
+        if self._clock() - self._written_at >= _LINE_EVERY or self._count.done == self._count.total:
+            self._write(self._count.text())
 
     def rejected(self, row: Mapping[str, object], *, given_up: bool) -> None:
         self._count.reject(given_up)
-        if given_up:  # other rejects are drawn again, and counted; a line for each would bury the rest
-            self._say(f"Pair {row['index']} was given up: {'; '.join(_reasons(row))}.")
+        if given_up:  # other rejected attempts are made again, and counted: a line for each would be too much
+            self._write(f"Pair {row['index']} was given up: {'; '.join(_reasons(row))}.")
 
-    def end(self, record: Mapping[str, object]) -> None: ...
-
-    def _say(self, text: str) -> None:
-        self._spoke = self._clock()
+    def _write(self, text: str) -> None:
+        self._written_at = self._clock()
         self._stream.write(text + "\n")
         self._stream.flush()
 
 
-class Bar:
-    """A line on a terminal, drawn over itself."""
+class Bar(Progress):
+    """Draws click's progress bar on a terminal."""
 
     def __init__(self, stream: TextIO, clock: Clock = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
-        self._drawn_at, self._width = float("-inf"), 0
 
     def note(self, text: str) -> None:
-        self._stream.write("\r" + text.ljust(self._width) + "\n")  # the bar is drawn again below it
-        self._stream.flush()
+        click.echo(f"\r\x1b[K{text}", self._stream)  # over the bar, which is drawn again below at its next change
 
     def start(self, total: int, already: int) -> None:
         self._count = Count(total, already, self._clock)
+        self._bar = click.progressbar(
+            range(total),
+            file=self._stream,
+            width=24,
+            empty_char=".",
+            bar_template="[%(bar)s] %(info)s",
+            show_percent=False,
+            show_eta=False,  # click's counts the pairs that exist already as made by this run
+            item_show_func=lambda _: self._count.text(),
+        )
         self._draw()
 
     def stored(self, row: Mapping[str, object]) -> None:
         self._count.add(row)
-        if self._clock() - self._drawn_at >= _REDRAW_EVERY or self._count.done == self._count.total:
+        if self._clock() - self._drawn_at >= _REDRAW_EVERY:
             self._draw()
 
     def rejected(self, row: Mapping[str, object], *, given_up: bool) -> None:
@@ -136,20 +138,16 @@ class Bar:
 
     def end(self, record: Mapping[str, object]) -> None:
         self._draw()
-        self._stream.write("\n")
-        self._stream.flush()
+        self._bar.render_finish()
 
     def _draw(self) -> None:
         self._drawn_at = self._clock()
-        filled = round(_BAR_WIDTH * self._count.done / max(1, self._count.total))
-        line = f"[{'#' * filled}{'.' * (_BAR_WIDTH - filled)}] {self._count.text()}"
-        self._stream.write("\r" + line.ljust(self._width))
-        self._stream.flush()
-        self._width = len(line)
+        self._bar.update(self._count.done - self._bar.pos)
+        self._bar.render_progress()  # the text may have changed although no pair was done
 
 
 class Count:
-    """Pairs done, how fast, and how long the rest will take."""
+    """Counts pairs, and says how fast they come and how long the rest will take."""
 
     def __init__(self, total: int, already: int, clock: Clock) -> None:
         self.total, self.done, self._already = total, already, already
@@ -162,17 +160,17 @@ class Count:
         self._faulty += bool(row["faults"])
 
     def reject(self, given_up: bool) -> None:
-        """Count a try that was not; a pair that is given up is done."""
+        """Count an attempt that was not kept; a pair that is given up is done."""
         self.done += given_up
         self._rejected += 1
 
     def text(self) -> str:
         """For example "12/64 pairs, 1.3 images/s, 0:00:40 left, 2 with faults, 5 tries rejected"."""
-        made, seconds = self.done - self._already, self._clock() - self._began
+        new, seconds = self.done - self._already, self._clock() - self._began
         parts = [f"{self.done}/{self.total} pairs"]
-        if made and seconds > 0:
-            left = round((self.total - self.done) * seconds / made)
-            parts += [f"{made / seconds:.3g} images/s", f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"]
+        if new and seconds > 0:
+            left = timedelta(seconds=round((self.total - self.done) * seconds / new))
+            parts += [f"{new / seconds:.3g} images/s", f"{left} left"]
         parts += [f"{self._faulty} with faults"] if self._faulty else []
         parts += [f"{self._rejected} {'try' if self._rejected == 1 else 'tries'} rejected"] if self._rejected else []
         return ", ".join(parts)

@@ -370,8 +370,22 @@ def test_a_line_comes_from_time_to_time_where_there_is_no_terminal():
     status.begin("decode, batch 1")
     for second in range(25):
         seconds[0] = float(second)
-        status.tell()
-    assert len(stream.getvalue().strip().split("\n")) == 2
+        status.show()
+    assert len(stream.getvalue().strip().split("\n")) == 2 and "\r" not in stream.getvalue()
+
+
+def test_a_bar_is_drawn_over_itself_on_a_terminal(monkeypatch):
+    stream, seconds = io.StringIO(), [0.0]
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    status = BuildStatus(stream, clock=lambda: seconds[0])
+    status.begin("decode, batch 1")
+    status.phases.start("Building", None, 4)
+    status.phases.step("Building", 1)
+    seconds[0] = 30.0
+    status.show()
+    status.end()
+    assert f"[{'#' * 12}{'.' * 12}] decode, batch 1: 50%, 0:00:30 left (Building 2/4)" in stream.getvalue()
+    assert stream.getvalue().startswith("\r") and stream.getvalue().endswith("\n")
 
 
 def test_the_path_of_a_cache_is_a_plain_name():

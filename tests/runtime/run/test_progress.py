@@ -4,6 +4,8 @@ import io
 import json
 from itertools import pairwise
 
+import click
+
 from wetgen.runtime.run.progress import Bar, Count, Events, Lines, choose_progress
 
 REJECTED = {
@@ -73,8 +75,9 @@ def test_a_pair_that_is_given_up_is_said_at_once_and_one_that_comes_again_is_not
     assert stream.getvalue() == "Pair 4 was given up: damage covers 0.6 of the picture; judge and mask agree 0.1.\n"
 
 
-def test_a_bar_is_drawn_over_itself_and_leaves_nothing_of_a_longer_line():
+def test_a_bar_is_drawn_over_itself_and_leaves_nothing_of_a_longer_line(monkeypatch):
     clock, stream = Clock(), io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
     bar = Bar(stream, clock)
     bar.start(4, 0)
     for _ in range(4):
@@ -82,11 +85,30 @@ def test_a_bar_is_drawn_over_itself_and_leaves_nothing_of_a_longer_line():
         bar.stored(CLEAN)
     bar.rejected(REJECTED, given_up=False)
     bar.end({})
-    drawn = stream.getvalue().split("\r")
+    drawn = click.unstyle(stream.getvalue()).split("\r")
     assert drawn[-1].endswith(", 1 try rejected\n")
     assert drawn[1].startswith("[........................] 0/4 pairs")
     assert drawn[-1].startswith("[########################] 4/4 pairs") and drawn[-1].endswith("\n")
     assert all(len(later) >= len(earlier.rstrip()) for earlier, later in pairwise(drawn))
+
+
+def test_a_bar_starts_at_the_pairs_that_exist_and_makes_room_for_a_note(monkeypatch):
+    clock, stream = Clock(), io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    bar = Bar(stream, clock)
+    bar.note("the board is warm")
+    bar.start(4, 2)
+    bar.note("the board is hot")
+    clock.now += 10
+    bar.stored(CLEAN)
+    bar.end({})
+    drawn = click.unstyle(stream.getvalue()).split("\r")
+    assert [line.rstrip(" ") for line in drawn[1:]] == [
+        "the board is warm\n",
+        "[############............] 2/4 pairs",
+        "the board is hot\n",
+        "[##################......] 3/4 pairs, 0.1 images/s, 0:00:10 left\n",
+    ]
 
 
 def test_events_are_json_lines():
