@@ -31,7 +31,7 @@ from wetgen.runtime.masks.images import encode_mask, encode_png
 from wetgen.runtime.run.filters import Examiner
 from wetgen.runtime.run.folder import pair_row
 from wetgen.runtime.run.progress import Silent
-from wetgen.runtime.run.record import Settings, settings_of
+from wetgen.runtime.run.record import RunConfig, run_config
 from wetgen.runtime.run.tasks import Listed, PromptTask
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import Pair
@@ -114,7 +114,7 @@ def measure(folder: Path, pairs: int, batch: int, shards: int | None) -> dict[st
     """Run once into the new folder `folder`, then measure the parts; the row of it all."""
     bundle = open_bundle(None)
     generator = InstantGenerator(bundle, batch=batch)
-    settings = settings_of(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
+    settings = run_config(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
     watch, count = Watch(), -(-pairs // len(PROMPTS))
     began, cpu_began = time.perf_counter(), time.process_time()
     record = runs.run_on(
@@ -143,7 +143,7 @@ def measure(folder: Path, pairs: int, batch: int, shards: int | None) -> dict[st
 
 
 def measure_parts(
-    generator: InstantGenerator, settings: Settings, folder: Path, shards: int | None
+    generator: InstantGenerator, settings: RunConfig, folder: Path, shards: int | None
 ) -> dict[str, float]:
     """Microseconds of CPU a pair for each part alone, on one thread."""
     bundle = generator.bundle

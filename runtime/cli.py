@@ -11,7 +11,7 @@ from wetgen.runtime.errors import WetgenError
 
 if TYPE_CHECKING:
     from wetgen.runtime.bundle.bundle import Bundle
-    from wetgen.runtime.run.record import Settings
+    from wetgen.runtime.run.record import RunConfig
     from wetgen.runtime.run.tasks import Task
 
 LIMITS = (
@@ -200,7 +200,7 @@ def settings_from(how: dict[str, Any]) -> dict[str, Any]:
 
 
 def draw_into(
-    bundle: "Bundle", task: "Task", settings: "Settings", out: Path, quiet: bool, json_events: bool, **how: Any
+    bundle: "Bundle", task: "Task", settings: "RunConfig", out: Path, quiet: bool, json_events: bool, **how: Any
 ) -> None:
     """Run a task into a folder, and say how it went."""
     import wetgen.runtime.run.run as runs

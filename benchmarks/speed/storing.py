@@ -12,7 +12,7 @@ from wetgen.benchmarks.speed.cases import PROMPTS, SEED, Case
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.run.filters import Filter
 from wetgen.runtime.run.progress import Silent
-from wetgen.runtime.run.record import settings_of
+from wetgen.runtime.run.record import run_config
 from wetgen.runtime.run.tasks import Listed, PromptTask
 from wetgen.runtime.sampling.generator import Generator
 
@@ -53,7 +53,7 @@ def _without(bundle: Bundle, case: Case, prompts: list[str]) -> float:
 
 def _with(bundle: Bundle, case: Case, prompts: list[str]) -> float:
     clock, folder = _Clock(), Path(tempfile.mkdtemp(prefix="wetgen-bench-"))
-    settings = settings_of(
+    settings = run_config(
         bundle, prompts, seed=SEED, plan=case.plan, guidance=None, negative="", limits=Filter(refuse_copies=False)
     )
     try:

@@ -17,7 +17,7 @@ from wetgen.runtime.bundle.schedule import Plan
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors
 from wetgen.runtime.masks.images import read_image
-from wetgen.runtime.sampling.conditioning import Floats, Wanted
+from wetgen.runtime.sampling.conditioning import Floats, SampleInputs
 from wetgen.runtime.sampling.tiled import CanvasSampler
 
 Bytes = NDArray[np.uint8]
@@ -123,7 +123,7 @@ def draw_surfaces(sampler: CanvasSampler, plan: Plan, surfaces: Sequence[Surface
             break
         tries = [surfaces[place].attempt * CLEAN_TRIES + attempt for place in still]
         wanted = [
-            Wanted(s.prompt, s.seed, s.number, s.guidance, s.negative, at, clean, size=s.size)
+            SampleInputs(s.prompt, s.seed, s.number, s.guidance, s.negative, at, clean, size=s.size)
             for at, s in zip(tries, (surfaces[place] for place in still), strict=True)
         ]
         for place, at, drawn in zip(still, tries, sampler.decode(sampler.draw(wanted, plan)), strict=True):

@@ -16,7 +16,7 @@ from wetgen.runtime.inpaint.painter import Canvas, Outcome, Painter, Stroke
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.masks.rle import mask_to_json, region_to_json
 from wetgen.runtime.sampling.generator import Generator, Take
-from wetgen.runtime.sampling.pair import DAMAGED, How, Pair, missing_class
+from wetgen.runtime.sampling.pair import DAMAGED, Pair, SamplingParams, missing_class
 
 _STROKES = 2**32  # tries of a pair are fewer: so the noise of strokes is never that of a pair, nor each other's
 
@@ -30,7 +30,7 @@ class Sheet:
     seed: int
     number: int  # its noise's, with the seed
     text: str
-    how: How
+    how: SamplingParams
     background: Background
     planned: Sequence[Planned]
     dropped: list[str] = field(default_factory=list)
@@ -93,8 +93,8 @@ def pair_of(sheet: Sheet, bundle: Bundle) -> Pair:
         canvas.confidence,
         (DAMAGED,) if sheet.background.damaged else tuple(faults),
         sheet.attempt,
-        how=sheet.how,
-        said=said,
+        params=sheet.how,
+        metadata=said,
     )
 
 

@@ -16,7 +16,7 @@ from wetgen.runtime.inpaint.blend import inlay, lay
 from wetgen.runtime.inpaint.crop import Frame, frame_for
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.masks.resize import resize_mask
-from wetgen.runtime.sampling.conditioning import Floats, Known, Wanted, layout_of
+from wetgen.runtime.sampling.conditioning import Floats, Known, SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.tiled import CanvasSampler
 
@@ -142,10 +142,10 @@ class Painter:
             results.append((cut, float((made.mask > 0).sum() / max(1, free.sum())), laid))
         return results
 
-    def _wanted(self, stroke: Stroke, frame: Frame, latent: Floats, free: Region) -> Wanted:
+    def _wanted(self, stroke: Stroke, frame: Frame, latent: Floats, free: Region) -> SampleInputs:
         rows, columns = self._sizes.stride
         cells = free.reshape(frame.cells[0], rows, frame.cells[1], columns).any((1, 3))
-        return Wanted(
+        return SampleInputs(
             stroke.damage.prompt,
             stroke.seed,
             stroke.number,

@@ -25,7 +25,7 @@ from wetgen.runtime.prompts.mentions import mentioned_classes, with_severity
 from wetgen.runtime.run.tasks import Layout, Part, PromptTask
 from wetgen.runtime.sampling.conditioning import undamaged
 from wetgen.runtime.sampling.generator import Generator, Take
-from wetgen.runtime.sampling.pair import How, Pair
+from wetgen.runtime.sampling.pair import Pair, SamplingParams
 
 STEPS = (0.2, 0.4, 0.6, 0.8, 1.0)  # of severity
 _SEVERITY = 0.6  # of damage whose severity nobody says
@@ -104,7 +104,7 @@ class FamilyTask(PromptTask):
         family, place = divmod(index, len(self.members))
         ask, member, (seed, number) = self.asks[family], self.members[place], self.key(family)
         background = self._backgrounds(plan.name, family, attempt)
-        how = How(number, plan.name, self.guidance(ask), self.negative(ask))
+        how = SamplingParams(number, plan.name, self.guidance(ask), self.negative(ask))
         said: dict[str, object] = {
             "scene": f"{seed}-{number}",
             "counterfactual": {"family": f"{seed}-{number}", "member": member.name, "prompt": ask.text},

@@ -139,7 +139,7 @@ class Examiner:
             )
 
     def _layout(self, pair: Pair) -> Iterator[tuple[str, str]]:
-        least, found = self.limits.keep_layout, pair.said.get("layout_iou")
+        least, found = self.limits.keep_layout, pair.metadata.get("layout_iou")
         if least is not None and isinstance(found, float) and found < least:
             yield "layout", f"mask and layout have an IoU of {found:g}, least is {least:g}"
 

@@ -23,7 +23,7 @@ from wetgen.runtime.files import atomic_write, os_errors, pair_name
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import encode_png
 from wetgen.runtime.run.filters import KINDS, Verdict
-from wetgen.runtime.run.record import FILE_NAME, Settings, check_same, new_record, now, read_record, write_record
+from wetgen.runtime.run.record import FILE_NAME, RunConfig, check_same, new_record, now, read_record, write_record
 from wetgen.runtime.sampling.pair import Pair
 
 SHEET_NAME = "contact-sheet.png"
@@ -61,7 +61,7 @@ class RunFolder:
     """
 
     def __init__(
-        self, out: Path, bundle: Bundle, settings: Settings, how: Mapping[str, object], shards: int | None = None
+        self, out: Path, bundle: Bundle, settings: RunConfig, how: Mapping[str, object], shards: int | None = None
     ) -> None:
         """Create or take up the folder; `how` is what run.json shall say beside the settings.
 
@@ -185,23 +185,23 @@ def write_boxes(path: Path, rows: Iterable[tuple[str, Row]]) -> None:
     atomic_write(path, "".join(f"{line}\n" for line in [",".join(["file_name", *names]), *lines]).encode())
 
 
-def pair_row(pair: Pair, settings: Settings, bundle: Bundle) -> Row:
+def pair_row(pair: Pair, settings: RunConfig, bundle: Bundle) -> Row:
     """The metadata row of a pair: all it takes to make it again, and what is known of it."""
-    assert pair.how is not None  # a generator's pairs say how they were drawn
+    assert pair.params is not None  # a generator's pairs say how they were drawn
     row: Row = {
         "text": pair.prompt,
         "scene": f"{pair.seed}-{pair.index}",
         "seed": pair.seed,
         "index": pair.index,
         "try": pair.attempt,
-        "plan": pair.how.plan,
-        "guidance": pair.how.guidance,
-        "negative": pair.how.negative,
+        "plan": pair.params.plan,
+        "guidance": pair.params.guidance,
+        "negative": pair.params.negative,
         "bundle_sha256": settings.bundle_sha256,
         "faults": list(pair.faults),
         "synthetic": True,
-        "license": _license_note(bundle, pair.said.get("background")),
-        **pair.said,
+        "license": _license_note(bundle, pair.metadata.get("background")),
+        **pair.metadata,
     }
     if pair.confidence is not None:
         row["confidence"] = round(float(pair.confidence.mean()) / 255, 4)
@@ -227,7 +227,7 @@ def _license_note(bundle: Bundle, background: object) -> str:
     return f"{photograph}generated; {trained}"
 
 
-def check_folder(out: Path, settings: Settings, resume: bool) -> dict[str, Any] | None:
+def check_folder(out: Path, settings: RunConfig, resume: bool) -> dict[str, Any] | None:
     """The run.json to continue, or None for a new run; raises WetgenError when `out` cannot take this run."""
     with os_errors(out, "read"):
         # A process killed while it wrote its very first file leaves only a hidden temporary one.

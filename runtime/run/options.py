@@ -32,7 +32,7 @@ from wetgen.runtime.prompts import PromptRequest, parse_quota, read_prompt_file
 from wetgen.runtime.run.counterfactual import task_of
 from wetgen.runtime.run.filters import Filter
 from wetgen.runtime.run.paint_tasks import ComposeTask, PaintTask, read_backgrounds
-from wetgen.runtime.run.record import Settings, settings_of
+from wetgen.runtime.run.record import RunConfig, run_config
 from wetgen.runtime.run.tasks import PhotoTask, PromptTask, layout_asks, mask_files
 from wetgen.runtime.sampling.conditioning import check_asked
 
@@ -68,7 +68,7 @@ def prompt_task(
         "counterfactual": counterfactual,
     }
     settings = replace(
-        settings_of(bundle, [], seed=seed, plan=plan, guidance=guidance, negative=negative, limits=limits, tidy=tidy),
+        run_config(bundle, [], seed=seed, plan=plan, guidance=guidance, negative=negative, limits=limits, tidy=tidy),
         prompts=given.a_round,
         prompts_sha256=given.sha256,
         task={name: value for name, value in said.items() if value is not None},
@@ -201,14 +201,14 @@ def _settings(
     files: Mapping[str, object],
     detail: int | None,
     surface_lines: str | None,
-) -> Settings:
+) -> RunConfig:
     """The settings of a run of painted pairs; a pair that lacks a damage it was to have is always drawn again."""
     check_asked(["-"], said["seed"], 1, said["guidance"])
     limits: Filter = replace(said["limits"], require_asked=True)
     others = {name: said[name] for name in ("seed", "plan", "guidance", "negative", "tidy")}
     task = {"command": command, **files, "detail": DETAIL if detail is None else detail}
     return replace(
-        settings_of(bundle, [], limits=limits, **others),
+        run_config(bundle, [], limits=limits, **others),
         prompts=number,
         prompts_sha256=sha256,
         task=task if surface_lines is None else {**task, "surface_lines": surface_lines},

@@ -12,11 +12,11 @@ from wetgen.runtime.inpaint.damage import AtRandom, DamageClass, Planned, Planne
 from wetgen.runtime.inpaint.draw import Sheet, draw_painted
 from wetgen.runtime.inpaint.painter import DETAIL, Painter
 from wetgen.runtime.layouts.surfaces import Lines, parse_lines
-from wetgen.runtime.run.record import Settings
+from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.run.tasks import Finish
 from wetgen.runtime.sampling.conditioning import undamaged
 from wetgen.runtime.sampling.generator import Generator, Take
-from wetgen.runtime.sampling.pair import How, Pair
+from wetgen.runtime.sampling.pair import Pair, SamplingParams
 from wetgen.runtime.tables import Column, read_table
 
 PART = "painted"
@@ -35,7 +35,7 @@ BACKGROUND_COLUMNS = {
 class PaintingTask:
     """What all tasks of painted pairs have in common."""
 
-    settings: Settings
+    settings: RunConfig
     total: int
     detail: int = DETAIL
     how: Mapping[str, object] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class PaintingTask:
         text: str,
     ) -> Sheet:
         """A pair to be painted, with the settings' guidance and negative prompt."""
-        how = How(index, self.plan.name, self.settings.guidance, self.settings.negative)
+        how = SamplingParams(index, self.plan.name, self.settings.guidance, self.settings.negative)
         damages, dropped = planned
         prompts = dict.fromkeys(each.damage.prompt for each in damages)
         caption = ", ".join([*([text] if text else []), *prompts]) or "a photograph without damage"

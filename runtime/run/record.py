@@ -21,7 +21,7 @@ _PACKAGES = ("wetgen", "numpy", "pillow", "tokenizers", "onnxruntime", "onnxrunt
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunConfig:
     """Everything that decides the pairs of a run, whatever machine makes them."""
 
     bundle_sha256: str
@@ -37,7 +37,7 @@ class Settings:
     """What else decides them, by its option's name: sizes, files by their hashes, ..."""
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Settings":
+    def from_json(cls, data: Mapping[str, Any]) -> "RunConfig":
         """The settings that a run.json states; runs from before there were filters state none."""
         limits = Filter(**data.get("filter", {"refuse_copies": False}))
         return cls(**{**data, "filter": limits, "tidy": MaskCleanup(**data.get("tidy", {}))})
@@ -49,7 +49,7 @@ class Settings:
         return {**values, **inner}
 
 
-def new_record(settings: Settings, how: Mapping[str, object]) -> dict[str, Any]:
+def new_record(settings: RunConfig, how: Mapping[str, object]) -> dict[str, Any]:
     """The run.json of a run that begins; `how` is what does not decide its pairs: device, batch, ..."""
     return {
         "format": FORMAT,
@@ -73,7 +73,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         record = json.loads(read_bytes(path))
         if record["format"] != FORMAT:
             raise ValueError(f"its format is {record['format']}, and this wetgen reads {FORMAT}")
-        Settings.from_json(record["settings"])
+        RunConfig.from_json(record["settings"])
         int(record["batch"])
         int(record.get("tries", 1))
     except (ValueError, KeyError, TypeError) as error:
@@ -85,9 +85,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     return dict(record)
 
 
-def check_same(folder: Path, record: Mapping[str, Any], settings: Settings) -> None:
+def check_same(folder: Path, record: Mapping[str, Any], settings: RunConfig) -> None:
     """Raise unless the run in the folder was started with these settings."""
-    before, after = Settings.from_json(record["settings"]).flat(), settings.flat()
+    before, after = RunConfig.from_json(record["settings"]).flat(), settings.flat()
     names = dict.fromkeys([*after, *before])
     changed = [
         f"{name} was {before.get(name)!r} and is {after.get(name)!r}"
@@ -118,7 +118,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def settings_of(
+def run_config(
     bundle: Bundle,
     prompts: Sequence[str],
     *,
@@ -128,9 +128,9 @@ def settings_of(
     negative: str,
     limits: Filter | None = None,
     tidy: MaskCleanup | None = None,
-) -> Settings:
+) -> RunConfig:
     """The settings of a run, the bundle's defaults filled in. Raises WetgenError for limits it cannot measure."""
-    return Settings(
+    return RunConfig(
         bundle_sha256=bundle.hash,
         prompts=len(prompts),
         prompts_sha256=lines_sha256(prompts),

@@ -30,9 +30,9 @@ from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.masks.rle import mask_from_json, region_from_json
 from wetgen.runtime.run.record import FILE_NAME, read_record
 from wetgen.runtime.run.tasks import Finish
-from wetgen.runtime.sampling.conditioning import Wanted, layout_of, undamaged
+from wetgen.runtime.sampling.conditioning import SampleInputs, layout_of, undamaged
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import How, Pair
+from wetgen.runtime.sampling.pair import Pair, SamplingParams
 
 Row = Mapping[str, Any]
 
@@ -47,7 +47,7 @@ def drawn_pair(generator: Generator, row: Row, plan: Plan) -> Pair:
         layout = layout_of(
             mask_from_json(row["layout"], generator.bundle.classes, f"Row {index}"), generator.bundle.sizes
         )
-    wanted = Wanted(
+    wanted = SampleInputs(
         str(row["text"]),
         int(row["seed"]),
         int(row.get("number", index)),
@@ -63,7 +63,7 @@ def drawn_pair(generator: Generator, row: Row, plan: Plan) -> Pair:
 
 def painted_pair(generator: Generator, row: Row, plan: Plan, photos: Path | None) -> Pair:
     """The pair of a row that was painted, into a photograph of `photos` or into a surface that is drawn again."""
-    how = How(int(row.get("number", row["index"])), plan.name, float(row["guidance"]), str(row["negative"]))
+    how = SamplingParams(int(row.get("number", row["index"])), plan.name, float(row["guidance"]), str(row["negative"]))
     sheet = Sheet(
         int(row["index"]),
         int(row["try"]),
@@ -95,7 +95,7 @@ def _background(generator: Generator, row: Row, plan: Plan, photos: Path | None)
     if "photo" in said:
         image = read_image(_photograph(said, photos))
         return cropped(image, sizes.pixels(cells)) if said.get("cropped") else image
-    wanted = Wanted(
+    wanted = SampleInputs(
         str(said["prompt"]),
         int(said["seed"]),
         int(said["number"]),

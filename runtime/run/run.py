@@ -22,7 +22,7 @@ from wetgen.runtime.files import usable_cores
 from wetgen.runtime.run.filters import Examiner, Verdict
 from wetgen.runtime.run.folder import SHEET_NAME, Kept, Rejection, RunFolder, check_folder, same_shards
 from wetgen.runtime.run.progress import Progress
-from wetgen.runtime.run.record import Settings
+from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.run.tasks import Task
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import Pair
@@ -35,7 +35,7 @@ def run(
     bundle: Bundle,
     task: Task,
     out: Path,
-    settings: Settings,
+    settings: RunConfig,
     progress: Progress,
     *,
     resume: bool = False,
@@ -68,7 +68,7 @@ def run_on(
     generator: Generator,
     task: Task,
     out: Path,
-    settings: Settings,
+    settings: RunConfig,
     progress: Progress,
     *,
     tries: int = DEFAULT_TRIES,

@@ -43,10 +43,10 @@ from wetgen.runtime.prompts import PromptRequest, resolve
 from wetgen.runtime.prompts.lines import LazyRequests
 from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.prompts.read import source_name
-from wetgen.runtime.run.record import Settings
-from wetgen.runtime.sampling.conditioning import Floats, Wanted, layout_of
+from wetgen.runtime.run.record import RunConfig
+from wetgen.runtime.sampling.conditioning import Floats, SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator, Take
-from wetgen.runtime.sampling.pair import How, Pair, broken, missing_class
+from wetgen.runtime.sampling.pair import Pair, SamplingParams, broken, missing_class
 
 
 class Task(Protocol):
@@ -116,7 +116,7 @@ class PromptTask:
     """
 
     asks: Sequence[PromptRequest]
-    settings: Settings
+    settings: RunConfig
     source: str = "-"
     truncate: bool = False
     size: tuple[int, int] | None = None
@@ -168,13 +168,15 @@ class PromptTask:
         plan = self.bundle.plan(part.plan)
         return self.generator.draw_wanted(self.wanted, take, plan, cells=self.cells, judge=judge)
 
-    def wanted(self, index: int, attempt: int) -> Wanted:
+    def wanted(self, index: int, attempt: int) -> SampleInputs:
         """What the pair of an index is to be, at a try."""
         ask = self.asks[index]
         layout = self.layout(index)
         told = None if layout is None else layout.told
         seed, number = self.key(index)
-        return Wanted(ask.text, seed, number, self.guidance(ask), self.negative(ask), attempt, told, size=self.cells)
+        return SampleInputs(
+            ask.text, seed, number, self.guidance(ask), self.negative(ask), attempt, told, size=self.cells
+        )
 
     def finished(self, pair: Pair) -> Pair:
         """A drawn pair with what its row says."""
@@ -390,8 +392,8 @@ class Finish:
         mask tidied; with a fault for each class `asked` for that is missing, or named by the prompt and tidied away."""
         table = self._bundle.classes
         if pair.mask is None or table is None:
-            return replace(pair, said={**pair.said, **said})
-        told = {**pair.said, **said, **({} if layout is None else layout_agreement(pair.mask, layout))}
+            return replace(pair, metadata={**pair.metadata, **said})
+        told = {**pair.metadata, **said, **({} if layout is None else layout_agreement(pair.mask, layout))}
         mask = pair.mask
         if self._tidy:
             tidied = self._tidy(mask, pair.confidence)
@@ -405,7 +407,7 @@ class Finish:
             ]
             lacking = [name for name in (*named, *asked) if not _shows(mask, name, table)]
             faults = tuple(dict.fromkeys([*faults, *map(missing_class, lacking)]))
-        return replace(pair, mask=mask, faults=faults, said=told)
+        return replace(pair, mask=mask, faults=faults, metadata=told)
 
 
 def _shows(mask: NDArray[np.uint8], name: str, table: ClassTable) -> bool:
@@ -443,6 +445,6 @@ class PhotoTask(PromptTask):
         image = cropped(read_image(path, ask.photo), self.pixels)
         background = Background(image, {"photo": ask.photo, "sha256": file_sha256(path), "cropped": True})
         seed, number = self.key(index)
-        how = How(number, plan.name, self.guidance(ask), self.negative(ask))
+        how = SamplingParams(number, plan.name, self.guidance(ask), self.negative(ask))
         planned = of_mask(layout.mask, self.bundle, ask.text, ask.severity)
         return Sheet(index, attempt, seed, number, ask.text, how, background, planned)

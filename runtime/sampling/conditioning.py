@@ -29,7 +29,7 @@ class Known:
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
+class SampleInputs:
     """One pair that is to be drawn.
 
     The noise follows from `seed`, `number` and `attempt` alone. `layout` float32 (K, h, w) holds the share of each

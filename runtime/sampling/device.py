@@ -21,7 +21,7 @@ from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines.device_graph import DeviceGraphs, aligned, nbytes
 from wetgen.runtime.engines.load import SETS, embedding_slots
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.sampling.conditioning import Wanted
+from wetgen.runtime.sampling.conditioning import SampleInputs
 from wetgen.runtime.sampling.pair import CONSTANT, picture_faults
 
 Say = Callable[[str], None]
@@ -85,7 +85,7 @@ class DeviceSampler:
                 self.close()
             raise
 
-    def submit(self, batch: Sequence[Wanted]) -> None:
+    def submit(self, batch: Sequence[SampleInputs]) -> None:
         assert len(self._under_way) < SETS, "every set of buffers is under way"
         assert len(batch) == self._batch, "a batch is full"
         chosen = self._sets[self._next]
@@ -184,7 +184,7 @@ class DeviceSampler:
             arrived=own.event(),
         )
 
-    def _feed(self, chosen: _Set, batch: Sequence[Wanted]) -> None:
+    def _feed(self, chosen: _Set, batch: Sequence[SampleInputs]) -> None:
         """Put all that a batch says in place, on the stream for that; the set's last batch has been collected."""
         stream, size = self._graphs.feed, self._batch
         address, array = chosen.noise

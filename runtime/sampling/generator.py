@@ -27,7 +27,7 @@ from wetgen.runtime.masks.classes import unknown_ids
 from wetgen.runtime.masks.resize import resize_mask
 from wetgen.runtime.sampling.conditioning import (
     Floats,
-    Wanted,
+    SampleInputs,
     check_asked,
     check_guidance,
     check_loading,
@@ -38,7 +38,7 @@ from wetgen.runtime.sampling.conditioning import (
 )
 from wetgen.runtime.sampling.host import HostSampler, Sampler
 from wetgen.runtime.sampling.host import sample as sample
-from wetgen.runtime.sampling.pair import How, Pair, mask_faults, picture_faults
+from wetgen.runtime.sampling.pair import Pair, SamplingParams, mask_faults, picture_faults
 from wetgen.runtime.sampling.tiled import CanvasEngines, CanvasSampler, WideSampler, filled
 
 _EMBEDDINGS_BYTES = 64 * 2**20  # kept for prompts that come again; making one anew costs far less than a picture
@@ -46,7 +46,7 @@ _EMBEDDINGS_BYTES = 64 * 2**20  # kept for prompts that come again; making one a
 Take = Callable[[int], Sequence[tuple[int, int]]]
 """Gives the next (index, try) to draw, at most as many as asked for, and none when there are none."""
 
-Wish = Callable[[int, int], Wanted]
+Wish = Callable[[int, int], SampleInputs]
 """What the pair of an index is to be, at a try."""
 
 
@@ -206,10 +206,10 @@ class Generator:
         cells = self.cells(size)
         told = None if layouts is None else self._layouts(prompts, layouts, cells)
 
-        def wanted(index: int, attempt: int) -> Wanted:
+        def wanted(index: int, attempt: int) -> SampleInputs:
             place = index % len(prompts)
             layout = None if told is None else told[place]
-            return Wanted(prompts[place], seed, index, scale, negative, attempt, layout, size=cells)
+            return SampleInputs(prompts[place], seed, index, scale, negative, attempt, layout, size=cells)
 
         return self.draw_wanted(wanted, take, steps, cells=cells, judge=judge)
 
@@ -290,7 +290,7 @@ class Generator:
     ) -> Iterator[Pair]:
         sampler = self._sampler(plan, cells)
         self._drawing.append(sampler)
-        under_way: deque[list[tuple[int, Wanted]]] = deque()
+        under_way: deque[list[tuple[int, SampleInputs]]] = deque()
         try:
             while True:
                 while len(under_way) < sampler.depth and (named := list(take(self.batch))):
@@ -368,7 +368,7 @@ class Generator:
                 raise fault
         return [layout_of(resize_mask(mask, sizes.pixels(cells)), sizes) for mask in masks]
 
-    def _pair(self, index: int, wanted: Wanted, plan: Plan, latent: Array, shown: Mapping[str, Array]) -> Pair:
+    def _pair(self, index: int, wanted: SampleInputs, plan: Plan, latent: Array, shown: Mapping[str, Array]) -> Pair:
         # Copies, because a pair that is kept must not keep its whole batch in memory.
         image, mask, confidence = (_bytes(shown.get(name)) for name in ("image", "mask", "confidence"))
         judged, sure = (_bytes(shown.get(name)) for name in ("judged", "judge_confidence"))
@@ -376,9 +376,9 @@ class Generator:
         faults = picture_faults(latent, image)
         if mask is not None and self.bundle.classes is not None:
             faults += mask_faults(wanted.prompt, mask, self.bundle.classes, self.bundle.words)
-        how = How(wanted.number, plan.name, wanted.guidance, wanted.negative)
+        how = SamplingParams(wanted.number, plan.name, wanted.guidance, wanted.negative)
         shown_pixels = (image, mask, confidence, faults, wanted.attempt, judged, sure)
-        return Pair(index, wanted.prompt, wanted.seed, *shown_pixels, how=how)
+        return Pair(index, wanted.prompt, wanted.seed, *shown_pixels, params=how)
 
     def _fed_engine(self, name: str) -> Engine:
         """The graph of that name as an engine that is fed with arrays."""

@@ -12,7 +12,7 @@ import numpy as np
 from wetgen.runtime.bundle.graphs import DEEP, Array, Sizes
 from wetgen.runtime.bundle.schedule import Kind, Plan
 from wetgen.runtime.engines import Engine
-from wetgen.runtime.sampling.conditioning import Wanted
+from wetgen.runtime.sampling.conditioning import SampleInputs
 
 
 class Sampler(Protocol):
@@ -23,7 +23,7 @@ class Sampler(Protocol):
 
     depth: int
 
-    def submit(self, batch: Sequence[Wanted]) -> None:
+    def submit(self, batch: Sequence[SampleInputs]) -> None:
         """Begin a batch of B pairs."""
 
     def collect(self) -> dict[str, Array]:
@@ -43,9 +43,9 @@ class HostSampler:
     ) -> None:
         """`denoise` holds an engine for every kind of step of the plan, `embed` gives a prompt's embedding (T, E)."""
         self._denoise, self._decode, self._embed, self._plan, self._sizes = denoise, decode, embed, plan, sizes
-        self._waiting: deque[Sequence[Wanted]] = deque()
+        self._waiting: deque[Sequence[SampleInputs]] = deque()
 
-    def submit(self, batch: Sequence[Wanted]) -> None:
+    def submit(self, batch: Sequence[SampleInputs]) -> None:
         self._waiting.append(batch)
 
     def collect(self) -> dict[str, Array]:
@@ -62,13 +62,13 @@ class HostSampler:
         self._waiting.clear()
 
 
-def embedded(batch: Sequence[Wanted], guided: bool, embed: Callable[[str], Array]) -> Array:
+def embedded(batch: Sequence[SampleInputs], guided: bool, embed: Callable[[str], Array]) -> Array:
     """The embeddings (2B, T, E) of a batch, the uncond half first, or (B, T, E) for a plan without guided steps."""
     negative = [each.negative for each in batch] if guided else []
     return np.stack([embed(text) for text in (*negative, *(each.prompt for each in batch))])
 
 
-def conditioning_input(batch: Sequence[Wanted], sizes: Sizes) -> dict[str, Array]:
+def conditioning_input(batch: Sequence[SampleInputs], sizes: Sizes) -> dict[str, Array]:
     """The conditioning input (B, Cc, h, w) by its name, or nothing where the graphs have none."""
     if not sizes.conditioning_channels:
         return {}

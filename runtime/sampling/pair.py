@@ -15,7 +15,7 @@ from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.prompts.mentions import mentioned_classes
 
 
-class How(NamedTuple):
+class SamplingParams(NamedTuple):
     """What a pair was drawn with, beside its prompt, seed and try."""
 
     number: int  # its noise's, with the seed
@@ -41,8 +41,8 @@ class Pair:
     attempt: int = 0  # which try of this pair: each starts from noise of its own
     judged: NDArray[np.uint8] | None = None  # (H, W) class ids that the judge sees in the image
     judge_confidence: NDArray[np.uint8] | None = None  # (H, W) probability of that class in 255ths
-    how: How | None = None
-    said: Mapping[str, object] = field(default_factory=dict)  # what else its row says
+    params: SamplingParams | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)  # what else its row says
 
     @property
     def broken(self) -> bool:

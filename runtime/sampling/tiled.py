@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from wetgen.runtime.bundle.graphs import DEEP, Array, Sizes
 from wetgen.runtime.bundle.schedule import Kind, Plan, Step
 from wetgen.runtime.engines import Engine
-from wetgen.runtime.sampling.conditioning import Floats, Known, Wanted
+from wetgen.runtime.sampling.conditioning import Floats, Known, SampleInputs
 from wetgen.runtime.sampling.host import embedded
 
 N = TypeVar("N", bound=np.generic)
@@ -140,7 +140,7 @@ class CanvasSampler:
     def __init__(self, engines: CanvasEngines) -> None:
         self._engines, self._sizes, self._batch = engines, engines.sizes, engines.batch
 
-    def draw(self, wanted: Sequence[Wanted], plan: Plan, alphas: Sequence[float] = ()) -> list[Floats]:
+    def draw(self, wanted: Sequence[SampleInputs], plan: Plan, alphas: Sequence[float] = ()) -> list[Floats]:
         """The clean latents (C, h, w) of what is wanted; `alphas`, needed where a picture is known, are alpha-bar after
         each step of the plan."""
         noises = [each.noise(self._sizes) for each in wanted]
@@ -182,7 +182,7 @@ class CanvasSampler:
         return made
 
     def _walk(
-        self, wanted: Sequence[Wanted], canvases: Sequence[Canvas], noises: Sequence[Floats], plan: Plan
+        self, wanted: Sequence[SampleInputs], canvases: Sequence[Canvas], noises: Sequence[Floats], plan: Plan
     ) -> Iterator[list[Floats]]:
         """The latents after each step of the plan; the caller may change them before the next."""
         owners = [place for place, canvas in enumerate(canvases) for _ in canvas.corners]  # of each window
@@ -208,7 +208,7 @@ class CanvasSampler:
             yield latents
 
     def _feed(
-        self, batch: Sequence[Wanted], windows: Sequence[Array], told: Sequence[Array], row: int, step: Step
+        self, batch: Sequence[SampleInputs], windows: Sequence[Array], told: Sequence[Array], row: int, step: Step
     ) -> dict[str, Array]:
         feed = {
             "latent": np.stack(windows),
@@ -218,7 +218,7 @@ class CanvasSampler:
         }
         return {**feed, "conditioning": np.stack(told)} if self._sizes.conditioning_channels else feed
 
-    def _told(self, wanted: Wanted, canvas: Canvas) -> list[Array]:
+    def _told(self, wanted: SampleInputs, canvas: Canvas) -> list[Array]:
         return canvas.cut(wanted.conditioning(self._sizes))
 
     def _starts(self, windows: Sequence[object]) -> range:
@@ -242,9 +242,9 @@ class WideSampler:
 
     def __init__(self, canvas: CanvasSampler, plan: Plan) -> None:
         self._canvas, self._plan = canvas, plan
-        self._waiting: deque[Sequence[Wanted]] = deque()
+        self._waiting: deque[Sequence[SampleInputs]] = deque()
 
-    def submit(self, batch: Sequence[Wanted]) -> None:
+    def submit(self, batch: Sequence[SampleInputs]) -> None:
         self._waiting.append(list({id(each): each for each in batch}.values()))  # a filled batch repeats a pair
 
     def collect(self) -> dict[str, Array]:

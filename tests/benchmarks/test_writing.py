@@ -13,7 +13,7 @@ from wetgen.runtime.dataset.reader import check
 from wetgen.runtime.dataset.sheet import LIMIT
 from wetgen.runtime.run.folder import Kept
 from wetgen.runtime.run.progress import Silent
-from wetgen.runtime.run.record import settings_of
+from wetgen.runtime.run.record import run_config
 from wetgen.runtime.run.tasks import Listed, PromptTask
 from wetgen.runtime.sampling.pair import Pair
 
@@ -53,7 +53,7 @@ def test_a_long_run_holds_no_more_pairs_than_a_short_one(tmp_path, monkeypatch, 
     """At most what may wait, once as a pair and once encoded, and what the threads have in hand; 400 are made."""
     monkeypatch.setattr("wetgen.runtime.run.run.WAITING", 16)
     bundle = open_bundle(None)
-    settings = settings_of(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
+    settings = run_config(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
     counting = Counting()
     generator = InstantGenerator(bundle, batch=4)
     runs.run_on(
@@ -66,7 +66,7 @@ def test_a_long_run_holds_no_more_pairs_than_a_short_one(tmp_path, monkeypatch, 
 
 def test_the_instant_run_is_a_sound_dataset(tmp_path):
     bundle = open_bundle(None)
-    settings = settings_of(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
+    settings = run_config(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
     task = PromptTask(Listed(PROMPTS, 4), settings)
     runs.run_on(InstantGenerator(bundle, batch=4), task, tmp_path / "out", settings, Silent())
     report = check(tmp_path / "out")

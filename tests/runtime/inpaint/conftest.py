@@ -13,7 +13,7 @@ from wetgen.runtime.bundle.graphs import Sizes
 from wetgen.runtime.bundle.schedule import Plan
 from wetgen.runtime.inpaint.painter import Painter
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.sampling.conditioning import Floats, Wanted
+from wetgen.runtime.sampling.conditioning import Floats, SampleInputs
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.tiled import Drawn
 
@@ -33,7 +33,7 @@ class CanvasDouble:
 
     def __init__(self, sizes: Sizes, shape: Shape | None = None) -> None:
         self.sizes, self.shape = sizes, shape
-        self.asked: list[list[Wanted]] = []
+        self.asked: list[list[SampleInputs]] = []
         self.alphas: list[Sequence[float]] = []
 
     def encode(self, images: Sequence[Mask], masks: Sequence[Mask]) -> list[Floats]:
@@ -42,12 +42,12 @@ class CanvasDouble:
     def decode(self, latents: Sequence[Floats]) -> list[Drawn]:
         return [Drawn(*self._parts(latent)) for latent in latents]
 
-    def draw(self, wanted: Sequence[Wanted], plan: Plan, alphas: Sequence[float] = ()) -> list[Floats]:
+    def draw(self, wanted: Sequence[SampleInputs], plan: Plan, alphas: Sequence[float] = ()) -> list[Floats]:
         self.asked.append(list(wanted))
         self.alphas.append(alphas)
         return [self._drawn(each) for each in wanted]
 
-    def _drawn(self, wanted: Wanted) -> Floats:
+    def _drawn(self, wanted: SampleInputs) -> Floats:
         cells, (rows, columns) = wanted.cells(self.sizes), self.sizes.stride
         size = cells[0] * rows, cells[1] * columns
         noise = starting_noise(wanted.seed, wanted.number, (*size, 3), wanted.attempt)

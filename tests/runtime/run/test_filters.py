@@ -95,13 +95,13 @@ def test_a_clean_picture_needs_a_judge_that_sees_none(judged):
 def test_the_mask_must_show_the_layout_it_was_given(judged, found, kept):
     limits = replace(PLAIN, keep_layout=0.6)
     said = {} if kept else {"layout": f"mask and layout have an IoU of {found:g}, least is 0.6"}
-    assert reasons(judged, limits, crack=9, said={"layout_iou": found, "layout_agreement": 0.1}) == said
-    assert reasons(judged, PLAIN, crack=9, said={"layout_iou": found}) == {}
+    assert reasons(judged, limits, crack=9, metadata={"layout_iou": found, "layout_agreement": 0.1}) == said
+    assert reasons(judged, PLAIN, crack=9, metadata={"layout_iou": found}) == {}
 
 
 def test_a_pair_without_a_layout_has_none_to_show(judged):
     assert reasons(judged, replace(PLAIN, keep_layout=1.0), crack=9) == {}
-    assert reasons(judged, replace(PLAIN, keep_layout=0.0), crack=9, said={"layout_iou": 0.0}) == {}
+    assert reasons(judged, replace(PLAIN, keep_layout=0.0), crack=9, metadata={"layout_iou": 0.0}) == {}
 
 
 @pytest.mark.parametrize("crack, kept", [(102, False), (103, True), (307, True), (308, False)])
@@ -167,7 +167,7 @@ def test_a_class_that_was_asked_for_may_be_required(judged):
 
 def test_every_reason_is_given(judged):
     limits = Filter(0.9, 0.8, 0.5, None, 0.9, True, True)
-    given = {"faults": ("asked for stain, none in the mask",), "said": {"layout_iou": 0.7}}
+    given = {"faults": ("asked for stain, none in the mask",), "metadata": {"layout_iou": 0.7}}
     found = reasons(judged, limits, image=wall(0), crack=10, sure=100, **given)
     assert list(found) == ["copy", "asked", "layout", "area", "confidence", "agreement"]
 

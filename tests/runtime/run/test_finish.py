@@ -27,10 +27,10 @@ def pair(mask, prompt="a wall", **given):
 
 
 def test_without_anything_to_do_only_what_is_said_is_added(bundle):
-    drawn = pair([[0, 1], [1, 1]], faults=("asked for mold, none in the mask",), said={"detail": 2})
+    drawn = pair([[0, 1], [1, 1]], faults=("asked for mold, none in the mask",), metadata={"detail": 2})
     done = Finish(bundle, OFF)(drawn, {"severity": 0.4})
-    assert done.said == {"detail": 2, "severity": 0.4} and done.mask is drawn.mask
-    assert replace(done, said={}).faults == drawn.faults and done.image is drawn.image
+    assert done.metadata == {"detail": 2, "severity": 0.4} and done.mask is drawn.mask
+    assert replace(done, metadata={}).faults == drawn.faults and done.image is drawn.image
 
 
 @pytest.mark.parametrize(
@@ -61,15 +61,15 @@ def test_a_mask_is_tidied_and_its_row_says_so(bundle):
     expected[1:4, 1:4] = STAIN
     np.testing.assert_array_equal(done.mask, expected)
     said = {"least_region": 2, "fill_holes": 1, "changed": {"small_regions": 1, "holes": 1}}
-    assert done.said == {"severity": 0.4, "tidy": said} and mask[5, 5] == MOLD
+    assert done.metadata == {"severity": 0.4, "tidy": said} and mask[5, 5] == MOLD
 
 
 def test_pixels_to_be_ignored_are_named_in_the_row(bundle):
     sure = np.array([[255, 100], [100, 255]], np.uint8)
     done = Finish(bundle, MaskCleanup(ignore_below=0.5))(pair([[1, 1], [0, 0]], confidence=sure), {})
     assert done.mask.tolist() == [[1, IGNORE], [IGNORE, 0]]
-    assert done.said["ignore_id"] == IGNORE and done.said["tidy"]["changed"] == {"ignored": 2}
-    assert "ignore_id" not in Finish(bundle, MaskCleanup(least_region=2))(pair([[1, 1], [0, 0]]), {}).said
+    assert done.metadata["ignore_id"] == IGNORE and done.metadata["tidy"]["changed"] == {"ignored": 2}
+    assert "ignore_id" not in Finish(bundle, MaskCleanup(least_region=2))(pair([[1, 1], [0, 0]]), {}).metadata
 
 
 @pytest.mark.parametrize("prompt", ["a crack in a wall", "mold and a crack"])
@@ -92,7 +92,7 @@ def test_a_class_whose_every_pixel_is_to_be_ignored_is_missing(bundle):
 def test_pictures_without_masks_are_given_what_is_said(images_only_folder):
     only = Bundle.open(images_only_folder)
     done = Finish(only, MaskCleanup(least_region=9))(pair(None), {"number": 1}, layout=np.zeros((2, 2), np.uint8))
-    assert done.said == {"number": 1} and done.mask is None
+    assert done.metadata == {"number": 1} and done.mask is None
 
 
 # Agreement with a layout
@@ -129,5 +129,5 @@ def test_agreement_is_measured_on_the_mask_as_it_was_drawn(bundle):
     mask, layout = np.zeros((2, 4, 4), np.uint8)
     mask[0, 0] = layout[0, 0] = layout[0, 1] = CRACK
     done = Finish(bundle, MaskCleanup(least_region=3))(pair(mask), {}, layout=layout)
-    assert done.said["layout_agreement"] == 15 / 16 and done.said["layout_iou"] == 0.5 and not done.mask.any()
-    assert json.loads(json.dumps(done.said)) == done.said
+    assert done.metadata["layout_agreement"] == 15 / 16 and done.metadata["layout_iou"] == 0.5 and not done.mask.any()
+    assert json.loads(json.dumps(done.metadata)) == done.metadata

@@ -8,9 +8,9 @@ import pytest
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.filters import Filter
-from wetgen.runtime.run.record import Settings, check_same, new_record
+from wetgen.runtime.run.record import RunConfig, check_same, new_record
 
-SETTINGS = Settings(
+SETTINGS = RunConfig(
     bundle_sha256="b",
     prompts=2,
     prompts_sha256="p",
@@ -29,7 +29,7 @@ def stored(settings):
 
 
 def test_settings_come_back_from_run_json():
-    assert Settings.from_json(stored(SETTINGS)["settings"]) == SETTINGS
+    assert RunConfig.from_json(stored(SETTINGS)["settings"]) == SETTINGS
 
 
 def test_every_value_stands_by_its_name(tmp_path):
@@ -64,7 +64,7 @@ def test_a_run_from_before_masks_were_tidied_had_none_of_it(tmp_path):
     old = stored(replace(SETTINGS, tidy=MaskCleanup(), task={}))
     for name in ("tidy", "task"):
         del old["settings"][name]
-    assert Settings.from_json(old["settings"]) == replace(SETTINGS, tidy=MaskCleanup(), task={})
+    assert RunConfig.from_json(old["settings"]) == replace(SETTINGS, tidy=MaskCleanup(), task={})
     check_same(tmp_path, old, replace(SETTINGS, tidy=MaskCleanup(), task={}))
     with pytest.raises(WetgenError, match="holds another run"):
         check_same(tmp_path, old, SETTINGS)

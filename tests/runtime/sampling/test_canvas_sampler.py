@@ -10,7 +10,7 @@ from wetgen.runtime.bundle.graphs import DEEP, denoise_name
 from wetgen.runtime.bundle.schedule import Plan, Step, alphas_cumprod, ddim_steps, timesteps
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.sampling.conditioning import Known, Wanted, layout_of
+from wetgen.runtime.sampling.conditioning import Known, SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.tiled import CanvasEngines, CanvasSampler, WideSampler, filled
 
@@ -35,11 +35,11 @@ def pairs_wanted(bundle, cells=(8, 8)):
     """Pairs of one size that have nothing in common but that."""
     size = None if cells == (8, 8) else cells
     return [
-        Wanted(PROMPTS[0], 5, 0, 3.0, size=size),
-        Wanted(PROMPTS[1], 5, 1, 0.5, "a dry wall", size=size),
-        Wanted(PROMPTS[2], 6, 1, 3.0, "people", layout=some_layout(bundle, 1, cells), size=size),
-        Wanted(PROMPTS[3], 5, 9, 7.0, attempt=2, layout=some_layout(bundle, 2, cells), size=size),
-        Wanted(PROMPTS[4], 5, 2, 3.0, layout=some_layout(bundle, 3, cells), size=size),
+        SampleInputs(PROMPTS[0], 5, 0, 3.0, size=size),
+        SampleInputs(PROMPTS[1], 5, 1, 0.5, "a dry wall", size=size),
+        SampleInputs(PROMPTS[2], 6, 1, 3.0, "people", layout=some_layout(bundle, 1, cells), size=size),
+        SampleInputs(PROMPTS[3], 5, 9, 7.0, attempt=2, layout=some_layout(bundle, 2, cells), size=size),
+        SampleInputs(PROMPTS[4], 5, 2, 3.0, layout=some_layout(bundle, 3, cells), size=size),
     ]
 
 
@@ -157,8 +157,8 @@ def test_a_larger_canvas_is_the_weighted_mean_of_its_windows_at_every_step(mixed
     """With features of each window's own. Float32 and the batch's order of sums: some 1e-5 of latents of size 1."""
     _, canvas, steps = canvas_of(mixed, batch, name)
     negative = "a dry wall" if name == "every" else ""
-    wanted = Wanted(PROMPTS[1], 5, 3, 2.0, negative, layout=some_layout(mixed, 7, cells), size=cells)
-    other = Wanted(PROMPTS[0], 5, 4, 1.0)
+    wanted = SampleInputs(PROMPTS[1], 5, 3, 2.0, negative, layout=some_layout(mixed, 7, cells), size=cells)
+    other = SampleInputs(PROMPTS[0], 5, 4, 1.0)
     latent = canvas.draw([other, wanted], steps)[1]
     np.testing.assert_allclose(latent, by_hand(mixed, wanted, steps), atol=1e-4)
 
@@ -185,7 +185,7 @@ def test_windows_see_their_own_part_of_the_layout(bundle):
     """Damage on the right changes nothing in windows that end before it."""
     _, canvas, steps = canvas_of(bundle, 2)
     mask = np.zeros((32, 96), np.uint8)
-    free = Wanted("a wall", 5, 0, 1.0, layout=layout_of(mask, bundle.sizes), size=(8, 24))
+    free = SampleInputs("a wall", 5, 0, 1.0, layout=layout_of(mask, bundle.sizes), size=(8, 24))
     mask[:, 90:] = 3
     told = replace(free, layout=layout_of(mask, bundle.sizes))
     plan = Plan("one", 0, steps.steps[:1])
@@ -245,7 +245,9 @@ def test_what_is_known_is_there_to_the_last_bit(bundle, cells, plan):
     """The plans end clean: alpha-bar is 1 after the last step."""
     _, canvas, steps = canvas_of(bundle, 3, plan)
     knowns = [some_known(seed, cells) for seed in range(3)]
-    wanted = [Wanted(PROMPTS[place], 5, place, 3.0, known=known, size=cells) for place, known in enumerate(knowns)]
+    wanted = [
+        SampleInputs(PROMPTS[place], 5, place, 3.0, known=known, size=cells) for place, known in enumerate(knowns)
+    ]
     free = replace(wanted[0], known=None)
     *latents, untouched = canvas.draw([*wanted, free], steps, bundle.alphas_after(steps))
     for known, latent in zip(knowns, latents, strict=True):
@@ -273,7 +275,7 @@ def test_before_every_step_what_is_known_is_noised_as_the_latent_is(bundle, step
     plan = Plan("tried", 0, ddim_steps(table, timesteps(1000, steps)))
     watched, known = Watched(), some_known(0)
     engines = CanvasEngines({"guided": watched}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
-    wanted = Wanted("a crack", 5, 0, 3.0, known=known)
+    wanted = SampleInputs("a crack", 5, 0, 3.0, known=known)
     (latent,) = CanvasSampler(engines).draw([wanted], plan, bundle.alphas_after(plan))
     noise, there = wanted.noise(bundle.sizes), known.where > 0
     np.testing.assert_array_equal(watched.latents[0][0], noise)  # the noisiest timestep is nothing but noise
@@ -289,7 +291,7 @@ def test_a_schedule_that_does_not_end_clean_leaves_a_little_noise(bundle):
     table = alphas_cumprod()
     plan = Plan("tried", 0, ddim_steps(table, timesteps(1000, 2), final=float(table[0])))
     engines = CanvasEngines({"guided": Watched()}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
-    wanted, alphas = Wanted("a crack", 5, 0, 3.0, known=some_known(0)), [float(table[499]), float(table[0])]
+    wanted, alphas = SampleInputs("a crack", 5, 0, 3.0, known=some_known(0)), [float(table[499]), float(table[0])]
     (latent,) = CanvasSampler(engines).draw([wanted], plan, alphas)
     there = wanted.known.where > 0
     expected = np.sqrt(table[0]) * wanted.known.latent + np.sqrt(1 - table[0]) * wanted.noise(bundle.sizes)
@@ -309,7 +311,7 @@ def test_the_denoiser_is_told_what_is_known(bundle):
 
     told, known = Told(), some_known(0, (8, 12))
     engines = CanvasEngines({"guided": told}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
-    wanted = Wanted("a crack", 5, 0, 3.0, known=known, size=(8, 12))
+    wanted = SampleInputs("a crack", 5, 0, 3.0, known=known, size=(8, 12))
     CanvasSampler(engines).draw([wanted], Plan("one", 0, (Step(999, 1.0, 0.0),)), [1.0])
     whole = wanted.conditioning(bundle.sizes)
     np.testing.assert_array_equal(np.stack(told.seen), [whole[..., :8], whole[..., 4:]])

@@ -16,7 +16,7 @@ from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.engines.load import load_tensorrt
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.sampling import device as module
-from wetgen.runtime.sampling.conditioning import Wanted, layout_of
+from wetgen.runtime.sampling.conditioning import SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import NOT_FINITE
 
@@ -64,7 +64,7 @@ def layout(bundle, seed):
 def batches_that_differ(bundle):
     """Batches of four, of which every other one goes through the same buffers: each pair has something of its own in
     one of them and not in the next."""
-    plain = [Wanted(PROMPTS[index % 5], 5, index, 3.0) for index in range(40)]
+    plain = [SampleInputs(PROMPTS[index % 5], 5, index, 3.0) for index in range(40)]
     changes = {
         8: {"guidance": 5.0},
         13: {"negative": "a dry wall"},
@@ -120,7 +120,7 @@ def test_what_a_batch_says_like_the_last_one_is_not_uploaded_again(built, gpu, m
         for number in range(8):
             guidance = 3.0 if number < 6 else 4.0
             before = len(uploads)
-            sampler.submit([Wanted(prompt, 0, 4 * number + i, guidance) for i, prompt in enumerate(PROMPTS[:4])])
+            sampler.submit([SampleInputs(prompt, 0, 4 * number + i, guidance) for i, prompt in enumerate(PROMPTS[:4])])
             sampler.collect()
             counts.append(len(uploads) - before)
         sampler.close()
@@ -133,7 +133,7 @@ def test_what_was_collected_is_not_overwritten_by_the_next_batch(built, gpu):
         sampler = generator._sampler(built.plan(None), None)
         made, kept = [], []
         for first in range(0, 24, 4):
-            sampler.submit([Wanted(prompt, 0, first + place, 3.0) for place, prompt in enumerate(PROMPTS[:4])])
+            sampler.submit([SampleInputs(prompt, 0, first + place, 3.0) for place, prompt in enumerate(PROMPTS[:4])])
             made.append(sampler.collect())
             kept.append({name: array.copy() for name, array in made[-1].items()})
         sampler.close()

@@ -19,7 +19,7 @@ from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling import host as module
-from wetgen.runtime.sampling.conditioning import Wanted, layout_of
+from wetgen.runtime.sampling.conditioning import SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
@@ -187,7 +187,7 @@ def test_pairs_of_a_batch_may_differ_whatever_the_kind_of_the_steps(built_mixed,
     def wanted(index, attempt):
         negative = ["", "a dry wall", "people"][index % 3] if name == "every" else ""
         told = [None, *layouts][index // 3 % 4]
-        return Wanted(PROMPTS[index % 5], 5, index, float(index // 2 % 4), negative, attempt, told)
+        return SampleInputs(PROMPTS[index % 5], 5, index, float(index // 2 % 4), negative, attempt, told)
 
     def drawn(device):
         named = iter(range(26))

@@ -10,13 +10,13 @@ from hypothesis.extra import numpy as arrays
 
 from wetgen.runtime.bundle.graphs import Sizes
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.sampling.conditioning import Known, Wanted, layout_of
+from wetgen.runtime.sampling.conditioning import Known, SampleInputs, layout_of
 
 SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, 4, 9)  # 4 classes, 4 latent channels and the known map are 9
 
 
 def wanted(**given):
-    return Wanted(**{"prompt": "a crack", "seed": 3, "number": 7, "guidance": 2.0, **given})
+    return SampleInputs(**{"prompt": "a crack", "seed": 3, "number": 7, "guidance": 2.0, **given})
 
 
 @pytest.mark.parametrize("size, cells", [(None, (8, 8)), ((10, 13), (10, 13))])
