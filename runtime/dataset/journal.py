@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wetgen.runtime.dataset.metadata import Line, lines, named_twice, parse, place
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.files import TEMPORARY, NameSet, atomic_write, os_errors, read_bytes
+from wetgen.runtime.files import TEMPORARY, atomic_write, os_errors, read_bytes
 
 Keys = dict[str, object]
 
@@ -28,7 +28,7 @@ class RowLog:
         `present` says whether a row's files exist. Rows whose files do not stand until the first of them is
         written again.
         """
-        self.path, self.names = path, NameSet()
+        self.path, self.names = path, set[str]()
         self._name_of, self._present = name_of, present
         self._lost: set[str] = set()
         self._size = self._take_up()

@@ -20,7 +20,7 @@ from wetgen.runtime.dataset.journal import Keys, append
 from wetgen.runtime.dataset.metadata import METADATA, SHARDS, key_faults
 from wetgen.runtime.dataset.writer import PairWriter, Prepared, row_line
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.files import TEMPORARY, NameSet, is_index, os_errors
+from wetgen.runtime.files import TEMPORARY, is_index, os_errors
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import Pixels, decode_image, decode_mask
 
@@ -148,7 +148,7 @@ class _Part:
         start, self._size = self._size, append(self.path, sample, self._size)
         self.places[name] = start, self._size
 
-    def finish(self, path: Path, names: NameSet) -> None:
+    def finish(self, path: Path, names: set[str]) -> None:
         """Become the shard `path`, of the pairs that have a row, in the order of their names; no shard without any."""
         places = [self.places[name] for name in sorted(self.places, key=int) if name in names]
         gapless = all(end == start for (_, end), (start, _) in zip([(0, 0), *places], places, strict=False))

@@ -15,7 +15,7 @@ from wetgen.runtime.dataset.journal import Keys, RowLog
 from wetgen.runtime.dataset.metadata import IMAGES, MASKS, METADATA, key_faults
 from wetgen.runtime.dataset.reader import Files
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.files import NameSet, atomic_write, os_errors, sweep
+from wetgen.runtime.files import atomic_write, os_errors, sweep
 from wetgen.runtime.masks import classes as class_table
 from wetgen.runtime.masks.classes import ClassTable, states_ignore, unknown_ids
 from wetgen.runtime.masks.images import Pixels, encode_mask, encode_png, png_text, read_image, read_mask
@@ -53,7 +53,7 @@ class PairWriter(ABC):
             atomic_write(folder / class_table.FILE_NAME, table.encode())
 
     @property
-    def names(self) -> NameSet:
+    def names(self) -> set[str]:
         """The names of the pairs whose row and files exist."""
         return self._log.names
 

@@ -7,10 +7,12 @@ from io import FileIO
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wetgen.runtime import files
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.files import TEMPORARY, atomic_write, os_errors, read_bytes, sweep
+from wetgen.runtime.files import TEMPORARY, atomic_write, is_index, os_errors, pair_name, read_bytes, sweep
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -99,3 +101,14 @@ def test_sweeping_removes_only_our_temporary_files(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     sweep(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".hidden", ".x.tmp", "a.png"]
+
+
+@given(st.integers(0, 10**9))
+def test_pair_names_are_indexes(index):
+    assert is_index(pair_name(index)) and int(pair_name(index)) == index
+    assert not is_index(f"0{pair_name(index)}")
+
+
+@pytest.mark.parametrize("name", ["", "1", "12345", "-00001", "00000a", "00000²", "٣٣٣٣٣٣"])
+def test_other_names_are_no_indexes(name):
+    assert not is_index(name)
