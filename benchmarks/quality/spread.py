@@ -27,7 +27,7 @@ def spread(embed: Embed, train: Pairs, validation: Pairs, synthetic: Pairs) -> d
     """Shares of the classes and variety over all pairs; per damage class areas, regions, places and variety.
 
     Under `data` stands what they are figures of, per class and set: `pairs` that show the class, their `areas` counted
-    by the census' BINS, and a map of the `places` of their regions.
+    by the bins of a dataset's statistics, and a map of the `places` of their regions.
     """
     sets = (train, validation, synthetic)
     names = train.table.names

@@ -1,25 +1,46 @@
-"""The dataset card: README.md with the Hub's YAML header, made of what the dataset's own files state."""
+"""The dataset card: README.md with the Hub's YAML header, made from what the dataset's own files state."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wetgen.runtime.bundle.bundle import SHIPPED, Bundle
 from wetgen.runtime.dataset.formats.base import SPLITS
 from wetgen.runtime.dataset.metadata import Row
-from wetgen.runtime.dataset.reader import dataset_folders
-from wetgen.runtime.dataset.stats import Tally, damage_chart, tally
+from wetgen.runtime.dataset.reader import Dataset
+from wetgen.runtime.dataset.stats import Stats, damage_bins, stats_of
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, os_errors
-from wetgen.runtime.masks.classes import IGNORE
+from wetgen.runtime.masks.classes import IGNORE, ClassTable
 from wetgen.runtime.run.record import FILE_NAME as RUN_NAME
 from wetgen.runtime.run.record import read_record
 
 MARK = "<!-- written by `wetgen card` -->"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-_FEW = 20  # pairs that show a class; below, the card says so
+_FEW = 20  # pairs that show a class; if fewer do, the card says so
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a card is made of."""
+
+    classes: ClassTable
+    rows: list[Row]
+    stats: Stats
+    run: Mapping[str, Any] | None  # run.json, if there is one
+
+    @property
+    def synthetic(self) -> list[Row]:
+        """The rows of pairs that a bundle drew."""
+        return [row for row in self.rows if row.extra.get("synthetic") is True]
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that have pairs."""
+        return [name for name in SPLITS if self.stats.splits[name]]
 
 
 def write_card(
@@ -32,24 +53,30 @@ def write_card(
     with os_errors(path, "read"):
         if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
             raise WetgenError(
-                f"{path} was written by somebody else.",
-                why="a card never overwrites another's words.",
+                f"{path} was not written by `wetgen card`.",
+                why="a card never replaces text that somebody wrote.",
                 fix="move it away, or choose another file with --out.",
             )
-    counted = tally(dataset, ignore=ignore)
-    run = read_record(dataset) if (dataset / RUN_NAME).exists() else None
+    datasets = Dataset.open_many(dataset)
+    facts = _Facts(
+        datasets[0].classes,
+        [row for part in datasets for row in part.rows],
+        stats_of(datasets, ignore=ignore),
+        read_record(dataset) if (dataset / RUN_NAME).exists() else None,
+    )
     title = dataset.resolve().name if name is None else name
+    files = data_files(path.absolute().parent, several=len(datasets) > 1)
     parts = [
-        _header(counted, title, license, data_files(path.absolute().parent, several=len(dataset_folders(dataset)) > 1)),
+        _header(facts, title, license, files),
         f"# {title}",
         MARK,
-        *_sections(counted, run, _drawn_by(counted, bundle)),
+        *_sections(facts, _drawn_by(facts.rows, bundle)),
     ]
     atomic_write(path, ("\n\n".join(parts) + "\n").encode())
 
 
 def data_files(folder: Path, *, several: bool) -> list[tuple[str, list[str]]]:
-    """The patterns of each split's files beside the card: shards if there are any, else the dataset folder's own."""
+    """File patterns of each split, relative to the card's folder: of shards if there are any, else of images."""
     for pattern in ("data/{}-*.parquet", "{}-*.tar"):
         found = [(split, [pattern.format(split)]) for split in SPLITS if any(folder.glob(pattern.format(split)))]
         if found:
@@ -58,25 +85,25 @@ def data_files(folder: Path, *, several: bool) -> list[tuple[str, list[str]]]:
     return [("train", ["*/images/**", "*/metadata.jsonl"] if several else ["images/**", "metadata.jsonl"])]
 
 
-def _header(counted: Tally, title: str, license: str, files: list[tuple[str, list[str]]]) -> str:
+def _header(facts: _Facts, title: str, license: str, files: list[tuple[str, list[str]]]) -> str:
     """The YAML header; a JSON string is a YAML string."""
-    count = len(counted.rows)
+    count = len(facts.rows)
     size = next((words for end, words in _SIZES if count < end), "n>1M")
-    made = {"image-segmentation", "building-damage", "water-damage", "wetgen"}
-    made |= {"synthetic"} if any(row.extra.get("synthetic") is True for row in counted.rows) else set()
+    tags = {"image-segmentation", "building-damage", "water-damage", "wetgen"}
+    tags |= {"synthetic"} if facts.synthetic else set()
     lines = ["---", f"pretty_name: {json.dumps(title, ensure_ascii=False)}", f"license: {json.dumps(license)}"]
     lines += ["license_name: as-listed-below"] if license == "other" else []
     lines += ["task_categories:", "- image-segmentation", "- text-to-image", "task_ids:", "- semantic-segmentation"]
-    lines += ["tags:", *(f"- {tag}" for tag in sorted(made)), "size_categories:", f"- {size}"]
+    lines += ["tags:", *(f"- {tag}" for tag in sorted(tags)), "size_categories:", f"- {size}"]
     lines += ["configs:", "- config_name: default", "  data_files:"]
     for split, patterns in files:
         lines += [f"  - split: {split}", "    path:", *(f"    - {json.dumps(pattern)}" for pattern in patterns)]
     return "\n".join([*lines, "---"])
 
 
-def _drawn_by(counted: Tally, folder: Path | None) -> Bundle | None:
+def _drawn_by(rows: list[Row], folder: Path | None) -> Bundle | None:
     """The bundle that drew the dataset's pairs, if it is at hand."""
-    drawn = {row.extra["bundle_sha256"] for row in counted.rows if "bundle_sha256" in row.extra}
+    drawn = {row.extra["bundle_sha256"] for row in rows if "bundle_sha256" in row.extra}
     if folder is None and (not drawn or not SHIPPED.is_dir()):
         return None
     bundle = Bundle.open(SHIPPED if folder is None else folder)
@@ -92,30 +119,31 @@ def _drawn_by(counted: Tally, folder: Path | None) -> Bundle | None:
     )
 
 
-def _sections(counted: Tally, run: Mapping[str, Any] | None, bundle: Bundle | None) -> Iterator[str]:
-    yield _summary(counted)
+def _sections(facts: _Facts, bundle: Bundle | None) -> Iterator[str]:
+    yield _summary(facts)
     yield "## Classes"
-    yield _class_table(counted)
+    yield _class_table(facts)
     yield "## Damaged share of a picture"
-    yield f"In pictures, {len(counted.damage):,} in all:\n\n```\n{damage_chart(counted.damage)}\n```"
+    yield f"In pictures, {facts.stats.pairs:,} in all:\n\n```\n{damage_chart(facts.stats.damage)}\n```"
     yield "## How it was made"
-    yield _making(counted, run)
+    yield _making(facts)
     yield "## Sources and licences"
-    yield _origins(counted)
+    yield _origins(facts.rows)
     if bundle is not None:
         yield "The bundle that drew the pictures was trained on:"
         yield _trained_on(bundle.info.get("trained_on"))
     yield "## Limits"
-    yield "\n".join(f"- {limit}" for limit in _limits(counted))
+    yield "\n".join(f"- {limit}" for limit in _limits(facts))
 
 
-def _summary(counted: Tally) -> str:
-    splits = ", ".join(f"{counted.pairs[split]:,} {split}" for split in counted.splits)
-    sizes = ", ".join(f"{w} x {h} ({count:,})" for (w, h), count in sorted(counted.sizes.items(), key=_commonest)[:4])
-    more = f", and {len(counted.sizes) - 4} other sizes" if len(counted.sizes) > 4 else ""
-    scenes = len({row.scene for row in counted.rows})
+def _summary(facts: _Facts) -> str:
+    stats = facts.stats
+    splits = ", ".join(f"{stats.splits[split]:,} {split}" for split in facts.splits)
+    sizes = ", ".join(f"{w} x {h} ({count:,})" for (w, h), count in sorted(stats.sizes.items(), key=_commonest)[:4])
+    more = f", and {len(stats.sizes) - 4} other sizes" if len(stats.sizes) > 4 else ""
+    scenes = len({row.scene for row in facts.rows})
     return (
-        f"{len(counted.rows):,} pairs of a picture and its mask, with captions ({splits}), of {scenes:,} scenes. "
+        f"{stats.pairs:,} pairs of a picture and its mask, with captions ({splits}), of {scenes:,} scenes. "
         f"Sizes (width x height): {sizes}{more}.\n\n"
         "A mask is a PNG of one 8-bit channel whose values are the class ids below. Columns: image or `file_name`, "
         "mask or `mask_file_name`, `text` (the caption), `scene` (pictures of one scene belong in one split)."
@@ -126,31 +154,40 @@ def _commonest(size: tuple[tuple[int, int], int]) -> tuple[int, tuple[int, int]]
     return -size[1], size[0]
 
 
-def _class_table(counted: Tally) -> str:
-    total = max(int(counted.pixels.sum()), 1)
+def _class_table(facts: _Facts) -> str:
+    splits, showing, pixels = facts.splits, facts.stats.showing, facts.stats.pixels
+    total = max(int(pixels.sum()), 1)
     rows = [
-        [
-            str(id),
-            name,
-            *(f"{counted.showing[id, split]:,}" for split in counted.splits),
-            _percent(counted.pixels[id], total),
-        ]
-        for id, name in enumerate(counted.classes.names)
+        [str(id), name, *(f"{showing[split][id]:,}" for split in splits), _percent(pixels[id], total)]
+        for id, name in enumerate(facts.classes.names)
     ]
-    if counted.pixels[IGNORE]:
-        rows.append([str(IGNORE), "(ignore)", *("" for _ in counted.splits), _percent(counted.pixels[IGNORE], total)])
-    return _table(["id", "class", *(f"pairs, {split}" for split in counted.splits), "pixels"], rows)
+    if pixels[IGNORE]:
+        rows.append([str(IGNORE), "(ignore)", *("" for _ in splits), _percent(pixels[IGNORE], total)])
+    return _table(["id", "class", *(f"pairs, {split}" for split in splits), "pixels"], rows)
 
 
 def _percent(count: int, total: int) -> str:
     return f"{100 * int(count) / total:.3f} %"
 
 
-def _making(counted: Tally, run: Mapping[str, Any] | None) -> str:
-    drawn = [row.extra for row in counted.rows if row.extra.get("synthetic") is True]
+def damage_chart(damage: list[float]) -> str:
+    """A bar per range of damaged share, its length by the number of pictures."""
+    lines = [f"{name:<11} {count:>7,}  {'█' * length}" for name, count, length in damage_bins(damage)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _making(facts: _Facts) -> str:
+    drawn = [row.extra for row in facts.synthetic]
     if not drawn:
         return "No row says that its picture is synthetic."
-    facts = [["synthetic pairs", f"{len(drawn):,} of {len(counted.rows):,}"]]
+    lines = [["synthetic pairs", f"{len(drawn):,} of {len(facts.rows):,}"], *_row_facts(drawn)]
+    if facts.run is not None:
+        lines += _run_facts(facts.run)
+    return _table(["", ""], lines) + "\n\nEach row of metadata.jsonl holds what it takes to make its pair again."
+
+
+def _row_facts(drawn: list[dict[str, object]]) -> Iterator[list[str]]:
+    """What the rows of drawn pairs state: each key's most common values."""
     for key, words in (
         ("bundle_sha256", "bundle (sha256)"),
         ("plan", "sampling plan"),
@@ -161,26 +198,25 @@ def _making(counted: Tally, run: Mapping[str, Any] | None) -> str:
         values = Counter(json.dumps(row[key], ensure_ascii=False) for row in drawn if key in row and row[key] != "")
         listed = ", ".join(value.strip('"') for value, _ in values.most_common(4))
         if values:
-            facts.append([words, listed + (f", and {len(values) - 4} more" if len(values) > 4 else "")])
-    if run is not None:
-        counts, settings = run.get("counts", {}), run["settings"]
-        facts.append(["prompts (sha256)", f"{settings['prompts']} ({settings['prompts_sha256']})"])
-        facts.append(["drawn, kept", f"{counts.get('drawn', 'unknown')}, {counts.get('written', 'unknown')}"])
-        asked = {key: value for key, value in settings["filter"].items() if value not in (None, False)}
-        facts.append(["filter", ", ".join(f"{key} {value}" for key, value in asked.items()) if asked else "none"])
-        facts.append(
-            ["made by", f"wetgen {run['versions'].get('wetgen', 'unknown')}, {run.get('finished', 'unfinished')}"]
-        )
-    return _table(["", ""], facts) + "\n\nEach row of metadata.jsonl holds what it takes to make its pair again."
+            yield [words, listed + (f", and {len(values) - 4} more" if len(values) > 4 else "")]
 
 
-def _origins(counted: Tally) -> str:
+def _run_facts(run: Mapping[str, Any]) -> Iterator[list[str]]:
+    """What run.json states."""
+    counts, settings = run.get("counts", {}), run["settings"]
+    yield ["prompts (sha256)", f"{settings['prompts']} ({settings['prompts_sha256']})"]
+    yield ["drawn, kept", f"{counts.get('drawn', 'unknown')}, {counts.get('written', 'unknown')}"]
+    limits = {key: value for key, value in settings["filter"].items() if value not in (None, False)}
+    yield ["filter", ", ".join(f"{key} {value}" for key, value in limits.items()) if limits else "none"]
+    yield ["made by", f"wetgen {run['versions'].get('wetgen', 'unknown')}, {run.get('finished', 'unfinished')}"]
+
+
+def _origins(rows: list[Row]) -> str:
     origins = Counter(
-        (str(row.extra.get("source", _unstated(row))), str(row.extra.get("license", "not stated")))
-        for row in counted.rows
+        (str(row.extra.get("source", _unstated(row))), str(row.extra.get("license", "not stated"))) for row in rows
     )
-    rows = [[source, license, f"{count:,}"] for (source, license), count in sorted(origins.items())]
-    return _table(["source", "licence, as the rows state it", "pairs"], rows)
+    lines = [[source, license, f"{count:,}"] for (source, license), count in sorted(origins.items())]
+    return _table(["source", "licence, as the rows state it", "pairs"], lines)
 
 
 def _unstated(row: Row) -> str:
@@ -193,28 +229,27 @@ def _trained_on(sources: object) -> str:
     return _table(["source", "licence", "pairs"], rows) if rows else "The bundle does not state it."
 
 
-def _limits(counted: Tally) -> Iterator[str]:
+def _limits(facts: _Facts) -> Iterator[str]:
     """What a reader should not conclude from the dataset, as far as its files show it."""
-    synthetic = sum(row.extra.get("synthetic") is True for row in counted.rows)
-    if synthetic:
+    rows, names, images = facts.rows, facts.classes.names, facts.stats.images
+    if facts.synthetic:
         yield (
-            f"{synthetic:,} pictures and their masks were drawn by a network. Nobody saw that damage: they train "
-            "segmentation, and are no evidence of any building's condition."
+            f"{len(facts.synthetic):,} pictures and their masks were drawn by a network. Nobody saw that damage: they "
+            "train segmentation, and are no evidence of any building's condition."
         )
-    faulty = sum(bool(row.extra.get("faults")) for row in counted.rows)
+    faulty = sum(bool(row.extra.get("faults")) for row in rows)
     if faulty:
         yield f"{faulty:,} pairs lack a class that their prompt asks for (`faults` in their rows)."
-    showing = {id: sum(counted.showing[id, split] for split in counted.splits) for id in range(1, len(counted.classes))}
-    absent = [counted.classes.names[id] for id, count in showing.items() if not count]
-    few = [f"{counted.classes.names[id]} ({count})" for id, count in showing.items() if 0 < count < _FEW]
+    absent = [names[id] for id in range(1, len(names)) if not images[id]]
+    few = [f"{names[id]} ({images[id]})" for id in range(1, len(names)) if 0 < images[id] < _FEW]
     if absent:
         yield f"No pair shows {', '.join(absent)}."
     if few:
         yield f"Fewer than {_FEW} pairs show {', '.join(few)}."
-    unlicensed = sum("license" not in row.extra for row in counted.rows)
+    unlicensed = sum("license" not in row.extra for row in rows)
     if unlicensed:
         yield f"{unlicensed:,} rows state no licence."
-    if not any("split" in row.extra for row in counted.rows):
+    if not any("split" in row.extra for row in rows):
         yield "The rows state no split. `wetgen convert --split` makes one that keeps scenes whole."
     yield "The damaged share counts pixels of a picture. It is no measure of length, area or severity in a building."
 

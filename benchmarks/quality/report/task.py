@@ -65,7 +65,7 @@ def _data(material: Material) -> Iterator[Block]:
 
 
 def _areas(pairs: Pairs) -> list[float]:
-    """The share of damaged pairs whose damage covers each of the census' BINS."""
+    """The share of damaged pairs whose damage covers each of the bins of a dataset's statistics."""
     covered = (pairs.masks > 0).mean((1, 2))
     counts = np.histogram(covered[covered > 0], bins=(0, *BINS))[0]
     return [float(share) for share in counts / max(1, counts.sum())]

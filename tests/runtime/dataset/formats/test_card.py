@@ -11,9 +11,10 @@ from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.cli import cli
 from wetgen.runtime.dataset.convert import convert_to, parse_shares
 from wetgen.runtime.dataset.formats.base import Options
-from wetgen.runtime.dataset.stats import damage_chart, tally
+from wetgen.runtime.dataset.reader import Dataset
+from wetgen.runtime.dataset.stats import stats_of
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.run.card import MARK, write_card
+from wetgen.runtime.run.card import MARK, damage_chart, write_card
 
 Make = Callable[..., Path]
 
@@ -75,12 +76,12 @@ def test_counts_by_class_and_split_are_those_of_the_masks(make: Make) -> None:
     assert [row[:2] for row in table] == [
         *(["0", "background"], ["1", "crack"], ["2", "water stain"], ["3", "mold"], ["255", "(ignore)"])
     ]
-    counted = tally(folder, ignore=True)
-    pixels = counted.pixels / counted.pixels.sum()
+    stats = stats_of([Dataset.open(folder)], ignore=True)
+    pixels = stats.pixels / stats.pixels.sum()
     assert [row[-1] for row in table] == [f"{100 * pixels[id]:.3f} %" for id in (0, 1, 2, 3, 255)]
     assert all(row[2:5] == ["2", "1", "1"] for row in table[:4])  # every mask shows every class
     # A ring of 80 pixels with an island of 8, and so on, of 864 pixels without the ten ignored ones.
-    assert counted.damage[0] == pytest.approx((864 - 10 - counted_zeros(folder)) / (864 - 10))
+    assert stats.damage[0] == pytest.approx((864 - 10 - counted_zeros(folder)) / (864 - 10))
     assert "license_name: as-listed-below" in text and "| not stated | MIT | 2 |" in text
 
 
@@ -88,7 +89,7 @@ def test_a_card_counts_what_rows_say_to_leave_out(make: Make) -> None:
     folder = make(count=4, ignore=True, ignore_id=255)
     write_card(folder, folder / "README.md", bundle=None, name=None, license="other")
     assert ["255", "(ignore)"] in [row[:2] for row in cells((folder / "README.md").read_text(encoding="utf-8"), "id")]
-    assert tally(folder, ignore=False).pixels[255] == 40
+    assert stats_of([Dataset.open(folder)], ignore=False).pixels[255] == 40
 
 
 def counted_zeros(folder: Path) -> int:
@@ -144,7 +145,7 @@ def test_a_card_replaces_a_card_and_nobody_elses_words(make: Make) -> None:
     assert MARK in readme.read_text(encoding="utf-8")
     readme.write_text("# My thesis\n")
     result = card(folder)
-    assert result.exit_code == 1 and "written by somebody else" in result.output
+    assert result.exit_code == 1 and "was not written by `wetgen card`" in result.output
     assert readme.read_text() == "# My thesis\n"
 
 

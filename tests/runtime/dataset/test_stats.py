@@ -1,11 +1,11 @@
-"""The census of a dataset folder counts right and shows every fault."""
+"""The statistics of a dataset folder count right and show every fault."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from wetgen.runtime.dataset.stats import inspect_dataset, render, take_census
+from wetgen.runtime.dataset.stats import check_and_count, inspect_dataset, render
 from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import DEFAULT, ClassTable
@@ -25,13 +25,13 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def test_the_census_counts_pairs_classes_and_damage(folder: Path) -> None:
-    census = take_census(folder)
-    assert census.pairs == 3 and census.report.ok
-    assert census.sizes == {(20, 10): 2, (40, 10): 1}
-    assert census.images[[0, 2]].tolist() == [2, 2]
-    assert census.pixels[[0, 2]].tolist() == [398, 402]
-    assert census.damage == [0.0, 0.01, 1.0]
+def test_pairs_classes_and_damage_are_counted(folder: Path) -> None:
+    report, stats = check_and_count(folder)
+    assert stats.pairs == 3 and report.ok
+    assert stats.sizes == {(20, 10): 2, (40, 10): 1}
+    assert stats.images[[0, 2]].tolist() == [2, 2]
+    assert stats.pixels[[0, 2]].tolist() == [398, 402]
+    assert stats.damage == [0.0, 0.01, 1.0]
 
 
 def test_the_text_tells_sizes_classes_damage_captions_and_origins(folder: Path) -> None:
@@ -63,11 +63,11 @@ def test_ignored_pixels_are_counted_and_are_neither_damage_nor_background(folder
     writer.add("some", np.zeros((10, 20, 3), np.uint8), mask, {"text": "a crack", "ignore_id": 255})
     writer.add("only", np.zeros((10, 20, 3), np.uint8), mask * 0 + 255, {"text": "a crack", "ignore_id": 255})
     writer.add("no", np.zeros((10, 20, 3), np.uint8), mask * 0, {"text": "a wall", "ignore_id": 255})
-    census = take_census(folder)
-    assert census.report.ok and (census.ignored, census.ignoring) == (250, 2)
-    assert census.damage == [0.0, 0.01, 1.0, 50 / 150, 0.0, 0.0]
-    assert census.pixels[[0, 1, 2, 255]].tolist() == [698, 50, 402, 250]
-    lines = render(census).split("\n")
+    report, stats = check_and_count(folder)
+    assert report.ok and (stats.ignored, stats.ignoring) == (250, 2)
+    assert stats.damage == [0.0, 0.01, 1.0, 50 / 150, 0.0, 0.0]
+    assert stats.pixels[[0, 1, 2, 255]].tolist() == [698, 50, 402, 250]
+    lines = render(report, stats).split("\n")
     assert "ignored: 250 pixels (17.857 %) of 2 pairs, as their rows say" in lines
     assert "    1  crack                 1    3.571 %" in lines
 
@@ -76,10 +76,10 @@ def test_255_that_no_row_speaks_of_is_not_called_ignored(folder: Path) -> None:
     """Such a pair is a fault; without a class table nobody knows, and it counts like any other id."""
     mask = np.full((10, 20), 255, np.uint8)
     (folder / "masks/none.png").write_bytes(encode_mask(mask))
-    assert take_census(folder).pairs == 2
+    assert check_and_count(folder)[1].pairs == 2
     (folder / "classes.json").unlink()
-    census = take_census(folder)
-    assert (census.ignored, census.damage) == (0, [1.0, 0.01, 1.0])
+    _, stats = check_and_count(folder)
+    assert (stats.ignored, stats.damage) == (0, [1.0, 0.01, 1.0])
 
 
 def test_without_ignored_pixels_nothing_is_said_of_them(folder: Path) -> None:
@@ -106,9 +106,9 @@ def test_a_folder_with_nothing_sound_is_described(folder: Path) -> None:
 
 def test_pairs_are_counted_without_a_class_table(folder: Path) -> None:
     (folder / "classes.json").unlink()
-    census = take_census(folder)
-    assert census.pairs == 3 and census.classes is None
-    assert "1 fault:" in render(census)
+    report, stats = check_and_count(folder)
+    assert stats.pairs == 3 and report.classes is None
+    assert "1 fault:" in render(report, stats)
 
 
 def test_several_folders_are_described_and_must_agree(folder: Path) -> None:
