@@ -27,7 +27,7 @@ from wetgen.benchmarks.speed.turns import psnr, take_turns
 from wetgen.export.verify import LEAST_AGREEMENT, LEAST_PSNR
 from wetgen.runtime.bundle.bundle import Bundle, open_bundle
 from wetgen.runtime.bundle.graphs import Array, denoise_name, denoises
-from wetgen.runtime.bundle.schedule import Kind
+from wetgen.runtime.bundle.schedule import StepKind
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.engines import Engine, open_engine
 from wetgen.runtime.engines.ort import session_options
@@ -119,7 +119,7 @@ def draw(bundle: Bundle, engines: Mapping[str, Engine], pair: int) -> dict[str, 
     ids = tokenizer.encode(["", prompts[pair % len(prompts)]], truncate=True)
     embedding = np.concatenate([text.run({"token_ids": row[None]})["embedding"] for row in ids])
     plan = bundle.plan(bundle.info["default_plan"])
-    kinds: dict[Kind, Engine] = {kind: engines[denoise_name(kind)] for kind in bundle.kinds}
+    kinds: dict[StepKind, Engine] = {kind: engines[denoise_name(kind)] for kind in bundle.kinds}
     declared = bundle.graphs[next(filter(denoises, bundle.graphs))].inputs
     free = {t.name: np.zeros(t.sizes(1), np.float32) for t in declared if t.name == "conditioning"}
     noise = starting_noise(0, pair, bundle.sizes.latent)[None]

@@ -27,7 +27,7 @@ from wetgen.export.wrappers import Wrapper
 from wetgen.runtime.bundle.bundle import FORMAT, TOKENIZER_NAME, Bundle, declarations, plan_to_json, sizes_to_json
 from wetgen.runtime.bundle.graphs import Graph, denoise_name, graphs_of
 from wetgen.runtime.bundle.manifest import graph_entry, target_entry
-from wetgen.runtime.bundle.schedule import Kind, Plan, kinds_of
+from wetgen.runtime.bundle.schedule import Plan, StepKind, kinds_of
 from wetgen.runtime.bundle.targets import DEFAULT_BATCHES, DEFAULT_TARGET, TARGETS, Target
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.errors import WetgenError
@@ -161,7 +161,7 @@ class _Export:
             self.store = WeightStore(self.part)
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
+    def kinds(self) -> tuple[StepKind, ...]:
         """The kinds of steps of all plans."""
         return kinds_of(self.plans)
 

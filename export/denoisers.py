@@ -16,7 +16,7 @@ from wetgen.export.rewrites import FirstHalf, share_halves
 from wetgen.export.time_tables import with_time_tables
 from wetgen.export.wrappers import Wrapper
 from wetgen.runtime.bundle.graphs import Sizes
-from wetgen.runtime.bundle.schedule import Kind, Step
+from wetgen.runtime.bundle.schedule import GUIDED, Step, StepKind
 
 
 class Apart(nn.Module):
@@ -89,7 +89,7 @@ class Denoise(Wrapper):
     keep: Tensor  # (R,)
     push: Tensor  # (R,)
 
-    def __init__(self, unet: nn.Module, steps: Sequence[Step], kind: Kind = "guided") -> None:
+    def __init__(self, unet: nn.Module, steps: Sequence[Step], kind: StepKind = GUIDED) -> None:
         super().__init__()
         twin = with_time_tables(unet, [step.timestep for step in steps])
         take_keys_and_values(twin)
@@ -99,12 +99,12 @@ class Denoise(Wrapper):
         self.register_buffer("push", torch.tensor([step.push for step in steps], dtype=torch.float32))
         self.turn_to(kind)
 
-    def turn_to(self, kind: Kind) -> None:
+    def turn_to(self, kind: StepKind) -> None:
         """Run steps of this kind from now on."""
         self.kind = kind
         for module in self.modules():
             if isinstance(module, FirstHalf):
-                module.halved = kind.startswith("guided")
+                module.halved = kind.guided
 
     def forward(self, latent: Tensor, embedding: Tensor, step: Tensor, guidance: Tensor) -> Any:
         return self.after(latent, latent, embedding, step, guidance)
@@ -122,7 +122,7 @@ class Denoise(Wrapper):
 
         `seen` (B, C + Cc, h, w) is what the network sees of the latent, `embedding` (N, T, E) what of the prompts.
         """
-        guided = self.kind.startswith("guided")
+        guided = self.kind.guided
         rows = torch.cat([seen, seen]) if guided else seen
         given = None if deep is None else self.into(deep)
         found, features = self.unet(self.into(rows), step, self.into(embedding), guidance, given)
@@ -133,7 +133,7 @@ class Denoise(Wrapper):
             prediction = uncond + guidance.reshape(-1, 1, 1, 1) * (cond - uncond)  # (B, C, h, w)
         keep, push = (table.index_select(0, step).reshape(1, 1, 1, 1) for table in (self.keep, self.push))
         after = keep * latent + push * prediction
-        return (after, features.float()) if self.kind.endswith("_keep") else after
+        return (after, features.float()) if self.kind.cache == "store" else after
 
 
 class DenoiseConditioned(Denoise):
@@ -169,8 +169,8 @@ class ReuseConditioned(Denoise):
         return self.after(latent, torch.cat([latent, conditioning], dim=1), embedding, step, guidance, deep_features)
 
 
-def denoise(unet: nn.Module, steps: Sequence[Step], sizes: Sizes, kind: Kind = "guided") -> Denoise:
+def denoise(unet: nn.Module, steps: Sequence[Step], sizes: Sizes, kind: StepKind = GUIDED) -> Denoise:
     """The wrapper of the denoise graph of a kind, with or without a conditioning input."""
-    plain, conditioned = (Reuse, ReuseConditioned) if kind.endswith("_reuse") else (Denoise, DenoiseConditioned)
+    plain, conditioned = (Reuse, ReuseConditioned) if kind.cache == "reuse" else (Denoise, DenoiseConditioned)
     wrapper = (conditioned if sizes.conditioning_channels else plain)(unet, steps, kind)
     return wrapper.eval()

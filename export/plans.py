@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from wetgen.runtime.bundle.schedule import Kind, Plan, Step
+from wetgen.runtime.bundle.schedule import Cache, Plan, Step, StepKind
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.diffusion import NoiseSchedule
 
@@ -55,32 +55,22 @@ class Form:
             parts.append(f"keep={';'.join(map(str, self.whole))}")
         return ",".join(parts)
 
-    def kinds(self, network: Network) -> list[Kind]:
-        """The kind of every step; only a whole step that a later one takes features from keeps them."""
-        guided = [not network.distilled and (self.guided is None or n in self.guided) for n in range(self.steps)]
-        whole = [self.whole is None or n in self.whole for n in range(self.steps)]
-        names: list[tuple[str, str]] = []
-        for number in range(self.steps):
-            kept = whole[number] and number + 1 < self.steps and not whole[number + 1]
-            part = "_keep" if kept else "" if whole[number] else "_reuse"
-            names.append(("guided" if guided[number] else "unguided", part))
-        return [_KINDS[name] for name in names]
+    def kinds(self, network: Network) -> list[StepKind]:
+        """The kind of every step. A whole step stores its features only if the next step reuses them."""
+        guided = [not network.distilled and (self.guided is None or i in self.guided) for i in range(self.steps)]
+        whole = [self.whole is None or i in self.whole for i in range(self.steps)]
+        reused = [not each for each in whole[1:]] + [False]
+        caches: list[Cache] = [
+            "store" if each and later else "none" if each else "reuse"
+            for each, later in zip(whole, reused, strict=True)
+        ]
+        return [StepKind(*each) for each in zip(guided, caches, strict=True)]
 
     def on(self, schedule: NoiseSchedule, network: Network) -> tuple[Step, ...]:
         """The steps with their coefficients."""
         chosen = schedule.timesteps(self.steps) if self.timesteps is None else self.timesteps
         steps = schedule.at(chosen)
-        return tuple(step._replace(kind=kind) for step, kind in zip(steps, self.kinds(network), strict=True))
-
-
-_KINDS: dict[tuple[str, str], Kind] = {
-    ("guided", ""): "guided",
-    ("guided", "_keep"): "guided_keep",
-    ("guided", "_reuse"): "guided_reuse",
-    ("unguided", ""): "unguided",
-    ("unguided", "_keep"): "unguided_keep",
-    ("unguided", "_reuse"): "unguided_reuse",
-}
+        return tuple(step._replace(**kind._asdict()) for step, kind in zip(steps, self.kinds(network), strict=True))
 
 
 @dataclass(frozen=True)
@@ -194,9 +184,9 @@ def turns(form: Form, network: Network) -> Iterator[int]:
     """The steps that have no features to reuse: the first one, and those at which guidance begins or ends."""
     kinds = form.kinds(network)
     yield 0
-    for number in range(1, form.steps):
-        if kinds[number].startswith("guided") != kinds[number - 1].startswith("guided"):
-            yield number
+    for i in range(1, form.steps):
+        if kinds[i].guided != kinds[i - 1].guided:
+            yield i
 
 
 def _numbers(spec: str, option: str, given: str) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from wetgen.runtime.bundle.graphs import DEEP, Array, Graph, Sizes, Tensor, denoise_graph
-from wetgen.runtime.bundle.schedule import Kind, Plan, Step
+from wetgen.runtime.bundle.schedule import Plan, Step, StepKind
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.sample import free_conditioning, guided
 from wetgen.training.student import distilled, sinusoids_of
@@ -77,7 +77,9 @@ def attended(unet: Any, texts: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @torch.no_grad()
-def denoise_cases(unet: Any, kind: Kind, sizes: Sizes, steps: Sequence[Step], texts: NDArray[np.float32]) -> list[Case]:
+def denoise_cases(
+    unet: Any, kind: StepKind, sizes: Sizes, steps: Sequence[Step], texts: NDArray[np.float32]
+) -> list[Case]:
     """Steps of a kind, at the ends and in the middle of the tables, from random and from real texts (N, T, W).
 
     Every other case has a full conditioning tensor; guidance differs between the pairs of a batch.
@@ -126,13 +128,13 @@ def _denoised(unet: Any, step: Step, feed: dict[str, Array], seen: NDArray[np.fl
         latent = torch.from_numpy(feed["latent"][pair : pair + 1])
         texts = [torch.from_numpy(seen[place : place + 1]) for place in places]
         extra = torch.from_numpy(feed["conditioning"][pair : pair + 1]) if "conditioning" in feed else None
-        deep = torch.from_numpy(feed[DEEP][places]) if step.reuses else None
+        deep = torch.from_numpy(feed[DEEP][places]) if step.cache == "reuse" else None
         with deep_features(unet, deep) as entered:
             prediction = predicted(unet, latent, step, texts[0], texts[-1], float(feed["guidance"][pair]), extra)
         after.append((step.keep * latent + step.push * prediction).numpy()[0])
         kept.append(entered[0].numpy())  # (1 or 2, F, h, w): the pair's row of every half
     halves = np.stack(kept, axis=1).reshape(-1, *kept[0].shape[1:])  # (B or 2B, F, h, w)
-    return {"latent_after": np.stack(after), **({DEEP: halves} if step.keeps else {})}
+    return {"latent_after": np.stack(after), **({DEEP: halves} if step.cache == "store" else {})}
 
 
 def predicted(
@@ -184,9 +186,9 @@ def walk(
     """
     x, kept = noise, None
     for step in steps:
-        with deep_features(unet, kept if step.reuses else None) as entered:
+        with deep_features(unet, kept if step.cache == "reuse" else None) as entered:
             prediction = predicted(unet, x, step, uncond, cond, scale, extra)
-        kept = entered[0] if step.keeps else kept
+        kept = entered[0] if step.cache == "store" else kept
         x = step.keep * x + step.push * prediction
         yield x
 

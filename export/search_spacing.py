@@ -22,7 +22,7 @@ from torch import Tensor
 
 from wetgen.export.plans import Form
 from wetgen.export.search_walks import Walks
-from wetgen.runtime.bundle.schedule import Kind
+from wetgen.runtime.bundle.schedule import StepKind
 
 UNITS = 20  # of cost in a guided whole step
 LAGS = (2, 4, 7)  # of features, in steps of the long trajectory, at which their age is tried
@@ -57,14 +57,14 @@ class Trajectory:
         for step in steps:
             x = made.latents[-1]
             for guided in guidances:
-                prediction, kept = walks.said(x, step.timestep, _kind(guided, "_keep" if deep else ""), pairs)
+                prediction, kept = walks.said(x, step.timestep, StepKind(guided, "store" if deep else "none"), pairs)
                 made.whole[guided].append(prediction)
                 features[guided].append(x.new_zeros(0) if kept is None else kept)
             made.latents.append(step.keep * x + step.push * made.whole[guidances[0]][-1])
         for guided in guidances if deep else ():
             for lag in LAGS:
                 made.reused[guided, lag] = [
-                    walks.said(made.latents[place], walks.grid[place], _kind(guided, "_reuse"), pairs, old)[0]
+                    walks.said(made.latents[place], walks.grid[place], StepKind(guided, "reuse"), pairs, old)[0]
                     for place, old in enumerate(features[guided][:-lag], start=lag)
                 ]
         return made
@@ -73,12 +73,6 @@ class Trajectory:
     def last(self) -> Tensor:
         """(P, C, h, w)"""
         return self.latents[-1]
-
-
-def _kind(guided: bool, part: str) -> Kind:
-    names: dict[str, Kind] = {"guided_keep": "guided_keep", "guided_reuse": "guided_reuse", "guided": "guided"}
-    names |= {"unguided_keep": "unguided_keep", "unguided_reuse": "unguided_reuse", "unguided": "unguided"}
-    return names[f"{'guided' if guided else 'unguided'}{part}"]
 
 
 @dataclass(frozen=True)
@@ -145,7 +139,7 @@ class _State:
     """The best plans that reach a place, by units of cost: their errors, and the place and state they came from."""
 
     error: NDArray[np.float64]  # (U + 1,)
-    came: list[tuple["_Key", int, Kind] | None]
+    came: list[tuple["_Key", int, StepKind] | None]
 
 
 _Key = tuple[int, int, int]
@@ -175,21 +169,21 @@ class Proposals:
 
     def _traced(self, key: _Key, spent: int) -> Form:
         """The plan that ends in a state, having cost so many units."""
-        steps: list[tuple[int, Kind]] = []
+        steps: list[tuple[int, StepKind]] = []
         while key[0]:
             before, spent_before, kind = self._best(key, spent)
             steps.append((before[0], kind))
             key, spent = before, spent_before
         steps.reverse()
-        guided = [number for number, (_, kind) in enumerate(steps) if kind.startswith("guided")]
+        guided = [number for number, (_, kind) in enumerate(steps) if kind.guided]
         return Form(
             steps=len(steps),
             timesteps=tuple(self._walks.grid[place] for place, _ in steps),
             guided=range(guided[0], guided[-1] + 1) if guided else range(0),
-            whole=tuple(number for number, (_, kind) in enumerate(steps) if not kind.endswith("_reuse")),
+            whole=tuple(number for number, (_, kind) in enumerate(steps) if kind.cache != "reuse"),
         )
 
-    def _best(self, key: _Key, spent: int) -> tuple[_Key, int, Kind]:
+    def _best(self, key: _Key, spent: int) -> tuple[_Key, int, StepKind]:
         found = self._states[key].came[spent]
         assert found is not None, "a state that was reached has come from somewhere"
         return found
@@ -203,21 +197,21 @@ class Proposals:
                 for kind, phase, age in self._moves(key):
                     self._extend(key, kind, phase, age)
 
-    def _moves(self, key: _Key) -> Iterator[tuple[Kind, int, int]]:
+    def _moves(self, key: _Key) -> Iterator[tuple[StepKind, int, int]]:
         """The kinds of step that may be made in a state, the phase it leads to, and the features' age before it."""
         _, phase, age = key
         for guided in (True, False):
             after = {(0, True): 1, (1, True): 1, (1, False): 2}.get((phase, guided), phase)
             if guided not in self._errors.whole or (guided and phase == 2):
                 continue
-            yield _kind(guided, ""), after, 0
+            yield StepKind(guided), after, 0
             same = age and (guided == (phase == 1))
             if same and guided in self._errors.reused and age in self._errors.reused[guided]:
-                yield _kind(guided, "_reuse"), after, age
+                yield StepKind(guided, "reuse"), after, age
 
-    def _extend(self, key: _Key, kind: Kind, phase: int, age: int) -> None:
+    def _extend(self, key: _Key, kind: StepKind, phase: int, age: int) -> None:
         """Make a step of a kind from a state to every place it may reach."""
-        place, guided = key[0], kind.startswith("guided")
+        place, guided = key[0], kind.guided
         errors = self._errors.reused[guided][age] if age else self._errors.whole[guided]
         units = max(1, round(self._walks.costs[kind] * UNITS))
         from_state = self._states[key].error

@@ -17,7 +17,7 @@ from wetgen.export.denoisers import denoise
 from wetgen.export.plans import Form, Network
 from wetgen.export.reference import attended
 from wetgen.runtime.bundle.graphs import Sizes
-from wetgen.runtime.bundle.schedule import KINDS, Kind, Step
+from wetgen.runtime.bundle.schedule import KINDS, Step, StepKind
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.diffusion import NoiseSchedule
 
@@ -57,21 +57,20 @@ class Walks:
 
     @torch.no_grad()
     def said(
-        self, x: Tensor, timestep: int, kind: Kind, pairs: Sequence[int], deep: Tensor | None = None
+        self, x: Tensor, timestep: int, kind: StepKind, pairs: Sequence[int], deep: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """The prediction for x (P, C, h, w), and the deep features (P or 2P, F, h, w) if the kind keeps them."""
         return self._said(x, timestep, kind, self._cond[[pair % len(self._cond) for pair in pairs]], deep)
 
     def _said(
-        self, x: Tensor, timestep: int, kind: Kind, cond: Tensor, deep: Tensor | None
+        self, x: Tensor, timestep: int, kind: StepKind, cond: Tensor, deep: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         self._denoise.turn_to(kind)
         free = x.new_zeros(len(x), self._sizes.conditioning_channels, *x.shape[2:])
-        guided = kind.startswith("guided")
-        embedding = torch.cat([self._uncond.expand(len(cond), -1, -1), cond]) if guided else cond
+        embedding = torch.cat([self._uncond.expand(len(cond), -1, -1), cond]) if kind.guided else cond
         row, scale = torch.tensor([self._rows[timestep]], dtype=torch.int32), x.new_full((len(x),), self._guidance)
         made = self._denoise.after(x, torch.cat([x, free], dim=1), embedding, row, scale, deep)
-        return made if kind.endswith("_keep") else (made, None)
+        return made if kind.cache == "store" else (made, None)
 
     def walk(self, form: Form, pairs: Sequence[int]) -> Tensor:
         """The last latents (P, C, h, w) of a plan; steps that an earlier walk began with are not computed again."""
@@ -81,23 +80,25 @@ class Walks:
         for step in steps:
             done = (*done, step)  # the step's coefficients say where it leads
             if done not in self._made:
-                prediction, kept = self.said(x, step.timestep, step.kind, pairs, deep if step.reuses else None)
+                prediction, kept = self.said(
+                    x, step.timestep, step.kind, pairs, deep if step.cache == "reuse" else None
+                )
                 if len(self._made) >= _KEPT_LATENTS:
                     self._made.clear()
-                self._made[done] = (step.keep * x + step.push * prediction, kept if step.keeps else deep)
+                self._made[done] = (step.keep * x + step.push * prediction, kept if step.cache == "store" else deep)
             x, deep = self._made[done]
         return x
 
     @torch.no_grad()
-    def _costs(self) -> Mapping[Kind, float]:
+    def _costs(self) -> Mapping[StepKind, float]:
         """The arithmetic of a step of every kind that this network has, a guided whole step being 1."""
-        kinds = [kind for kind in KINDS if not (self.network.distilled and kind.startswith("guided"))]
-        kinds = [kind for kind in kinds if self.network.deep or "_" not in kind]
+        kinds = [kind for kind in KINDS if not (self.network.distilled and kind.guided)]
+        kinds = [kind for kind in kinds if self.network.deep or kind.cache == "none"]
         x = torch.zeros(1, *self._sizes.latent)
-        found: dict[Kind, float] = {}
+        found: dict[StepKind, float] = {}
         for kind in kinds:
-            rows = 2 if kind.startswith("guided") else 1
-            deep = torch.zeros(rows, self._sizes.deep_channels, *x.shape[2:]) if kind.endswith("_reuse") else None
+            rows = 2 if kind.guided else 1
+            deep = torch.zeros(rows, self._sizes.deep_channels, *x.shape[2:]) if kind.cache == "reuse" else None
             with FlopCounterMode(display=False) as counter:
                 self._said(x, self.grid[0], kind, self._cond[:1], deep)
             found[kind] = float(counter.get_total_flops())

@@ -27,7 +27,7 @@ from wetgen.export.weights import WeightStore
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import DENOISE, JUDGE, Graph, denoise_name, graphs_of
 from wetgen.runtime.bundle.manifest import TargetGraphs, graph_entry, target_entry
-from wetgen.runtime.bundle.schedule import KINDS, Kind, Plan, kinds_of
+from wetgen.runtime.bundle.schedule import GUIDED, KINDS, Plan, StepKind, kinds_of
 from wetgen.runtime.bundle.targets import DEFAULT_TARGET, TARGETS, Target
 from wetgen.runtime.engines import open_engine
 from wetgen.training.checkpoint import Checkpoint
@@ -181,10 +181,10 @@ def _write(job: Job, rung: Rung, targets: Sequence[Target]) -> tuple[dict[str, d
     return entries, figures
 
 
-def network_of(graph: str) -> tuple[str, Kind]:
+def network_of(graph: str) -> tuple[str, StepKind]:
     """Which network a graph runs, and for the denoiser the kind of its steps."""
-    kinds: dict[str, Kind] = {denoise_name(kind): kind for kind in KINDS}
-    return (DENOISE, kinds[graph]) if graph in kinds else (graph, "guided")
+    kinds = {denoise_name(kind): kind for kind in KINDS}
+    return (DENOISE, kinds[graph]) if graph in kinds else (graph, GUIDED)
 
 
 def _found_in(path: Path, reasons: Mapping[str, str]) -> dict[str, object]:

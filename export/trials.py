@@ -23,7 +23,7 @@ from wetgen.export.precision import Precision, lowered, shown
 from wetgen.export.reference import SEED, Picture
 from wetgen.export.watching import Ranges, measured, rounded
 from wetgen.export.wrappers import Wrapper
-from wetgen.runtime.bundle.schedule import Kind, Plan
+from wetgen.runtime.bundle.schedule import GUIDED, Plan, StepKind
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling.pair import picture_faults
 from wetgen.training.checkpoint import Checkpoint
@@ -140,9 +140,9 @@ class Trials:
         for row, step in zip(plan.rows, plan.steps, strict=True):
             denoise.turn_to(step.kind)
             embedding = torch.from_numpy(texts if step.guided else texts[1:])
-            number, deep = torch.tensor([row], dtype=torch.int32), kept if step.reuses else None
+            number, deep = torch.tensor([row], dtype=torch.int32), kept if step.cache == "reuse" else None
             made = denoise.after(latent, torch.cat([latent, free], dim=1), embedding, number, scale, deep)
-            latent, kept = made if step.keeps else (made, kept)
+            latent, kept = made if step.cache == "store" else (made, kept)
         return np.asarray(latent[0].numpy(), np.float32)
 
     def _pictures(self, decode: Wrapper, last: Latents) -> dict[str, list[tuple[Any, ...]]]:
@@ -180,7 +180,7 @@ def _watched(wrapper: Wrapper, precision: Precision) -> Iterator[list[str]]:
         yield first
 
 
-def wrapper_of(name: str, checkpoint: Checkpoint, plans: Sequence[Plan], kind: Kind = "guided") -> Wrapper:
+def wrapper_of(name: str, checkpoint: Checkpoint, plans: Sequence[Plan], kind: StepKind = GUIDED) -> Wrapper:
     """The float32 wrapper of a network, which is loaded from the checkpoint; of the denoiser for a kind of step."""
     if name == "text":
         projection = keys_and_values(checkpoint.unet)

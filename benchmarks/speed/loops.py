@@ -26,7 +26,7 @@ Call = Callable[..., Sequence[Floats]]
 
 def check_walkable(plan: Plan) -> None:
     """Raise WetgenError for a plan with steps that no loop but the runtime's takes."""
-    if any(step.kind not in ("guided", "unguided") for step in plan.steps):
+    if any(step.cache != "none" for step in plan.steps):
         raise WetgenError(
             f"The baselines cannot walk the plan '{plan.name}'.",
             why="some of its steps reuse deep features, which these loops do not do.",

@@ -7,6 +7,7 @@ from wetgen.benchmarks.speed import rows
 from wetgen.benchmarks.speed.rates import Rate, percentile, rate_of
 from wetgen.benchmarks.speed.roofline import Roofline, Stage, roofline_of
 from wetgen.runtime.bundle.graphs import denoise_name
+from wetgen.runtime.bundle.schedule import StepKind
 
 KNEE = 0.95  # of the best rate: beyond the knee a larger batch brings at most 5 %
 HOST = "host, between calls"
@@ -118,7 +119,10 @@ class Summary:
     def plan_flops(self, plan: str, batch: int) -> int | None:
         """Of a batch from noise to bytes: the steps' and the decoder's; None where work is not known."""
         kinds = self.about["plans"][plan]["kinds"]
-        parts = [self._work(name, "flops", batch) for name in [*map(denoise_name, kinds), "decode"]]
+        parts = [
+            self._work(name, "flops", batch)
+            for name in [*(denoise_name(StepKind.named(kind)) for kind in kinds), "decode"]
+        ]
         known = [part for part in parts if part is not None]
         return sum(known) if len(known) == len(parts) else None
 

@@ -95,7 +95,7 @@ def described(bundle: Bundle, asked: Asked) -> dict[str, Any]:
             name: {
                 "first_row": plan.first_row,
                 "timesteps": [step.timestep for step in plan.steps],
-                "kinds": [step.kind for step in plan.steps],
+                "kinds": [step.kind.name for step in plan.steps],
                 "measured": bundle.info["plans"][name].get("measured"),
             }
             for name, plan in bundle.plans.items()

@@ -18,7 +18,7 @@ def work_key(plan: Plan, case: Case, bundle: Bundle, picture: str, border: str) 
     """
     return {
         "timesteps": [step.timestep for step in plan.steps],
-        "kinds": [step.kind for step in plan.steps],
+        "kinds": [step.kind.name for step in plan.steps],
         "batch": case.batch,
         "size": [bundle.sizes.height, bundle.sizes.width],
         "guidance": bundle.default_guidance,

@@ -19,7 +19,7 @@ import numpy as np
 from wetgen.runtime.bundle.archive import exists, file_sha256, read_stored
 from wetgen.runtime.bundle.graphs import JUDGE, Graph, Sizes, graphs_of
 from wetgen.runtime.bundle.manifest import JSON_NAME, TargetGraphs, check_files, inside, named_files, read_targets
-from wetgen.runtime.bundle.schedule import Kind, Plan, Step, alphas_after, kinds_of
+from wetgen.runtime.bundle.schedule import GUIDED, Plan, Step, StepKind, alphas_after, kinds_of
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks import statistics
 from wetgen.runtime.masks.classes import ClassTable
@@ -73,7 +73,7 @@ class Bundle:
         return JUDGE in self.info["graphs"]
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
+    def kinds(self) -> tuple[StepKind, ...]:
         """The kinds of steps that its plans have; for each it holds a graph."""
         return kinds_of(self.plans.values())
 
@@ -153,10 +153,10 @@ class Bundle:
 
 def plan_to_json(plan: Plan, **said: object) -> dict[str, object]:
     """A plan as stored in bundle.json, with what else is to be said of it: its short form, what was measured."""
-    return {**said, "first_row": plan.first_row, "steps": [step._asdict() for step in plan.steps]}
+    return {**said, "first_row": plan.first_row, "steps": [step.to_json() for step in plan.steps]}
 
 
-def declarations(sizes: Sizes, *, kinds: Sequence[Kind] = ("guided",), judge: bool = False) -> dict[str, object]:
+def declarations(sizes: Sizes, *, kinds: Sequence[StepKind] = (GUIDED,), judge: bool = False) -> dict[str, object]:
     """The "graphs" entry of bundle.json: the tensors of each graph, which are the same for every target."""
     return {name: graph.to_json() for name, graph in graphs_of(sizes, kinds=kinds, judge=judge).items()}
 
@@ -190,7 +190,7 @@ def _read_json(folder: Path) -> dict[str, Any]:
 
 def _plans(data: Mapping[str, Any]) -> dict[str, Plan]:
     return {
-        name: Plan(name, int(plan["first_row"]), tuple(Step(**step) for step in plan["steps"]))
+        name: Plan(name, int(plan["first_row"]), tuple(map(Step.from_json, plan["steps"])))
         for name, plan in data.items()
     }
 

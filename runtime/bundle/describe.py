@@ -37,7 +37,7 @@ def _lines(bundle: Bundle) -> Iterator[str]:
 
 def _plan(bundle: Bundle, plan: Plan) -> Iterator[str]:
     steps, guided = len(plan.steps), sum(step.guided for step in plan.steps)
-    reusing = sum(step.reuses for step in plan.steps)
+    reusing = sum(step.cache == "reuse" for step in plan.steps)
     parts = [f"{steps} step{'s' * (steps != 1)}"]
     parts += [] if guided == steps else [f"{guided} guided" if guided else "none guided"]
     parts += [f"{reusing} reuse{'s' * (reusing == 1)} deep features"] if reusing else []

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle.schedule import KINDS, Kind
+from wetgen.runtime.bundle.schedule import GUIDED, KINDS, StepKind
 from wetgen.runtime.errors import WetgenError
 
 Array = NDArray[np.generic]
@@ -107,12 +107,12 @@ def text_graph(sizes: Sizes) -> Graph:
     )
 
 
-def denoise_name(kind: Kind) -> str:
+def denoise_name(kind: StepKind) -> str:
     """The name of the graph that runs the steps of a kind."""
-    return DENOISE if kind == "guided" else f"{DENOISE}_{kind}"
+    return DENOISE if kind == GUIDED else f"{DENOISE}_{kind.name}"
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> StepKind:
     """The kind of the steps that the graph of a name runs."""
     return next(kind for kind in KINDS if denoise_name(kind) == name)
 
@@ -122,15 +122,15 @@ def denoises(name: str) -> bool:
     return name in {denoise_name(kind) for kind in KINDS}
 
 
-def denoise_graph(sizes: Sizes, kind: Kind = "guided") -> Graph:
+def denoise_graph(sizes: Sizes, kind: StepKind = GUIDED) -> Graph:
     """One sampling step: guidance, the network and the DDIM update. `step` is the row of the plans' tables.
 
     An unguided step takes the prompts' embeddings only, and `guidance`, which is an input of the network where guidance
-    was distilled into it and without effect elsewhere. `deep_features` go out of a step that keeps them and into one
+    was distilled into it and without effect elsewhere. `deep_features` go out of a step that stores them and into one
     that reuses them.
     """
     conditioning = (sizes.conditioning_channels, sizes.latent_height, sizes.latent_width)
-    rows = "2B" if kind.startswith("guided") else "B"
+    rows = "2B" if kind.guided else "B"
     deep = Tensor(DEEP, (rows, sizes.deep_channels, sizes.latent_height, sizes.latent_width))
     return Graph(
         denoise_name(kind),
@@ -138,11 +138,11 @@ def denoise_graph(sizes: Sizes, kind: Kind = "guided") -> Graph:
             Tensor("latent", ("B", *sizes.latent)),
             Tensor("embedding", (rows, sizes.tokens, sizes.text_width)),
             *([Tensor("conditioning", ("B", *conditioning))] if sizes.conditioning_channels else []),
-            *([deep] if kind.endswith("_reuse") else []),
+            *([deep] if kind.cache == "reuse" else []),
             Tensor("step", (1,), "int32"),
             Tensor("guidance", ("B",)),
         ),
-        (Tensor("latent_after", ("B", *sizes.latent)), *([deep] if kind.endswith("_keep") else [])),
+        (Tensor("latent_after", ("B", *sizes.latent)), *([deep] if kind.cache == "store" else [])),
     )
 
 
@@ -166,7 +166,7 @@ def judge_graph(sizes: Sizes) -> Graph:
     return Graph(JUDGE, (Tensor("image", ("B", sizes.height, sizes.width, 3), "uint8"),), tuple(seen))
 
 
-def graphs_of(sizes: Sizes, *, kinds: Sequence[Kind] = ("guided",), judge: bool = False) -> dict[str, Graph]:
+def graphs_of(sizes: Sizes, *, kinds: Sequence[StepKind] = (GUIDED,), judge: bool = False) -> dict[str, Graph]:
     """The graphs of a bundle whose plans have steps of these kinds, by name, and the judge where it has one."""
     denoise = [denoise_graph(sizes, kind) for kind in kinds]
     graphs = (text_graph(sizes), *denoise, decode_graph(sizes), encode_graph(sizes))

@@ -7,9 +7,10 @@ With eta = 0 a DDIM step (Song et al. 2021, eq. 12) is affine in x and in whatev
 two numbers: x_prev = keep * x + push * prediction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from itertools import product
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +20,39 @@ from wetgen.runtime.errors import WetgenError
 Prediction = Literal["v", "eps", "x0"]
 Spacing = Literal["trailing", "leading"]
 Curve = Literal["linear", "scaled_linear"]
-Kind = Literal["guided", "guided_keep", "guided_reuse", "unguided", "unguided_keep", "unguided_reuse"]
-"""How a step is computed, which is to say by which graph.
+Cache = Literal["none", "store", "reuse"]
+"""What a step does with deep features, which enter the last up block of the UNet (DeepCache, Ma et al. 2024).
 
-A guided step runs both halves of classifier-free guidance, an unguided one the prompt's alone. A step that keeps also
-gives its deep features (what enters the last block upwards of the UNet); one that reuses takes those of an earlier step
-and runs only the blocks around them (DeepCache, Ma et al. 2024).
+A step that stores gives its own; one that reuses takes those of an earlier step and runs only the blocks around them.
 """
-KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class StepKind(NamedTuple):
+    """How a step is computed. Steps of one kind run on the same graph.
+
+    A guided step runs both halves of classifier-free guidance, an unguided one the prompt's half alone.
+    """
+
+    guided: bool = True
+    cache: Cache = "none"
+
+    @property
+    def name(self) -> str:
+        """The name in bundle.json, which is also a part of the graph's name."""
+        cached = {"none": "", "store": "_keep", "reuse": "_reuse"}[self.cache]
+        return f"{'guided' if self.guided else 'unguided'}{cached}"
+
+    @classmethod
+    def named(cls, name: str) -> "StepKind":
+        """The kind of a name; raises ValueError for a name that no kind has."""
+        for kind in KINDS:
+            if kind.name == name:
+                return kind
+        raise ValueError(f"a step is of the kind '{name}'; there are {', '.join(kind.name for kind in KINDS)}")
+
+
+GUIDED = StepKind()
+KINDS = tuple(StepKind(guided, cache) for guided, cache in product((True, False), get_args(Cache)))
 
 
 def alphas_cumprod(
@@ -73,19 +99,22 @@ class Step(NamedTuple):
     timestep: int
     keep: float
     push: float
-    kind: Kind = "guided"
+    guided: bool = True
+    cache: Cache = "none"
 
     @property
-    def guided(self) -> bool:
-        return self.kind.startswith("guided")
+    def kind(self) -> StepKind:
+        return StepKind(self.guided, self.cache)
 
-    @property
-    def keeps(self) -> bool:
-        return self.kind.endswith("_keep")
+    def to_json(self) -> dict[str, object]:
+        """The step as stored in bundle.json."""
+        return {"timestep": self.timestep, "keep": self.keep, "push": self.push, "kind": self.kind.name}
 
-    @property
-    def reuses(self) -> bool:
-        return self.kind.endswith("_reuse")
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Step":
+        """Read a step of bundle.json; raises KeyError, TypeError or ValueError for something else."""
+        numbers = {name: value for name, value in data.items() if name != "kind"}
+        return cls(**numbers, **StepKind.named(data.get("kind", "guided"))._asdict())
 
 
 def ddim_steps(
@@ -116,8 +145,8 @@ def _step(timestep: int, a: float, a_prev: float, prediction: Prediction) -> Ste
 class Plan:
     """A named, static list of sampling steps; `first_row` is where its steps begin in the denoise graphs' tables.
 
-    Raises WetgenError for a list that no sampler can walk: one without steps, of a kind that there is not, or with a
-    step that reuses features which no step before it kept.
+    Raises WetgenError for a list that no sampler can walk: one without steps, or with a step that reuses features which
+    no step before it stored.
     """
 
     name: str
@@ -127,14 +156,12 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.steps:
             raise self._bad("it has no steps")
-        kept: Step | None = None
-        for number, step in enumerate(self.steps):
-            if step.kind not in KINDS:
-                raise self._bad(f"step {number} is of the kind '{step.kind}'; there are {', '.join(KINDS)}")
-            if step.reuses and (kept is None or kept.guided != step.guided):
-                half, last = step.kind.partition("_")[0], "none" if kept is None else kept.kind.partition("_")[0]
-                raise self._bad(f"step {number} is {half} and reuses deep features; those kept last are {last}")
-            kept = step if step.keeps else kept
+        stored = "none"
+        for i, step in enumerate(self.steps):
+            half = StepKind(step.guided).name
+            if step.cache == "reuse" and stored != half:
+                raise self._bad(f"step {i} is {half} and reuses deep features; those stored last are {stored}")
+            stored = half if step.cache == "store" else stored
 
     def _bad(self, why: str) -> WetgenError:
         return WetgenError(
@@ -142,9 +169,9 @@ class Plan:
         )
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
+    def kinds(self) -> tuple[StepKind, ...]:
         """The kinds of its steps, once each, in the order of KINDS."""
-        return tuple(kind for kind in KINDS if any(step.kind == kind for step in self.steps))
+        return kinds_of([self])
 
     @property
     def guided(self) -> bool:
@@ -165,7 +192,7 @@ def alphas_after(plan: Plan, table: NDArray[np.float64], *, ends_clean: bool = T
     return [float(table[step.timestep]) for step in plan.steps[1:]] + [1.0 if ends_clean else float(table[0])]
 
 
-def kinds_of(plans: Iterable[Plan]) -> tuple[Kind, ...]:
-    """The kinds of steps of all these plans, in the order of KINDS."""
-    found = {kind for plan in plans for kind in plan.kinds}
+def kinds_of(plans: Iterable[Plan]) -> tuple[StepKind, ...]:
+    """The kinds of steps of all these plans, once each, in the order of KINDS."""
+    found = {step.kind for plan in plans for step in plan.steps}
     return tuple(kind for kind in KINDS if kind in found)

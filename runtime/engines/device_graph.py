@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from wetgen.runtime.bundle.graphs import Array, Graph, Tensor, denoise_name
-from wetgen.runtime.bundle.schedule import Kind
+from wetgen.runtime.bundle.schedule import GUIDED, StepKind
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.errors import WetgenError
 
@@ -43,10 +43,10 @@ class DeviceGraphs:
     """
 
     text: DeviceGraph
-    denoise: dict[Kind, DeviceGraph]
+    denoise: dict[StepKind, DeviceGraph]
     decode: DeviceGraph
 
-    def __init__(self, load: Callable[[str, int], DeviceGraph], kinds: Sequence[Kind] = ("guided",)) -> None:
+    def __init__(self, load: Callable[[str, int], DeviceGraph], kinds: Sequence[StepKind] = (GUIDED,)) -> None:
         """`load` gives the graph of that name, to work on that stream; `kinds` are those of the bundle's steps."""
         self._own = cuda.Resources()
         self._loaded: list[DeviceGraph] = []

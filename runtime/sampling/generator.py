@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wetgen.runtime.bundle.bundle import Bundle, check_layouts, open_bundle
 from wetgen.runtime.bundle.graphs import JUDGE, Array, denoise_name, kind_of
-from wetgen.runtime.bundle.schedule import Kind, Plan
+from wetgen.runtime.bundle.schedule import Plan, StepKind
 from wetgen.runtime.bundle.targets import DEFAULT_TARGET
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.engines import Engine, open_engine
@@ -74,7 +74,7 @@ class Generator:
         self._tokenizer = PromptTokenizer(bundle.tokenizer_file, bundle.sizes.tokens)
         self._drawing: list[Sampler] = []
         self.target, self._on_device = load_on_device(bundle, device, batch, self._note)
-        self._denoise: dict[Kind, Engine] = {}
+        self._denoise: dict[StepKind, Engine] = {}
         self._fed: dict[str, HostFed] = {}  # on a GPU: graphs whose arrays come from the host
         if self._on_device is None:
             self._text = self._engine("text", 1)  # one at a time, so an embedding never depends on other prompts

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from wetgen.runtime.bundle.graphs import DEEP, Array, Sizes
-from wetgen.runtime.bundle.schedule import Kind, Plan
+from wetgen.runtime.bundle.schedule import Plan, StepKind
 from wetgen.runtime.engines import Engine
 from wetgen.runtime.sampling.conditioning import SampleInputs
 
@@ -39,7 +39,12 @@ class HostSampler:
     depth = 1
 
     def __init__(
-        self, denoise: Mapping[Kind, Engine], decode: Engine, embed: Callable[[str], Array], plan: Plan, sizes: Sizes
+        self,
+        denoise: Mapping[StepKind, Engine],
+        decode: Engine,
+        embed: Callable[[str], Array],
+        plan: Plan,
+        sizes: Sizes,
     ) -> None:
         """`denoise` holds an engine for every kind of step of the plan, `embed` gives a prompt's embedding (T, E)."""
         self._denoise, self._decode, self._embed, self._plan, self._sizes = denoise, decode, embed, plan, sizes
@@ -76,7 +81,7 @@ def conditioning_input(batch: Sequence[SampleInputs], sizes: Sizes) -> dict[str,
 
 
 def sample(
-    denoise: Mapping[Kind, Engine],
+    denoise: Mapping[StepKind, Engine],
     plan: Plan,
     noise: Array,
     embedding: Array,
@@ -95,6 +100,6 @@ def sample(
     for row, step in zip(plan.rows, plan.steps, strict=True):
         seen = embedding if step.guided else embedding[-len(noise) :]
         feed = {"latent": made["latent_after"], "embedding": seen, "step": np.array([row], np.int32), **constant}
-        made = denoise[step.kind].run({**feed, **deep} if step.reuses else feed)
-        deep = {DEEP: made[DEEP]} if step.keeps else deep
+        made = denoise[step.kind].run({**feed, **deep} if step.cache == "reuse" else feed)
+        deep = {DEEP: made[DEEP]} if step.cache == "store" else deep
         yield made["latent_after"]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.runtime.bundle.graphs import DEEP, Array, Sizes
-from wetgen.runtime.bundle.schedule import Kind, Plan, Step
+from wetgen.runtime.bundle.schedule import Plan, Step, StepKind
 from wetgen.runtime.engines import Engine
 from wetgen.runtime.sampling.conditioning import Floats, Known, SampleInputs
 from wetgen.runtime.sampling.host import embedded
@@ -118,7 +118,7 @@ T = TypeVar("T")
 class CanvasEngines:
     """What a canvas is drawn with: engines of one batch, `embed` from a prompt to its embedding (T, E)."""
 
-    denoise: Mapping[Kind, Engine]
+    denoise: Mapping[StepKind, Engine]
     decode: Engine
     encode: Callable[[], Engine]  # loaded when it is first asked: only photographs need it
     embed: Callable[[str], Array]
@@ -198,8 +198,10 @@ class CanvasSampler:
                 feed = self._feed(
                     batch, [windows[place] for place in chunk], [told[place] for place in chunk], row, step
                 )
-                made = self._engines.denoise[step.kind].run({**feed, DEEP: deep[number]} if step.reuses else feed)
-                if step.keeps:
+                made = self._engines.denoise[step.kind].run(
+                    {**feed, DEEP: deep[number]} if step.cache == "reuse" else feed
+                )
+                if step.cache == "store":
                     deep[number] = made[DEEP]
                 after += list(made["latent_after"])
             latents, start = [], 0

@@ -13,7 +13,7 @@ from wetgen.export.denoisers import Denoise, denoise
 from wetgen.export.plans import plans_of
 from wetgen.export.reference import Case
 from wetgen.runtime.bundle.graphs import DEEP, Sizes, denoise_graph
-from wetgen.runtime.bundle.schedule import KINDS, Kind, Step
+from wetgen.runtime.bundle.schedule import KINDS, Step, StepKind
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.checkpoint import Checkpoint, _prompt_width
 from wetgen.training.diffusion import NoiseSchedule
@@ -26,7 +26,7 @@ def steps() -> tuple[Step, ...]:
     return plans_of([EVERY], NoiseSchedule())[0].steps
 
 
-def cases(unet: Any, kind: Kind, sizes: Sizes) -> list[Case]:
+def cases(unet: Any, kind: StepKind, sizes: Sizes) -> list[Case]:
     width = unet.config.cross_attention_dim
     texts = np.random.default_rng(0).standard_normal((3, sizes.tokens, width)).astype(np.float32)
     return reference.denoise_cases(unet, kind, sizes, steps(), texts)
@@ -61,7 +61,7 @@ def other_network(**settings: Any) -> tuple[UNet2DConditionModel, Sizes]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_step_of_every_kind_is_the_networks_own(kind: Kind, networks: Checkpoint):
+def test_a_step_of_every_kind_is_the_networks_own(kind: StepKind, networks: Checkpoint):
     assert networks.sizes.deep_channels == 32
     for unet, sizes in ((networks.unet, networks.sizes), other_network(center_input_sample=True)):
         wrapper = denoise(unet, steps(), sizes, kind)
@@ -74,8 +74,8 @@ def test_a_step_of_every_kind_is_the_networks_own(kind: Kind, networks: Checkpoi
             assert max(errors(wrapper, case).values()) < 2e-5  # float32 sums in another order
 
 
-@pytest.mark.parametrize("kind", ["guided_reuse", "unguided_reuse"])
-def test_features_and_latent_both_matter_to_a_step_that_reuses(kind: Kind, networks: Checkpoint):
+@pytest.mark.parametrize("kind", [StepKind(True, "reuse"), StepKind(False, "reuse")])
+def test_features_and_latent_both_matter_to_a_step_that_reuses(kind: StepKind, networks: Checkpoint):
     wrapper = denoise(networks.unet, steps(), networks.sizes, kind)
     (case, *_) = cases(networks.unet, kind, networks.sizes)
     for name in (DEEP, "latent", "embedding"):
@@ -107,9 +107,9 @@ def test_one_wrapper_walks_every_kind_as_the_reference_does(networks: Checkpoint
         for row, step in enumerate(steps()):
             wrapper.turn_to(step.kind)
             seen = torch.cat([latent, free], 1) if free is not None else latent
-            deep = kept if step.reuses else None
+            deep = kept if step.cache == "reuse" else None
             scale = torch.tensor([3.0])
             embedding = given if step.guided else given[1:]
             made = wrapper.after(latent, seen, embedding, torch.tensor([row]), scale, deep)
-            latent, kept = made if step.keeps else (made, kept)
+            latent, kept = made if step.cache == "store" else (made, kept)
     torch.testing.assert_close(latent, wanted, rtol=1e-4, atol=1e-4)

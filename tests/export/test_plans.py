@@ -16,7 +16,7 @@ SHORT["unguided_reuse"] = "UR"
 
 def kinds(spec: str, network: Network = PLAIN) -> str:
     (plan,) = plans_of([spec], SCHEDULE, network)
-    return " ".join(SHORT[step.kind] for step in plan.steps)
+    return " ".join(SHORT[step.kind.name] for step in plan.steps)
 
 
 @pytest.mark.parametrize(

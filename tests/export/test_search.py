@@ -14,14 +14,15 @@ from wetgen.export.search import Candidate, Job, chosen, search, wanted_quality
 from wetgen.export.search_measure import Loss, quality
 from wetgen.export.search_spacing import UNITS, Errors, Proposals, Trajectory, errors_of
 from wetgen.export.search_walks import Distance, Walks
+from wetgen.runtime.bundle.schedule import KINDS, StepKind
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.diffusion import NoiseSchedule
 from wetgen.training.sample import free_conditioning
 
-COSTS = {"guided": 1.0, "guided_keep": 1.0, "guided_reuse": 0.35, "unguided": 0.5, "unguided_keep": 0.5}
-COSTS["unguided_reuse"] = 0.2
+COSTS = dict(zip(KINDS, (1.0, 1.0, 0.35, 0.5, 0.5, 0.2), strict=True))
+GUIDED, UNGUIDED = StepKind(True), StepKind(False)
 
 
 def walks_of(networks: Checkpoint, steps: int) -> tuple[Walks, Any]:
@@ -51,9 +52,9 @@ def test_what_walks_begin_with_is_computed_once(networks: Checkpoint, monkeypatc
     walks.walk(Form(4), [0])
     walks.walk(Form(4, guided=range(3)), [0])  # differs in the last step
     walks.walk(Form(4), [1])  # begins elsewhere
-    assert asked == ["guided"] * 4 + ["unguided"] + ["guided"] * 4
-    assert 0.4 < walks.costs["unguided"] < 0.7 and walks.costs["guided_reuse"] < 0.8
-    assert walks.cost(Form(4, guided=range(3))) == pytest.approx(3 + walks.costs["unguided"])
+    assert asked == [GUIDED] * 4 + [UNGUIDED] + [GUIDED] * 4
+    assert 0.4 < walks.costs[UNGUIDED] < 0.7 and walks.costs[StepKind(True, "reuse")] < 0.8
+    assert walks.cost(Form(4, guided=range(3))) == pytest.approx(3 + walks.costs[UNGUIDED])
 
 
 def test_a_step_as_long_as_the_trajectorys_own_has_no_error(networks: Checkpoint):
@@ -92,8 +93,8 @@ def _sum(form: Form, walks: Any, errors: Errors) -> float:
     places = [walks.grid.index(timestep) for timestep in form.timesteps] + [len(walks.grid)]
     total, kept = 0.0, 0
     for number, kind in enumerate(form.kinds(Network())):
-        guided, (here, there) = kind.startswith("guided"), places[number : number + 2]
-        if kind.endswith("_reuse"):
+        guided, (here, there) = kind.guided, places[number : number + 2]
+        if kind.cache == "reuse":
             total += errors.reused[guided].get(here - kept, np.full((99, 99), np.inf))[here, there]
         else:
             total, kept = total + errors.whole[guided][here, there], here

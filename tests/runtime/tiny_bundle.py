@@ -18,7 +18,7 @@ from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.bundle.bundle import FORMAT, TOKENIZER_NAME, declarations, plan_to_json, sizes_to_json
 from wetgen.runtime.bundle.graphs import DEEP, JUDGE, Graph, Sizes, Tensor, graphs_of
 from wetgen.runtime.bundle.manifest import graph_entry, target_entry
-from wetgen.runtime.bundle.schedule import Plan, alphas_cumprod, ddim_steps, kinds_of, timesteps
+from wetgen.runtime.bundle.schedule import Plan, StepKind, alphas_cumprod, ddim_steps, kinds_of, timesteps
 from wetgen.runtime.bundle.targets import TARGETS
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.run.fingerprints import KIND, Fingerprints
@@ -118,7 +118,8 @@ def mixed_plans() -> list[Plan]:
     plans, first_row = [], 0
     for name, each in zip(("every", "unguided"), kinds, strict=True):
         steps = ddim_steps(table, timesteps(1000, len(each)))
-        plans.append(Plan(name, first_row, tuple(s._replace(kind=k) for s, k in zip(steps, each, strict=True))))
+        kinded = (s._replace(**StepKind.named(k)._asdict()) for s, k in zip(steps, each, strict=True))
+        plans.append(Plan(name, first_row, tuple(kinded)))
         first_row += len(each)
     return plans
 

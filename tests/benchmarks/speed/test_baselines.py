@@ -79,7 +79,7 @@ def test_timesteps_that_diffusers_would_not_choose_are_walked_by_the_table(check
 
 def test_a_plan_that_reuses_features_is_refused(checkpoint: Checkpoint, plan: Plan) -> None:
     first, second = plan.steps
-    reusing = Plan("reusing", 0, (Step(*first[:3], "guided_keep"), Step(*second[:3], "guided_reuse")))
+    reusing = Plan("reusing", 0, (Step(*first[:3], cache="store"), Step(*second[:3], cache="reuse")))
     for make in (TorchLoop, lambda *given: HostLoop(None, None, None, *given[:3])):
         with pytest.raises(WetgenError, match="cannot walk the plan 'reusing'"):
             make(checkpoint, reusing, GUIDANCE, lambda part: part)

@@ -152,7 +152,10 @@ def test_golden_tables(request):
             for spacing in ("trailing", "leading")
         },
         "ddim": {
-            kind: [list(step) for step in ddim_steps(alphas_cumprod(zero_terminal_snr=False), timesteps(1000, 4), kind)]
+            kind: [
+                list(step.to_json().values())
+                for step in ddim_steps(alphas_cumprod(zero_terminal_snr=False), timesteps(1000, 4), kind)
+            ]
             for kind in PREDICTIONS
         },
     }

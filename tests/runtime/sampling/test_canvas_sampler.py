@@ -139,10 +139,10 @@ def by_hand(bundle, wanted, plan):
                 "conditioning": conditioning[place][None],
                 "step": np.array([row], np.int32),
                 "guidance": np.array([wanted.guidance], np.float32),
-                **({DEEP: deep[number]} if step.reuses else {}),
+                **({DEEP: deep[number]} if step.cache == "reuse" else {}),
             }
             made = run[denoise_name(step.kind)](feed)
-            if step.keeps:
+            if step.cache == "store":
                 deep[number] = made[DEEP]
             total[place] += np.outer(ramp, ramp) * made["latent_after"][0]
             weights[place] += np.outer(ramp, ramp)

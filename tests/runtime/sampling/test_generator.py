@@ -11,7 +11,7 @@ import pytest
 
 from wetgen.runtime import Generator, Pair, WetgenError
 from wetgen.runtime.bundle.bundle import open_bundle
-from wetgen.runtime.bundle.schedule import Plan, Step
+from wetgen.runtime.bundle.schedule import Plan, Step, StepKind
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling import generator as module
@@ -55,7 +55,7 @@ def test_sampling_walks_the_plan_row_by_row():
     engine, noise = Recorder(), np.zeros((2, 4, 8, 8), np.float32)
     plan = Plan("p", 7, tuple(Step(t, 1.0, 0.0) for t in (999, 499, 0)))
     embedding = np.arange(4 * 3 * 5, dtype=np.float32).reshape(4, 3, 5)
-    latents = list(module.sample({"guided": engine}, plan, noise, embedding, 2.5, {"conditioning": noise}))
+    latents = list(module.sample({StepKind(): engine}, plan, noise, embedding, 2.5, {"conditioning": noise}))
     assert [feed["step"].tolist() for feed in engine.feeds] == [[7], [8], [9]]
     assert [float(latent[0, 0, 0, 0]) for latent in latents] == [2.5, 5.0, 7.5]
     for feed in engine.feeds:
@@ -68,7 +68,7 @@ def test_sampling_walks_the_plan_row_by_row():
 
 def _first_feed(plan, noise, embedding):
     engine = Recorder()
-    list(module.sample({"guided": engine}, plan, noise, embedding, 1.0, {}))
+    list(module.sample({StepKind(): engine}, plan, noise, embedding, 1.0, {}))
     return engine.feeds
 
 

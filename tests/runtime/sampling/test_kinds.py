@@ -11,7 +11,7 @@ import pytest
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.describe import describe_bundle
 from wetgen.runtime.bundle.graphs import DEEP, denoise_graph, denoise_name
-from wetgen.runtime.bundle.schedule import KINDS, Plan, Step, kinds_of
+from wetgen.runtime.bundle.schedule import KINDS, Plan, Step, StepKind, kinds_of
 from wetgen.runtime.engines import load as memory
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.engines.build import BuildOptions, build_engines, engines_wanted
@@ -26,7 +26,7 @@ PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water sta
 
 
 def plan(*kinds):
-    return Plan("tried", 0, tuple(Step(999 - n, 0.5, 0.5, kind) for n, kind in enumerate(kinds)))
+    return Plan("tried", 0, tuple(Step(999 - n, 0.5, 0.5, *StepKind.named(kind)) for n, kind in enumerate(kinds)))
 
 
 def bytes_of(pairs):
@@ -41,11 +41,13 @@ def mixed(mixed_folder):
 @pytest.mark.parametrize(
     "kinds, why",
     [
-        (["guided_reuse"], "step 0 is guided and reuses deep features; those kept last are none"),
-        (["guided", "guided_reuse"], "those kept last are none"),
-        (["guided_keep", "unguided_reuse"], "step 1 is unguided and reuses deep features; those kept last are guided"),
-        (["guided_keep", "unguided_keep", "guided_reuse"], "those kept last are unguided"),
-        (["guided", "half"], "step 1 is of the kind 'half'"),
+        (["guided_reuse"], "step 0 is guided and reuses deep features; those stored last are none"),
+        (["guided", "guided_reuse"], "those stored last are none"),
+        (
+            ["guided_keep", "unguided_reuse"],
+            "step 1 is unguided and reuses deep features; those stored last are guided",
+        ),
+        (["guided_keep", "unguided_keep", "guided_reuse"], "those stored last are unguided"),
         ([], "it has no steps"),
     ],
 )
@@ -57,9 +59,20 @@ def test_a_plan_that_no_sampler_can_walk_is_refused(kinds, why):
 
 def test_a_plan_knows_its_kinds():
     walked = plan("guided_keep", "guided_reuse", "guided", "guided_reuse", "unguided")
-    assert walked.kinds == ("guided", "guided_keep", "guided_reuse", "unguided") and walked.guided
+    names = ["guided", "guided_keep", "guided_reuse", "unguided"]
+    assert [kind.name for kind in walked.kinds] == names and walked.guided
     assert not plan("unguided", "unguided_keep", "unguided_reuse").guided
-    assert kinds_of([plan("unguided"), plan("guided")]) == ("guided", "unguided")
+    assert kinds_of([plan("unguided"), plan("guided")]) == (StepKind(True), StepKind(False))
+
+
+def test_a_step_is_stored_by_the_name_of_its_kind():
+    for kind in KINDS:
+        step = Step(999, 0.25, 0.5, *kind)
+        assert step.to_json() == {"timestep": 999, "keep": 0.25, "push": 0.5, "kind": kind.name}
+        assert Step.from_json(step.to_json()) == step and StepKind.named(kind.name) == kind
+    assert Step.from_json({"timestep": 999, "keep": 0.25, "push": 0.5}).kind == StepKind()  # as format 2 has it
+    with pytest.raises(ValueError, match="of the kind 'half'; there are guided, guided_keep, guided_reuse, unguided"):
+        Step.from_json({"timestep": 999, "keep": 0.25, "push": 0.5, "kind": "half"})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,11 +80,11 @@ def test_every_kind_declares_what_it_takes_and_gives(kind, tiny):
     graph = denoise_graph(tiny.MIXED_SIZES, kind)
     inputs = {tensor.name: tensor.sizes(3) for tensor in graph.inputs}
     outputs = {tensor.name: tensor.sizes(3) for tensor in graph.outputs}
-    rows = 6 if kind.startswith("guided") else 3
+    rows = 6 if kind.guided else 3
     assert graph.name == denoise_name(kind) and inputs["embedding"] == (rows, 24, 16)
     assert inputs["guidance"] == (3,) and inputs["step"] == (1,)
-    assert inputs.get(DEEP) == ((rows, 6, 8, 8) if kind.endswith("_reuse") else None)
-    assert outputs.get(DEEP) == ((rows, 6, 8, 8) if kind.endswith("_keep") else None)
+    assert inputs.get(DEEP) == ((rows, 6, 8, 8) if kind.cache == "reuse" else None)
+    assert outputs.get(DEEP) == ((rows, 6, 8, 8) if kind.cache == "store" else None)
 
 
 def test_a_bundle_without_guided_steps_has_no_graph_for_them(mixed, tiny, tmp_path):
@@ -101,8 +114,8 @@ def test_a_step_takes_its_half_of_the_embedding_and_the_features_kept_last():
     *_, last = module.sample(engines, walked, noise, embedding, 2.5, {})
     assert [kind for kind, _ in said] == [step.kind for step in walked.steps]
     for kind, feed in said:
-        np.testing.assert_array_equal(feed["embedding"], embedding if kind.startswith("guided") else embedding[2:])
-        assert (DEEP in feed) == kind.endswith("_reuse") and feed["guidance"].tolist() == [2.5, 2.5]
+        np.testing.assert_array_equal(feed["embedding"], embedding if kind.guided else embedding[2:])
+        assert (DEEP in feed) == (kind.cache == "reuse") and feed["guidance"].tolist() == [2.5, 2.5]
     assert [feed[DEEP][0, 0] for _, feed in said if DEEP in feed] == [2, 2, 6]
     assert [int(feed["step"][0]) for _, feed in said] == list(range(7)) and last[0, 0, 0, 0] == sum(range(1, 8))
 
@@ -124,7 +137,7 @@ def test_a_pair_is_what_the_graphs_of_its_kinds_make_of_it(mixed):
             "conditioning": np.zeros((1, 9, 8, 8), np.float32),
             "step": np.array([row], np.int32),
             "guidance": np.array([3.0], np.float32),
-            **({DEEP: features} if step.reuses else {}),
+            **({DEEP: features} if step.cache == "reuse" else {}),
         }
         made = run[denoise_name(step.kind)](feed)
         features = made.get(DEEP, features)
@@ -145,7 +158,7 @@ def test_only_the_graphs_of_the_plan_are_loaded(mixed):
     generator = Generator(mixed, batch=1, threads=1)
     assert tuple(generator._denoise) == KINDS  # the default plan has a step of each
     lean = Generator(replace(mixed, default_plan="unguided"), batch=1, threads=1)
-    assert tuple(lean._denoise) == ("unguided", "unguided_keep", "unguided_reuse")
+    assert tuple(lean._denoise) == KINDS[3:]
     next(lean.generate(PROMPTS[:1], plan="every"))
     assert set(lean._denoise) == set(KINDS)
 
@@ -224,8 +237,8 @@ def test_a_bundle_of_format_2_opens_and_its_steps_are_guided(bundle_folder, tmp_
     info["sizes"].pop("deep_channels")
     (folder / "bundle.json").write_text(json.dumps(info))
     older = Bundle.open(folder)
-    assert older.kinds == ("guided",) and older.sizes.deep_channels == 0
-    assert all(step.kind == "guided" for plan in older.plans.values() for step in plan.steps)
+    assert older.kinds == (StepKind(),) and older.sizes.deep_channels == 0
+    assert all(step.kind == StepKind() for plan in older.plans.values() for step in plan.steps)
 
 
 def test_inspect_says_what_a_plan_does(mixed):
