@@ -5,6 +5,7 @@ How painted pairs are drawn batch by batch, whatever they are painted into.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from wetgen.runtime.inpaint.damage import Planned
 from wetgen.runtime.inpaint.painter import Canvas, Outcome, Painter, Stroke
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.masks.rle import mask_to_json, region_to_json
-from wetgen.runtime.sampling.generator import Generator, Take
+from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import DAMAGED, Pair, SamplingParams, missing_class
 
 _STROKES = 2**32  # tries of a pair are fewer: so the noise of strokes is never that of a pair, nor each other's
@@ -133,11 +134,20 @@ Sheets = Callable[[Sequence[tuple[int, int]]], list[Sheet]]
 
 
 def draw_painted(
-    generator: Generator, painter: Painter, sheets: Sheets, take: Take, *, at_once: int, judge: bool
+    generator: Generator,
+    painter: Painter,
+    sheets: Sheets,
+    attempts: Iterator[tuple[int, int]],
+    *,
+    at_once: int,
+    judge: bool,
 ) -> Iterator[Pair]:
-    """Yield the pairs of the (index, try) that `take` names, painted on what `sheets` gives for them."""
-    while named := list(take(at_once)):
-        made = sheets(named)
+    """Yield the pair of each (index, try), painted on what `sheets` gives for it, `at_once` of them together.
+
+    Attempts that ran out are asked again after each batch: the caller may add pairs to be drawn again.
+    """
+    while batch := list(islice(attempts, at_once)):
+        made = sheets(batch)
         paint_sheets(painter, made)
         for sheet in made:
             pair = pair_of(sheet, generator.bundle)

@@ -24,7 +24,7 @@ from wetgen.runtime.prompts.lines import LazyRequests
 from wetgen.runtime.prompts.mentions import mentioned_classes, with_severity
 from wetgen.runtime.run.tasks import Layout, Part, PromptTask
 from wetgen.runtime.sampling.conditioning import undamaged
-from wetgen.runtime.sampling.generator import Generator, Take
+from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import Pair, SamplingParams
 
 STEPS = (0.2, 0.4, 0.6, 0.8, 1.0)  # of severity
@@ -89,7 +89,7 @@ class FamilyTask(PromptTask):
             )
         super().check_layout(ask if ask.layout is not None else replace(ask, severity=_SEVERITY))
 
-    def draw(self, part: Hashable, take: Take, *, judge: bool) -> Iterator[Pair]:
+    def draw(self, part: Hashable, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
         assert isinstance(part, Part)
         plan = self.bundle.plan(part.plan)
         painter, batch = Painter(self.generator, plan), self.generator.batch
@@ -97,7 +97,7 @@ class FamilyTask(PromptTask):
         def sheets(named: Sequence[tuple[int, int]]) -> list[Sheet]:
             return [self._sheet(plan, index, attempt) for index, attempt in named]
 
-        for pair in draw_painted(self.generator, painter, sheets, take, at_once=batch, judge=judge):
+        for pair in draw_painted(self.generator, painter, sheets, attempts, at_once=batch, judge=judge):
             yield self.finish(pair, {})
 
     def _sheet(self, plan: Plan, index: int, attempt: int) -> Sheet:

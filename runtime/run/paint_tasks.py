@@ -15,7 +15,7 @@ from wetgen.runtime.layouts.surfaces import Lines, parse_lines
 from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.run.tasks import Finish
 from wetgen.runtime.sampling.conditioning import undamaged
-from wetgen.runtime.sampling.generator import Generator, Take
+from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import Pair, SamplingParams
 from wetgen.runtime.tables import Column, read_table
 
@@ -60,8 +60,8 @@ class PaintingTask:
     def part_of(self, index: int) -> Hashable:
         return PART
 
-    def draw(self, part: Hashable, take: Take, *, judge: bool) -> Iterator[Pair]:
-        pairs = draw_painted(self.generator, self.painter, self.sheets, take, at_once=self.at_once, judge=judge)
+    def draw(self, part: Hashable, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
+        pairs = draw_painted(self.generator, self.painter, self.sheets, attempts, at_once=self.at_once, judge=judge)
         for pair in pairs:
             yield self.finish(pair, {})
 

@@ -47,7 +47,7 @@ def drawn_pair(generator: Generator, row: Row, plan: Plan) -> Pair:
         layout = layout_of(
             mask_from_json(row["layout"], generator.bundle.classes, f"Row {index}"), generator.bundle.sizes
         )
-    wanted = SampleInputs(
+    inputs = SampleInputs(
         str(row["text"]),
         int(row["seed"]),
         int(row.get("number", index)),
@@ -56,9 +56,9 @@ def drawn_pair(generator: Generator, row: Row, plan: Plan) -> Pair:
         attempt,
         layout,
         size=cells,
+        index=index,
     )
-    named = iter([(index, attempt)])
-    return next(generator.draw_wanted(lambda *_: wanted, lambda _: list(named), plan, cells=cells))
+    return next(generator.sample([inputs], plan, cells=cells))
 
 
 def painted_pair(generator: Generator, row: Row, plan: Plan, photos: Path | None) -> Pair:
@@ -74,8 +74,8 @@ def painted_pair(generator: Generator, row: Row, plan: Plan, photos: Path | None
         Background(_background(generator, row, plan, photos), row["background"]),
         list(_planned(generator, row)),
     )
-    painter, named = Painter(generator, plan, detail=int(row["detail"])), iter([(sheet.index, sheet.attempt)])
-    return next(draw_painted(generator, painter, lambda _: [sheet], lambda _: list(named), at_once=1, judge=False))
+    painter, attempts = Painter(generator, plan, detail=int(row["detail"])), iter([(sheet.index, sheet.attempt)])
+    return next(draw_painted(generator, painter, lambda _: [sheet], attempts, at_once=1, judge=False))
 
 
 def _planned(generator: Generator, row: Row) -> Iterator[Planned]:

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -96,17 +95,17 @@ def run_on(
     progress.start(total, total - sum(1 for _ in _missing(folder, total, tries)))
     began = time.monotonic()
     try:
-        with Storing(folder, progress) as storing:
+        with BackgroundWriter(folder, progress) as writer:
             for part in task.parts():
                 missing = _missing(folder, total, tries)
-                open_tries = Tries((each for each in missing if task.part_of(each[0]) == part), tries)
-                for pair in task.draw(part, open_tries.take, judge=examine.needs_judge):
+                queue = RetryQueue((each for each in missing if task.part_of(each[0]) == part), tries)
+                for pair in task.draw(part, queue, judge=examine.needs_judge):
                     verdict = examine(pair)
-                    given_up = bool(verdict.reasons) and open_tries.reject(pair.index, pair.attempt)
-                    storing.put(pair, verdict, given_up)
+                    given_up = bool(verdict.reasons) and queue.reject(pair.index, pair.attempt)
+                    writer.put(pair, verdict, given_up)
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        with suppress(WetgenError):  # the first failure is the one to be told
+        with suppress(WetgenError):  # report the original error, not the one from cleanup
             folder.close(status, total, tries, time.monotonic() - began)
         progress.end(folder.record)
         raise
@@ -168,7 +167,7 @@ _MOST_PIXELS = 2**23  # of pictures that may: more than 64 drawn ones, fewer tha
 _MOST_ENCODERS = 4  # beyond, the interpreter's lock keeps them waiting for each other
 
 
-class Storing:
+class BackgroundWriter:
     """Takes pairs from the thread that samples, and tells the progress, on that thread, when they are stored.
 
     On leaving, what was made is stored first, whatever ended the block. The first failure is raised by the next `put`,
@@ -181,7 +180,7 @@ class Storing:
         self._writer = ThreadPoolExecutor(1)  # so that rows come in the order of the pairs, and one file after another
         self._pending: deque[tuple[int, Future[Kept | Rejection]]] = deque()  # with their pixels
 
-    def __enter__(self) -> "Storing":
+    def __enter__(self) -> "BackgroundWriter":
         return self
 
     def put(self, pair: Pair, verdict: Verdict, given_up: bool) -> None:
@@ -222,21 +221,22 @@ class Storing:
             self._progress.rejected(done.row, given_up=done.given_up)
 
 
-class Tries:
-    """Hands out (index, try), each index with the try it begins with; a rejected one comes again before new ones."""
+class RetryQueue(Iterator[tuple[int, int]]):
+    """Yields (index, try), the next to be drawn; a rejected pair comes again before new ones.
 
-    def __init__(self, begin: Iterable[tuple[int, int]], most: int) -> None:
-        """`most` is the number of tries that a pair has, so the last one is `most - 1`."""
-        self._new, self._again, self._most = iter(begin), deque[tuple[int, int]](), most
+    It may yield more after it ran out: when its last pairs are rejected, they are to be drawn again.
+    """
 
-    def take(self, count: int) -> list[tuple[int, int]]:
-        """At most `count` tries; none when every pair is kept or given up."""
-        again = [self._again.popleft() for _ in range(min(count, len(self._again)))]
-        return again + list(islice(self._new, count - len(again)))
+    def __init__(self, missing: Iterable[tuple[int, int]], tries: int) -> None:
+        """`missing` gives each index with the try it begins with; a pair has so many `tries`, from 0 on."""
+        self._new, self._again, self._tries = iter(missing), deque[tuple[int, int]](), tries
+
+    def __next__(self) -> tuple[int, int]:
+        return self._again.popleft() if self._again else next(self._new)
 
     def reject(self, index: int, attempt: int) -> bool:
-        """Note that a try came to nothing; gives whether that was the pair's last."""
-        last = attempt + 1 >= self._most
+        """Draw a pair again, unless this was its last try; returns whether it was."""
+        last = attempt + 1 >= self._tries
         if not last:
             self._again.append((index, attempt + 1))
         return last

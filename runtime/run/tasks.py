@@ -45,7 +45,7 @@ from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.prompts.read import source_name
 from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.sampling.conditioning import Floats, SampleInputs, layout_of
-from wetgen.runtime.sampling.generator import Generator, Take
+from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import Pair, SamplingParams, broken, missing_class
 
 
@@ -71,8 +71,8 @@ class Task(Protocol):
     def part_of(self, index: int) -> Hashable:
         """The part of a pair."""
 
-    def draw(self, part: Hashable, take: Take, *, judge: bool) -> Iterator[Pair]:
-        """Yield the pairs that `take` names, all of one part, with what else their rows say."""
+    def draw(self, part: Hashable, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
+        """Yield the pairs that `attempts` name, (index, try), all of one part, with what else their rows say."""
 
 
 _LAYOUTS = 256  # kept for asks that share them
@@ -158,24 +158,31 @@ class PromptTask:
     def part_of(self, index: int) -> Hashable:
         return self._part(self.asks[index])
 
-    def draw(self, part: Hashable, take: Take, *, judge: bool) -> Iterator[Pair]:
+    def draw(self, part: Hashable, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
         assert isinstance(part, Part)
-        for pair in self.drawn(part, take, judge=judge):
+        for pair in self.drawn(part, attempts, judge=judge):
             yield self.finished(pair)
 
-    def drawn(self, part: Part, take: Take, *, judge: bool) -> Iterator[Pair]:
-        """The pairs that `take` names, as they are drawn."""
+    def drawn(self, part: Part, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
+        """The pairs of the attempts, as they are drawn."""
         plan = self.bundle.plan(part.plan)
-        return self.generator.draw_wanted(self.wanted, take, plan, cells=self.cells, judge=judge)
+        return self.generator.sample(map(self.inputs, attempts), plan, cells=self.cells, judge=judge)
 
-    def wanted(self, index: int, attempt: int) -> SampleInputs:
-        """What the pair of an index is to be, at a try."""
-        ask = self.asks[index]
-        layout = self.layout(index)
-        told = None if layout is None else layout.told
+    def inputs(self, attempt: tuple[int, int]) -> SampleInputs:
+        """Returns the model inputs for a pair (index, try)."""
+        index, again = attempt
+        ask, layout = self.asks[index], self.layout(index)
         seed, number = self.key(index)
         return SampleInputs(
-            ask.text, seed, number, self.guidance(ask), self.negative(ask), attempt, told, size=self.cells
+            ask.text,
+            seed,
+            number,
+            self.guidance(ask),
+            self.negative(ask),
+            again,
+            None if layout is None else layout.told,
+            size=self.cells,
+            index=index,
         )
 
     def finished(self, pair: Pair) -> Pair:
@@ -427,16 +434,16 @@ def layout_agreement(mask: NDArray[np.uint8], layout: NDArray[np.uint8]) -> dict
 class PhotoTask(PromptTask):
     """A task of asks of which some name a photograph, whose middle is taken at the pictures' size."""
 
-    def drawn(self, part: Part, take: Take, *, judge: bool) -> Iterator[Pair]:
+    def drawn(self, part: Part, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
         if not part.photos:
-            return super().drawn(part, take, judge=judge)
+            return super().drawn(part, attempts, judge=judge)
         plan = self.bundle.plan(part.plan)
 
         def sheets(named: Sequence[tuple[int, int]]) -> list[Sheet]:
             return [self._sheet(plan, index, attempt) for index, attempt in named]
 
         painter, batch = Painter(self.generator, plan), self.generator.batch
-        return draw_painted(self.generator, painter, sheets, take, at_once=batch, judge=judge)
+        return draw_painted(self.generator, painter, sheets, attempts, at_once=batch, judge=judge)
 
     def _sheet(self, plan: Plan, index: int, attempt: int) -> Sheet:
         ask, layout = self.asks[index], self.layout(index)

@@ -46,6 +46,7 @@ class SampleInputs:
     layout: Floats | None = None
     known: Known | None = None
     size: tuple[int, int] | None = None
+    index: int = 0  # of the pair in its dataset
 
     def noise(self, sizes: Sizes) -> Floats:
         """The starting noise, float32 (C, h, w)."""

@@ -43,12 +43,6 @@ from wetgen.runtime.sampling.tiled import CanvasEngines, CanvasSampler, WideSamp
 
 _EMBEDDINGS_BYTES = 64 * 2**20  # kept for prompts that come again; making one anew costs far less than a picture
 
-Take = Callable[[int], Sequence[tuple[int, int]]]
-"""Gives the next (index, try) to draw, at most as many as asked for, and none when there are none."""
-
-Wish = Callable[[int, int], SampleInputs]
-"""What the pair of an index is to be, at a try."""
-
 
 class Generator:
     """A bundle loaded on a device, at a fixed batch. On a GPU it holds memory until `close`, or the end of a `with`.
@@ -116,7 +110,7 @@ class Generator:
         if error is None:
             self.close()
         else:
-            with suppress(WetgenError):  # what ended the block is to be told
+            with suppress(WetgenError):  # report what ended the block, not the error from cleanup
                 self.close()
 
     @classmethod
@@ -163,67 +157,41 @@ class Generator:
         """
         check_asked(prompts, seed, count, guidance)
         total = count * len(prompts)
-        wanted = iter(range(total) if indexes is None else checked_indexes(indexes, total))
+        chosen = range(total) if indexes is None else checked_indexes(indexes, total)
         if attempt < 0:
             raise WetgenError(f"The attempt is {attempt}.", why="attempts count from 0.", fix="use 0 or more.")
-        return self.draw(
-            prompts,
-            lambda most: [(index, attempt) for index in islice(wanted, most)],
-            seed=seed,
-            plan=plan,
-            guidance=guidance,
-            negative=negative,
-            truncate=truncate,
-            judge=judge,
-            layouts=layouts,
-            size=size,
-        )
-
-    def draw(
-        self,
-        prompts: Sequence[str],
-        take: Take,
-        *,
-        seed: int = 0,
-        plan: str | None = None,
-        guidance: float | None = None,
-        negative: str = "",
-        truncate: bool = False,
-        judge: bool = False,
-        layouts: Sequence[NDArray[np.uint8]] | None = None,
-        size: tuple[int, int] | None = None,
-    ) -> Iterator[Pair]:
-        """Yield the pairs that `take` names, as `generate` makes them.
-
-        `take` is asked for the next batch when every pair of the last one was taken, so what it names may depend on
-        the pairs before; on a GPU, which draws a batch while the last is looked at, one batch earlier. Drawing ends
-        when it names none and no batch is under way. Everything else is checked before the first pair is made.
-        """
-        check_asked(prompts, seed, 1, guidance)
         steps = self.bundle.plan(plan)
         scale = self.bundle.default_guidance if guidance is None else guidance
         self.check([negative, *dict.fromkeys(prompts)], steps, [scale], truncate=truncate, negative=bool(negative))
         cells = self.cells(size)
-        told = None if layouts is None else self._layouts(prompts, layouts, cells)
+        shares = None if layouts is None else self._layouts(prompts, layouts, cells)
 
-        def wanted(index: int, attempt: int) -> SampleInputs:
-            place = index % len(prompts)
-            layout = None if told is None else told[place]
-            return SampleInputs(prompts[place], seed, index, scale, negative, attempt, layout, size=cells)
+        def inputs(index: int) -> SampleInputs:
+            i = index % len(prompts)
+            layout = None if shares is None else shares[i]
+            return SampleInputs(prompts[i], seed, index, scale, negative, attempt, layout, size=cells, index=index)
 
-        return self.draw_wanted(wanted, take, steps, cells=cells, judge=judge)
+        return self.sample(map(inputs, chosen), steps, cells=cells, judge=judge)
 
-    def draw_wanted(
-        self, wanted: Wish, take: Take, plan: Plan, *, cells: tuple[int, int] | None = None, judge: bool = False
+    def sample(
+        self,
+        inputs: Iterable[SampleInputs],
+        plan: Plan,
+        *,
+        cells: tuple[int, int] | None = None,
+        judge: bool = False,
     ) -> Iterator[Pair]:
-        """Yield the pairs that `take` names and `wanted` describes, all of the size `cells`, nothing of them known.
+        """Yield a pair for each of the inputs, all of the size `cells`.
 
-        Prompts and guidance must be ones that `check` lets pass: longer prompts are cut.
+        A batch of inputs is taken when every pair of the last batch was yielded; on a GPU, which draws a batch while
+        the last one is looked at, one batch earlier. Inputs that ran out are asked again after each batch, so that the
+        caller may add some, such as pairs to be drawn again. Drawing ends when there are none and no batch is under
+        way. Prompts and guidance must be ones that `check` lets pass: longer prompts are cut.
         """
         judging = self._judge if judge else None  # a bundle without one stops here
         if judge:
             self.check_judge(self.bundle.sizes.pixels(cells))
-        return self._pairs(wanted, take, plan, cells, judging)
+        return self._pairs(iter(inputs), plan, cells, judging)
 
     def check_judge(self, size: tuple[int, int] | None) -> None:
         """Raise WetgenError unless the judge can look at pictures of that size (H, W), None for any size."""
@@ -286,26 +254,25 @@ class Generator:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _pairs(
-        self, wish: Wish, take: Take, plan: Plan, cells: tuple[int, int] | None, judging: Engine | None
+        self, inputs: Iterator[SampleInputs], plan: Plan, cells: tuple[int, int] | None, judging: Engine | None
     ) -> Iterator[Pair]:
         sampler = self._sampler(plan, cells)
         self._drawing.append(sampler)
-        under_way: deque[list[tuple[int, SampleInputs]]] = deque()
+        under_way: deque[list[SampleInputs]] = deque()
         try:
             while True:
-                while len(under_way) < sampler.depth and (named := list(take(self.batch))):
-                    under_way.append([(index, wish(index, attempt)) for index, attempt in named])
-                    sampler.submit(filled([wanted for _, wanted in under_way[-1]], self.batch))
+                while len(under_way) < sampler.depth and (batch := list(islice(inputs, self.batch))):
+                    under_way.append(batch)
+                    sampler.submit(filled(batch, self.batch))
                 if not under_way:
                     return
                 batch = under_way.popleft()
-                made = sampler.collect()
-                latent = made.pop("latent")
+                outputs = sampler.collect()
+                latents = outputs.pop("latent")
                 if judging is not None:
-                    made.update(_look(judging, made["image"]))
-                for place, (index, wanted) in enumerate(batch):
-                    shown = {name: array[place] for name, array in made.items()}
-                    yield self._pair(index, wanted, plan, latent[place], shown)
+                    outputs.update(_look(judging, outputs["image"]))
+                for i, each in enumerate(batch):
+                    yield self._pair(each, plan, latents[i], {name: array[i] for name, array in outputs.items()})
         finally:
             if sampler in self._drawing:
                 self._drawing.remove(sampler)
@@ -368,17 +335,27 @@ class Generator:
                 raise fault
         return [layout_of(resize_mask(mask, sizes.pixels(cells)), sizes) for mask in masks]
 
-    def _pair(self, index: int, wanted: SampleInputs, plan: Plan, latent: Array, shown: Mapping[str, Array]) -> Pair:
+    def _pair(self, inputs: SampleInputs, plan: Plan, latent: Array, outputs: Mapping[str, Array]) -> Pair:
         # Copies, because a pair that is kept must not keep its whole batch in memory.
-        image, mask, confidence = (_bytes(shown.get(name)) for name in ("image", "mask", "confidence"))
-        judged, sure = (_bytes(shown.get(name)) for name in ("judged", "judge_confidence"))
+        image, mask, confidence = (_bytes(outputs.get(name)) for name in ("image", "mask", "confidence"))
+        judged, judge_confidence = (_bytes(outputs.get(name)) for name in ("judged", "judge_confidence"))
         assert image is not None  # every decode graph declares it
         faults = picture_faults(latent, image)
         if mask is not None and self.bundle.classes is not None:
-            faults += mask_faults(wanted.prompt, mask, self.bundle.classes, self.bundle.words)
-        how = SamplingParams(wanted.number, plan.name, wanted.guidance, wanted.negative)
-        shown_pixels = (image, mask, confidence, faults, wanted.attempt, judged, sure)
-        return Pair(index, wanted.prompt, wanted.seed, *shown_pixels, params=how)
+            faults += mask_faults(inputs.prompt, mask, self.bundle.classes, self.bundle.words)
+        return Pair(
+            inputs.index,
+            inputs.prompt,
+            inputs.seed,
+            image,
+            mask,
+            confidence,
+            faults,
+            inputs.attempt,
+            judged,
+            judge_confidence,
+            params=SamplingParams(inputs.number, plan.name, inputs.guidance, inputs.negative),
+        )
 
     def _fed_engine(self, name: str) -> Engine:
         """The graph of that name as an engine that is fed with arrays."""

@@ -27,7 +27,7 @@ from wetgen.runtime.run.filters import Verdict
 from wetgen.runtime.run.fingerprints import Fingerprints, fingerprint
 from wetgen.runtime.run.folder import Contents, Rejection
 from wetgen.runtime.run.progress import Silent
-from wetgen.runtime.run.run import Storing
+from wetgen.runtime.run.run import BackgroundWriter
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import CONSTANT, NOT_FINITE
 
@@ -707,7 +707,7 @@ def test_sampling_waits_for_a_slow_disk(monkeypatch):
         def rejected(self, row, *, given_up):
             told.append(row["index"])
 
-    with Storing(Slow(), Told()) as storing:
+    with BackgroundWriter(Slow(), Told()) as storing:
         for number in range(50):
             waiting.append(number)
             pair = SimpleNamespace(index=number, image=np.zeros((2, 2, 3), np.uint8))

@@ -11,7 +11,7 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.run.filters import Verdict
 from wetgen.runtime.run.folder import Rejection
 from wetgen.runtime.run.progress import Silent
-from wetgen.runtime.run.run import Storing
+from wetgen.runtime.run.run import BackgroundWriter
 
 KEEP = Verdict({}, {})
 
@@ -37,13 +37,13 @@ def put(monkeypatch):
     A pair is written when it is waited for, so that what is written tells who was.
     """
     monkeypatch.setattr("wetgen.runtime.run.run._MOST_PIXELS", 100)
-    folder, tell = Held(), Storing._tell
+    folder, tell = Held(), BackgroundWriter._tell
 
     def let_and_tell(storing, written):
         folder.let.release()
         tell(storing, written)
 
-    monkeypatch.setattr(Storing, "_tell", let_and_tell)
+    monkeypatch.setattr(BackgroundWriter, "_tell", let_and_tell)
 
     def put(pixels):
         before = len(folder.written)
@@ -52,7 +52,7 @@ def put(monkeypatch):
         return folder.written[before:]
 
     numbers = itertools.count()
-    with Storing(folder, Silent()) as storing:
+    with BackgroundWriter(folder, Silent()) as storing:
         yield put
     assert folder.written == list(range(next(numbers)))
 
@@ -75,6 +75,6 @@ def test_a_failure_is_raised_by_the_next_pair_that_waits_for_it(monkeypatch):
         def write(self, ready):
             raise WetgenError("The disk is full.", why="", fix="")
 
-    with pytest.raises(WetgenError, match="disk is full"), Storing(Full(), Silent()) as storing:
+    with pytest.raises(WetgenError, match="disk is full"), BackgroundWriter(Full(), Silent()) as storing:
         for number in range(200):
             storing.put(SimpleNamespace(index=number, image=np.zeros((1, 1, 3), np.uint8)), KEEP, False)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.runtime.sampling.batches import Batches
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines import load as memory
@@ -80,12 +81,9 @@ def batches_that_differ(bundle):
     return plain, [replace(each, **changes.get(index, {})) for index, each in enumerate(plain)], set(changes)
 
 
-def drawn_as(bundle, device, wanted, plan=None, take=None):
-    named = iter(range(len(wanted)))
-    take = take or (lambda most: [(index, 0) for index in itertools.islice(named, most)])
+def drawn_as(bundle, device, inputs, plan=None):
     with Generator(bundle, device=device, batch=4, threads=1) as generator:
-        steps = bundle.plan(plan)
-        return bytes_of(generator.draw_wanted(lambda index, attempt: wanted[index], take, steps))
+        return bytes_of(generator.sample(inputs, bundle.plan(plan)))
 
 
 @pytest.mark.parametrize("plan", ["four", "two"])
@@ -100,15 +98,10 @@ def test_pairs_of_a_batch_may_differ_in_guidance_negative_and_layout(built, gpu,
 def test_a_tail_is_told_what_its_own_pairs_are(built, gpu):
     """A batch that is not full is filled with its first pair, whose guidance and layout go with it."""
     _, wanted, _ = batches_that_differ(built)
-    sizes = iter([4, 2, 3, 1, 4, 1, 4])
-    starts = iter(np.cumsum([0, 4, 2, 3, 1, 4, 1]))
-
-    def take(_):
-        size, start = next(sizes, 0), int(next(starts, 0))
-        return [(16 + start + place, 0) for place in range(size)]
-
+    ends = np.cumsum([16, 4, 2, 3, 1, 4, 1, 4])
+    batches = [wanted[start:end] for start, end in itertools.pairwise(ends)]
     expected = drawn_as(built, "cpu", wanted)[16:35]
-    assert drawn_as(built, "tensorrt", wanted, take=take) == expected
+    assert drawn_as(built, "tensorrt", Batches(4, batches)) == expected
 
 
 def test_what_a_batch_says_like_the_last_one_is_not_uploaded_again(built, gpu, monkeypatch):
@@ -165,25 +158,20 @@ def test_the_whole_trajectory_is_one_launch_from_the_second_batch_on(built, gpu)
 
 def test_two_batches_are_under_way(built, gpu):
     """The second is handed over before the first is taken, and no third."""
-    taken = []
-
-    def take(most):
-        taken.append(len(seen))
-        return [(len(taken) * most + place, 0) for place in range(most)] if len(taken) <= 4 else []
-
     seen = []
+    made = [[SampleInputs(PROMPTS[i], 0, 4 * n + i, 3.0) for i in range(4)] for n in range(4)]
+    batches = Batches(4, made, seen)
     with Generator(built, device="tensorrt", batch=4) as generator:
-        for pair in generator.draw(PROMPTS, take):
-            seen.append(pair.index)
-    assert taken == [0, 0, 4, 8, 12, 16] and len(seen) == 16
+        for pair in generator.sample(batches, built.plan(None)):
+            seen.append(pair)
+    assert batches.asked == [0, 0, 4, 8, 12, 16] and len(seen) == 16
 
 
 def test_what_comes_back_for_another_try_is_drawn_though_nothing_else_was_left(built, gpu):
-    waiting, seen = [[(0, 0)], [], [(0, 1)], [], []], []
+    first, second = (SampleInputs(PROMPTS[0], 0, 0, 3.0, attempt=attempt) for attempt in (0, 1))
     with Generator(built, device="tensorrt", batch=4) as generator:
-        for pair in generator.draw(PROMPTS, lambda most: waiting.pop(0) if waiting else []):
-            seen.append((pair.index, pair.attempt))
-    assert seen == [(0, 0), (0, 1)]
+        pairs = generator.sample(Batches(4, [[first], [], [second]]), built.plan(None))
+        assert [pair.attempt for pair in pairs] == [0, 1]
 
 
 def test_two_draws_may_take_turns(built, gpu, on_host):

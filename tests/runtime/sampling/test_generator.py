@@ -9,13 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.runtime.sampling.batches import Batches
 from wetgen.runtime import Generator, Pair, WetgenError
 from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.bundle.schedule import Plan, Step, StepKind
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling import generator as module
-from wetgen.runtime.sampling.conditioning import layout_of
+from wetgen.runtime.sampling.conditioning import SampleInputs, layout_of
+from wetgen.runtime.sampling.host import sample
 from wetgen.runtime.sampling.pair import NOT_FINITE
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
@@ -55,7 +57,7 @@ def test_sampling_walks_the_plan_row_by_row():
     engine, noise = Recorder(), np.zeros((2, 4, 8, 8), np.float32)
     plan = Plan("p", 7, tuple(Step(t, 1.0, 0.0) for t in (999, 499, 0)))
     embedding = np.arange(4 * 3 * 5, dtype=np.float32).reshape(4, 3, 5)
-    latents = list(module.sample({StepKind(): engine}, plan, noise, embedding, 2.5, {"conditioning": noise}))
+    latents = list(sample({StepKind(): engine}, plan, noise, embedding, 2.5, {"conditioning": noise}))
     assert [feed["step"].tolist() for feed in engine.feeds] == [[7], [8], [9]]
     assert [float(latent[0, 0, 0, 0]) for latent in latents] == [2.5, 5.0, 7.5]
     for feed in engine.feeds:
@@ -68,7 +70,7 @@ def test_sampling_walks_the_plan_row_by_row():
 
 def _first_feed(plan, noise, embedding):
     engine = Recorder()
-    list(module.sample({StepKind(): engine}, plan, noise, embedding, 1.0, {}))
+    list(sample({StepKind(): engine}, plan, noise, embedding, 1.0, {}))
     return engine.feeds
 
 
@@ -244,20 +246,16 @@ def test_every_try_is_another_picture_and_the_first_the_usual_one(generator, pai
 
 
 def test_what_is_drawn_next_may_depend_on_what_was_drawn(generator):
-    """The next batch is asked for when every pair of the last one was taken, and a batch may have gaps."""
-    asked, seen = [[(0, 0), (1, 0)], [(1, 1)], [(2, 0), (1, 2), (0, 3)], []], []
-    taken = []
-
-    def take(most):
-        taken.append((most, len(seen)))
-        return asked[len(taken) - 1]
-
-    for pair in generator.draw(PROMPTS, take, seed=5):
+    """The next batch is taken when every pair of the last one was yielded, and a batch may have gaps."""
+    drawn, seen = [[(0, 0), (1, 0)], [(1, 1)], [(2, 0), (1, 2), (0, 3)]], []
+    made = [[SampleInputs(PROMPTS[i], 5, i, 3.0, attempt=n, index=i) for i, n in batch] for batch in drawn]
+    batches = Batches(3, made, seen)
+    for pair in generator.sample(batches, generator.bundle.plan(None)):
         seen.append((pair.index, pair.attempt))
         (alone,) = generator.generate(PROMPTS, seed=5, indexes=[pair.index], attempt=pair.attempt)
         assert same(pair, alone)
-    assert seen == [which for batch in asked for which in batch]
-    assert taken == [(3, 0), (3, 2), (3, 3), (3, 6)]
+    assert seen == [which for batch in drawn for which in batch]
+    assert batches.asked == [0, 2, 3, 6]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 import pytest
@@ -197,16 +196,15 @@ def test_pairs_of_a_batch_may_differ_whatever_the_kind_of_the_steps(built_mixed,
     rng = np.random.default_rng(0)
     layouts = [layout_of(rng.integers(0, 4, (32, 32), np.uint8), built_mixed.sizes) for _ in range(3)]
 
-    def wanted(index, attempt):
+    def inputs(index):
         negative = ["", "a dry wall", "people"][index % 3] if name == "every" else ""
         told = [None, *layouts][index // 3 % 4]
-        return SampleInputs(PROMPTS[index % 5], 5, index, float(index // 2 % 4), negative, attempt, told)
+        return SampleInputs(PROMPTS[index % 5], 5, index, float(index // 2 % 4), negative, layout=told)
 
     def drawn(device):
-        named = iter(range(26))
         with Generator(built_mixed, device=device, batch=4, threads=1) as generator:
             plan = built_mixed.plan(name)
-            return bytes_of(generator.draw_wanted(wanted, lambda most: [(i, 0) for i in islice(named, most)], plan))
+            return bytes_of(generator.sample(map(inputs, range(26)), plan))
 
     made = drawn("cpu")
     assert drawn("tensorrt") == made and len(made) == 26
