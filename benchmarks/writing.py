@@ -25,8 +25,9 @@ import wetgen.runtime.run.run as runs
 from wetgen.benchmarks.speed import machine
 from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.bundle.graphs import Array, Graph, Sizes
+from wetgen.runtime.dataset.metadata import row_line
 from wetgen.runtime.dataset.shards import ShardWriter
-from wetgen.runtime.dataset.writer import DatasetWriter, PairWriter, Prepared, row_line
+from wetgen.runtime.dataset.writer import DatasetWriter, PairWriter, Prepared
 from wetgen.runtime.masks.images import encode_mask, encode_png
 from wetgen.runtime.run.filters import Examiner
 from wetgen.runtime.run.folder import pair_row

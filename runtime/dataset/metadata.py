@@ -1,7 +1,7 @@
 """The table of a dataset folder, metadata.jsonl: one JSON object per line, a line per pair."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
@@ -101,6 +101,11 @@ def parse(line: Line, metadata: Path) -> dict[str, object]:
             fix='write {"file_name": ..., "mask_file_name": ..., "text": ...}.',
         )
     return keys
+
+
+def row_line(keys: Mapping[str, object]) -> bytes:
+    """A row as a line of metadata.jsonl. Raises ValueError or TypeError for what JSON cannot hold."""
+    return json.dumps(keys, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

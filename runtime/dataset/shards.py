@@ -17,8 +17,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from wetgen.runtime.dataset.journal import Keys, append
-from wetgen.runtime.dataset.metadata import METADATA, SHARDS, key_faults
-from wetgen.runtime.dataset.writer import PairWriter, Prepared, row_line
+from wetgen.runtime.dataset.metadata import METADATA, SHARDS, key_faults, row_line
+from wetgen.runtime.dataset.writer import PairWriter, Prepared
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import TEMPORARY, is_index, os_errors
 from wetgen.runtime.masks.classes import ClassTable

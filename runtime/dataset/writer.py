@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wetgen.runtime.dataset.journal import Keys, RowLog
-from wetgen.runtime.dataset.metadata import IMAGES, MASKS, METADATA, key_faults
+from wetgen.runtime.dataset.metadata import IMAGES, MASKS, METADATA, key_faults, row_line
 from wetgen.runtime.dataset.reader import Files
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, os_errors, sweep
@@ -157,11 +157,6 @@ def _refuse_pixels(
         fault = unknown_ids(mask, classes, f"The new mask {name}", ignore=ignore)
         if fault is not None:
             raise fault
-
-
-def row_line(keys: Keys) -> bytes:
-    """A row as a line of metadata.jsonl; ValueError or TypeError for what JSON cannot say."""
-    return json.dumps(keys, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 CONFIDENCE = "confidence"

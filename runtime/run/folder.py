@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.dataset import sheet
-from wetgen.runtime.dataset.journal import Rejected
+from wetgen.runtime.dataset.journal import RejectedLog
 from wetgen.runtime.dataset.shards import ShardWriter
 from wetgen.runtime.dataset.writer import DatasetWriter, PairWriter, Prepared
 from wetgen.runtime.errors import WetgenError
@@ -73,7 +73,7 @@ class RunFolder:
             out.mkdir(parents=True, exist_ok=True)
         write_record(out, self.record)
         self._writer = _writer(out, bundle.classes, shards)
-        self._rejected = Rejected(out)
+        self._rejected = RejectedLog(out)
         self._contents = Contents()
         self._stored_now = 0
         for name, row in self._writer.rows():

@@ -780,7 +780,7 @@ def test_a_row_that_does_not_fit_on_the_disk_is_taken_back(folder: Path) -> None
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_table_on_a_full_device(folder: Path) -> None:
     writer = DatasetWriter(folder, DEFAULT)
-    writer._log.path, writer._log._size = Path("/dev/full"), 0
+    writer._log._journal.path, writer._log._journal._size = Path("/dev/full"), 0
     with pytest.raises(WetgenError, match=r"/dev/full could not be written\.\n  why: the disk is full"):
         writer.add("d", picture(), labels(), {"text": "x"})
     assert "d" not in writer.names

@@ -438,9 +438,10 @@ def test_a_rejected_row_that_is_damaged_is_said(wetgen, tmp_path, monkeypatch):
     spoil(monkeypatch, {1: (NOT_FINITE,)})
     wetgen(out)
     data = (out / "rejected.jsonl").read_bytes()
-    (out / "rejected.jsonl").write_bytes(data[9:])
-    result = wetgen(out, "--resume")
-    assert result.exit_code == 1 and "rejected.jsonl, line 1, is no row" in result.stderr
+    for damaged, message in ((data[9:], "line 1: this is not JSON"), (b"{}\n" + data, "line 1, is no row")):
+        (out / "rejected.jsonl").write_bytes(damaged)
+        result = wetgen(out, "--resume")
+        assert result.exit_code == 1 and f"rejected.jsonl, {message}" in result.stderr
 
 
 # Filters
