@@ -8,7 +8,8 @@ NAME.jpg. labelmap.txt names the ids in CVAT's and Datumaro's way.
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from xml.sax.saxutils import escape
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from PIL import Image
 
@@ -56,7 +57,7 @@ class VocWriter(Writer):
         name, jpeg = example.name, self._jpeg(example)
         self.folder.write(f"JPEGImages/{name}.jpg", jpeg)
         self.folder.write(f"SegmentationClass/{name}.png", encode_palette_png(example.mask))
-        self.folder.write(f"Annotations/{name}.xml", self._annotation(example).encode())
+        self.folder.write(f"Annotations/{name}.xml", self._annotation(example))
         self._lists.setdefault(SHORT[example.part], []).append(name)
         self._sidecar.add(example.row, file_name=f"JPEGImages/{name}.jpg")
 
@@ -80,26 +81,46 @@ class VocWriter(Writer):
             picture.convert("RGB").save(file, "JPEG", quality=_QUALITY, subsampling=0)
         return file.getvalue()
 
-    def _annotation(self, example: Example) -> str:
+    def _annotation(self, example: Example) -> bytes:
         height, width = example.mask.shape
-        objects = "".join(self._object(region) for region in self.regions(example))
-        return (
-            f"<annotation>\n  <folder>JPEGImages</folder>\n  <filename>{escape(example.name)}.jpg</filename>\n"
-            "  <source><database>wetgen</database></source>\n"
-            f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>\n"
-            f"  <segmented>1</segmented>\n{objects}</annotation>\n"
+        annotation = _element(
+            "annotation",
+            folder="JPEGImages",
+            filename=f"{example.name}.jpg",
+            source=_element("source", database="wetgen"),
+            size=_element("size", width=width, height=height, depth=3),
+            segmented=1,
+        )
+        annotation.extend(self._object(region) for region in self.regions(example))
+        ElementTree.indent(annotation)
+        for tag in ("source", "size", "bndbox"):  # these stay on one line
+            for element in annotation.iter(tag):
+                element.text = None
+                for child in element:
+                    child.tail = None
+        return ElementTree.tostring(annotation, "unicode").encode() + b"\n"
+
+    def _object(self, region: Component) -> Element:
+        left, top = region.left + 1, region.top + 1
+        return _element(
+            "object",
+            name=self.classes.names[region.class_id],
+            pose="Unspecified",
+            truncated=0,
+            difficult=0,
+            bndbox=_element("bndbox", xmin=left, ymin=top, xmax=left + region.width - 1, ymax=top + region.height - 1),
         )
 
-    def _object(self, region: Component) -> str:
-        box = (region.left + 1, region.top + 1, region.left + region.width, region.top + region.height)
-        sides = "".join(
-            f"<{side}>{at}</{side}>" for side, at in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
-        )
-        return (
-            f"  <object>\n    <name>{escape(self.classes.names[region.class_id])}</name>\n"
-            "    <pose>Unspecified</pose>\n"
-            f"    <truncated>0</truncated>\n    <difficult>0</difficult>\n    <bndbox>{sides}</bndbox>\n  </object>\n"
-        )
+
+def _element(tag: str, **children: object) -> Element:
+    """An XML element with these children: elements, or the text of elements called so."""
+    element = Element(tag)
+    for name, child in children.items():
+        if isinstance(child, Element):
+            element.append(child)
+        else:
+            ElementTree.SubElement(element, name).text = str(child)
+    return element
 
 
 def read_voc(source: Path, ignore: bool, classes: ClassTable | None) -> Incoming:

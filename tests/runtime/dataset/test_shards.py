@@ -246,15 +246,15 @@ def test_an_unfinished_run_is_not_converted(wetgen, finished, tmp_path):
 
 
 def test_a_full_disk_stops_the_run_and_keeps_what_is_finished(wetgen, finished, tmp_path, monkeypatch):
-    settle, calls = tar.settle, []
+    finish_file, calls = tar.finish_file, []
 
     def full(unfinished, path):
         calls.append(path)
         if len(calls) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        settle(unfinished, path)
+        finish_file(unfinished, path)
 
-    monkeypatch.setattr("wetgen.runtime.dataset.shards.settle", full)
+    monkeypatch.setattr("wetgen.runtime.dataset.shards.finish_file", full)
     with pytest.raises(OSError):
         raise wetgen(tmp_path / "out", count=3).exception
     monkeypatch.undo()
@@ -362,13 +362,13 @@ def test_a_kill_between_two_names_of_a_shard_is_taken_up(tmp_path):
 @given(files=st.lists(st.tuples(st.text("abc", min_size=1, max_size=9), st.binary(max_size=1300)), max_size=5))
 def test_python_reads_what_is_written(tmp_path_factory, files):
     path = tmp_path_factory.mktemp("tar") / "a.tar"
-    data = b"".join(part for name, content in files for part in tar.entry(name, content))
-    path.write_bytes(data + tar.end(len(data)))
+    data = b"".join(tar.entry(name, content) for name, content in files)
+    path.write_bytes(data + tar.end_of_archive(len(data)))
     assert path.stat().st_size % tarfile.RECORDSIZE == 0
     for name, content in files:
         info = tarfile.TarInfo(name)
         info.size = len(content)
-        assert tar.entry(name, content)[0] == info.tobuf(tarfile.USTAR_FORMAT)
+        assert tar.entry(name, content)[:512] == info.tobuf(tarfile.USTAR_FORMAT)
     with tarfile.open(path) as archive:
         read = [(info.name, archive.extractfile(info).read()) for info in archive]
     assert read == files
@@ -377,12 +377,12 @@ def test_python_reads_what_is_written(tmp_path_factory, files):
 
 def test_a_row_of_other_shards_is_refused(tmp_path):
     whole(tmp_path / "out", 4)
-    with pytest.raises(Exception, match=r"line 4: this is no row of shards of 2 pairs|line 3: this is no row"):
+    with pytest.raises(Exception, match=r"line 4: this row does not fit shards of 2 pairs|line 3: this row"):
         ShardWriter(tmp_path / "out", DEFAULT, 2)
 
 
 @pytest.mark.parametrize("name", ["a", "0", "00001a", "x/000001"])
 def test_a_name_that_is_no_index_is_a_bug(tmp_path, name):
     image, mask = pair(0)
-    with pytest.raises(ValueError, match=r"no index|cannot be a file name"):
+    with pytest.raises(ValueError, match=r"not the index|cannot be a file name"):
         ShardWriter(tmp_path / "out", DEFAULT, 2).add(name, image, mask, {"text": "x"})
