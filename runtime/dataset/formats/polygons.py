@@ -1,12 +1,13 @@
 """The outline of a region as one closed polygon, and the pixels of a polygon.
 
 Polygons run along pixel edges: x to the right, y down, pixel (i, j) covers [i, i + 1] x [j, j + 1]. They turn
-clockwise on the screen, the region on their right. One polygon can't have a hole, so each hole is joined to the line
-left of it by a cut that is walked to and fro and has no width ("keyhole"): under the even-odd and the nonzero rule the
-hole stays one.
+clockwise on the screen, with the region on their right. A polygon cannot have a hole, so each hole is joined to the
+line left of it by a cut without width, which is drawn there and back ("keyhole"): the hole stays a hole under the
+even-odd and the nonzero rule.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ _SOUTH, _NORTH = 1, 3
 def outline(region: Component, inset: float = 0.0) -> Points:
     """The polygon float64 (N, 2) around a region, in its mask's pixels.
 
-    `inset` draws it that far (in pixels, below 0.5) into the region's own pixels, so that a reader who cuts coordinates
-    off to whole pixels hits those and not their neighbours.
+    `inset` moves it that far (in pixels, below 0.5) into the region's own pixels, so that a reader who rounds
+    coordinates down to whole pixels gets those and not their neighbours.
     """
     loops = _Loops(region.pixels)
     points = np.array(list(loops.points(inset)), np.float64)
@@ -34,7 +35,7 @@ def outline(region: Component, inset: float = 0.0) -> Points:
 def filled(polygon: Points, height: int, width: int) -> NDArray[np.bool_]:
     """The pixels bool (H, W) whose centres lie inside the polygon float64 (N, 2), by the even-odd rule."""
     (x0, y0), (x1, y1) = polygon.T, np.roll(polygon, -1, axis=0).T
-    # Row j is crossed by an edge when its centre j + 0.5 lies in [upper end, lower end).
+    # An edge crosses row j when the row's centre j + 0.5 is in [upper end, lower end).
     first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), 0, height).astype(np.int64)
     behind = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), 0, height).astype(np.int64)
     counts = behind - first
@@ -48,11 +49,19 @@ def filled(polygon: Points, height: int, width: int) -> NDArray[np.bool_]:
     return inside
 
 
-class _Loops:
-    """The closed lines between a region and what is not the region, as unit edges numbered (y (W+1) + x) 4 + direction.
+class _Segment(NamedTuple):
+    """A unit edge, or a half of it: from `start` to `stop`, as shares of its length."""
 
-    Edge e starts at corner (x, y) of the pixel grid. Where two pixels of the region touch by a corner only, the line
-    passes from one to the other, as befits eight neighbours: so the region has exactly one outer line.
+    edge: int
+    start: float = 0.0
+    stop: float = 1.0
+
+
+class _Loops:
+    """The closed lines around a region and its holes, as unit edges numbered (y (W+1) + x) 4 + direction.
+
+    Edge e starts at corner (x, y) of the pixel grid. Where two pixels of the region touch only by a corner, the line
+    passes from one to the other, because regions are 8-connected: so a region has exactly one outer line.
     """
 
     def __init__(self, pixels: NDArray[np.bool_]) -> None:
@@ -72,21 +81,27 @@ class _Loops:
         self._cuts = self._find_cuts()
 
     def points(self, inset: float) -> Iterator[tuple[float, float]]:
-        """The outer line with every hole cut in, two points an edge; unrolled, for holes may hang on holes for long."""
-        stack = [iter([(edge, "whole") for edge in self._loops[0]])]
-        while stack:
-            edge, part = next(stack[-1], (None, ""))
-            if edge is None:
-                stack.pop()
-                continue
-            hole = self._cuts.get(edge) if part == "whole" else None
+        """The outer line with every hole cut in, as two points per segment.
+
+        At a cut the line leaves an edge in its middle, runs around the hole and comes back to the edge's middle. Holes
+        can have cuts at their own edges, so deeply nested that this is a loop and not a recursion.
+        """
+        cuts = dict(self._cuts)
+        segments = [_Segment(edge) for edge in reversed(self._loops[0])]  # still to be drawn, the next one last
+        while segments:
+            segment = segments.pop()
+            hole = cuts.pop(segment.edge, None)
             if hole is None:
-                yield from self._ends(edge, part, inset)
+                yield from self._ends(segment, inset)
                 continue
-            yield from self._ends(edge, "first half", inset)
-            around = [(hole[0], "second half"), *((other, "whole") for other in hole[1:]), (hole[0], "first half")]
-            stack.append(iter([(edge, "second half")]))
-            stack.append(iter(around))
+            entry, *others = hole
+            segments += [
+                _Segment(segment.edge, start=0.5),
+                _Segment(entry, stop=0.5),
+                *(_Segment(edge) for edge in reversed(others)),
+                _Segment(entry, start=0.5),
+                _Segment(segment.edge, stop=0.5),
+            ]
 
     def _successors(self, exists: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The edge that follows each edge: a left turn before straight on before a right turn."""
@@ -98,7 +113,7 @@ class _Loops:
         return following
 
     def _trace(self) -> list[list[int]]:
-        """Each loop's edges; the first loop is the outer one, for it holds the topmost edge."""
+        """Each loop's edges. The first loop is the outer one, because it has the topmost edge."""
         loops, seen = [], set()
         for edge in self._edges.tolist():
             if edge in seen:
@@ -111,38 +126,36 @@ class _Loops:
         return loops
 
     def _find_cuts(self) -> dict[int, list[int]]:
-        """The holes by the edge, left of them, at which their cut begins; a hole's list starts where the cut ends."""
+        """Each hole's edges, from the one where its cut ends, by the edge left of the hole where the cut begins."""
         cuts = {}
         for loop in self._loops[1:]:
-            # The leftmost edge with the region on its left side; the region goes on to the west of it.
-            place = min((i for i, e in enumerate(loop) if e % 4 == _SOUTH), key=lambda i: self._column_row(loop[i]))
-            column, row = self._column_row(loop[place])
+            # The hole's leftmost edge: the region continues west of it.
+            first = min((i for i, e in enumerate(loop) if e % 4 == _SOUTH), key=lambda i: self._column_row(loop[i]))
+            column, row = self._column_row(loop[first])
             outside = np.flatnonzero(~self._pixels[row, :column])
             reached = int(outside[-1]) + 1 if len(outside) else 0
             # An edge north starts at the lower corner of the pixel right of it.
             edge = ((row + 1) * self._stride + reached) * 4 + _NORTH
-            cuts[edge] = loop[place:] + loop[:place]
+            cuts[edge] = loop[first:] + loop[:first]
         return cuts
 
     def _column_row(self, edge: int) -> tuple[int, int]:
         row, column = divmod(edge // 4, self._stride)
         return column, row
 
-    def _ends(self, edge: int, part: str, inset: float) -> Iterator[tuple[float, float]]:
-        """Start and end of an edge or of half of it, moved into its pixel by `inset`."""
-        corner, direction = divmod(edge, 4)
+    def _ends(self, segment: _Segment, inset: float) -> Iterator[tuple[float, float]]:
+        """Start and end of a segment, moved into its pixel by `inset`."""
+        corner, direction = divmod(segment.edge, 4)
         y, x = divmod(corner, self._stride)
         (along_x, along_y), (in_x, in_y) = _STEPS[direction], _STEPS[(direction + 1) % 4]
-        start = 0.5 if part == "second half" else inset
-        end = 0.5 if part == "first half" else 1 - inset
-        for way in (start, end):
+        for way in (max(segment.start, inset), min(segment.stop, 1 - inset)):
             yield x + way * along_x + inset * in_x, y + way * along_y + inset * in_y
 
 
 def _corners(points: Points) -> Points:
-    """Without points that repeat the one before or lie on the way straight on."""
+    """The polygon without points that repeat the previous one or lie on a straight line."""
     points = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
     before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
-    turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]  # nowhere does an outline turn right back
+    turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]  # an outline never turns straight back
     corners: Points = points[turns]
     return corners
