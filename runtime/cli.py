@@ -506,18 +506,18 @@ def check(file: str, bundle: Path | None, count: int, quota: str | None, as_json
 
     from wetgen.runtime.bundle.bundle import open_bundle
     from wetgen.runtime.prompts.quota import parse_quota
-    from wetgen.runtime.prompts.read import read_all
+    from wetgen.runtime.prompts.read import examine_prompt_file
     from wetgen.runtime.run.check import bundle_faults, cuts, report, survey
 
     wanted = None if quota is None else parse_quota(quota)
     opened = open_bundle(bundle)
-    reading = read_all(file, opened.words, count=count, quota=wanted)
+    reading = examine_prompt_file(file, opened.words, count=count, quota=wanted)
     faults = [*reading.faults, *bundle_faults(reading.lines, reading.names, file, opened)]
-    if reading.asks is not None:
-        seen = survey(reading.asks)
+    if reading.requests is not None:
+        seen = survey(reading.requests)
         faults += cuts(seen, reading.names, opened)
-        said = (json.dumps(asdict(ask), ensure_ascii=False) for ask in reading.asks)
-        for line in said if as_json else report(reading.asks, seen):
+        said = (json.dumps(asdict(ask), ensure_ascii=False) for ask in reading.requests)
+        for line in said if as_json else report(reading.requests, seen):
             click.echo(line)
     for fault in faults:
         click.echo(f"Error: {fault}", err=True)

@@ -1,7 +1,4 @@
-"""The one error users see: what happened, why, and what to do.
-
-What is wrong in a prompts file, each fault with its line and column, and what was probably meant.
-"""
+"""The one error users see: what happened, why, and what to do. Also lists of errors, each with its line in a file."""
 
 import difflib
 from collections.abc import Iterable
@@ -24,35 +21,36 @@ def missing(package: str, *, extra: str, needed_to: str) -> WetgenError:
     )
 
 
-class PromptFault(WetgenError):
-    """A fault at a place of a prompts file; line and column count from 1, columns in characters."""
+class FileFault(WetgenError):
+    """What is wrong on a line of a file; lines and columns count from 1, columns in characters."""
 
-    def __init__(self, name: str, line: int, column: int, what: str, *, why: str, fix: str) -> None:
-        super().__init__(f"{name}, line {line}, column {column}: {what}", why=why, fix=fix)
+    def __init__(self, name: str, line: int, column: int | None, what: str, *, why: str, fix: str) -> None:
+        where = f"{name}, line {line}" if column is None else f"{name}, line {line}, column {column}"
+        super().__init__(f"{where}: {what}", why=why, fix=fix)
         self.line, self.column = line, column
 
 
-class Faults:
-    """The faults of the file called `name`, gathered while it is read, so that all can be told at once."""
+class FaultList:
+    """Everything that is wrong in the file called `name`, collected so that all of it can be shown at once."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._found: list[PromptFault] = []
+        self._found: list[FileFault] = []
 
     def __len__(self) -> int:
         return len(self._found)
 
-    def add(self, place: tuple[int, int], what: str, *, why: str, fix: str) -> None:
-        """Keep a fault at (line, column)."""
-        self._found.append(PromptFault(self.name, *place, what, why=why, fix=fix))
+    def add(self, line: int, what: str, *, why: str, fix: str, column: int | None = None) -> None:
+        """Adds a fault."""
+        self._found.append(FileFault(self.name, line, column, what, why=why, fix=fix))
 
-    def in_order(self) -> list[PromptFault]:
-        """All of them, in the order of the file."""
-        return sorted(self._found, key=lambda fault: (fault.line, fault.column))
+    def in_order(self) -> list[FileFault]:
+        """All faults in the order of the file."""
+        return sorted(self._found, key=lambda fault: (fault.line, fault.column or 0))
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """What to write in place of an unknown word: the nearest known one, or one of all."""
+    """What to do about an unknown word, for `fix`: names the nearest known word, or else all of them."""
     names = list(known)
     folded = {name.casefold(): name for name in names}
     near = difflib.get_close_matches(word.casefold(), folded, n=1)
@@ -60,5 +58,5 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def printable(name: str) -> str:
-    """A name as messages show it: escaped where a terminal would not print it."""
+    """A name as messages show it, escaped if a terminal would not print it."""
     return name if name.isprintable() else repr(name)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "PromptRequest": "lines",
-    "Asks": "read",
+    "PromptFile": "read",
     "Prompt": "read",
     "check_prompt_file": "read",
     "parse_prompts": "read",

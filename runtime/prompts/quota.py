@@ -1,15 +1,138 @@
-"""`--quota mold=200,stain=300`: how many pairs of each class, whatever the lines' counts are."""
+"""Which line of a prompts file each pair of a run belongs to, computed from the pair's index alone.
+
+Without a quota the lines come in order. `--quota mold=200,stain=300` says how many pairs of each class there are,
+whatever the counts of the lines.
+"""
 
 import re
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from itertools import accumulate
 from typing import NamedTuple
 
 from wetgen.runtime.errors import WetgenError, suggestion
-from wetgen.runtime.prompts.lines import MOST_PAIRS, Line, Share, Turn, Words
+from wetgen.runtime.prompts.lines import MOST_PAIRS, ClassWords, PromptLine
 from wetgen.runtime.prompts.template import CLASS
 
 _FIX = "write classes and numbers of pairs: --quota mold=200,stain=300"
+
+
+class Turn(NamedTuple):
+    """One pair: the `number`-th of line `i`, and its `step`-th for the class `asked` of a quota, or for None."""
+
+    i: int
+    number: int
+    step: int
+    asked: str | None
+
+
+class LineShare(NamedTuple):
+    """How many pairs line `i` has in all for the class `asked` of a quota, or for None."""
+
+    i: int
+    asked: str | None
+    pairs: int
+
+
+class Rounds:
+    """The lines in order, each `count` times in a row; then all of it again, `rounds` times.
+
+    More rounds add pairs at the end and change none.
+    """
+
+    def __init__(self, counts: Sequence[int], rounds: int) -> None:
+        self._counts, self._rounds, self._ends = counts, rounds, list(accumulate(counts))
+
+    def turn(self, index: int) -> Turn:
+        rounds, within = divmod(index, self._ends[-1])
+        i = bisect_right(self._ends, within)
+        number = (rounds + 1) * self._counts[i] + within - self._ends[i]
+        return Turn(i, number, number, None)
+
+    def shares(self) -> list[LineShare]:
+        return [LineShare(i, None, self._rounds * count) for i, count in enumerate(self._counts)]
+
+
+class Quota:
+    """Classes mixed in proportion (see `seats`); the lines of each class take turns, weighted by their counts."""
+
+    def __init__(self, quota: Mapping[str, int], weights: Mapping[str, Mapping[int, int]]) -> None:
+        """`weights` are, for each class, the counts of its lines by index, in ascending order."""
+        self._names, self._pairs = list(quota), list(quota.values())
+        self._robins = [RoundRobin(weights[name]) for name in quota]
+
+    def turn(self, index: int) -> Turn:
+        drawn = seats(index, self._pairs)
+        which = min(range(len(drawn)), key=lambda c: _due(drawn[c], self._pairs[c], c))
+        i = self._robins[which].line(drawn[which])
+        earlier = [robin.before(step, i) for robin, step in zip(self._robins, drawn, strict=True)]
+        return Turn(i, sum(earlier), earlier[which], self._names[which])
+
+    def shares(self) -> list[LineShare]:
+        return [
+            LineShare(i, name, pairs)
+            for name, total, robin in zip(self._names, self._pairs, self._robins, strict=True)
+            for i in robin.weights
+            if (pairs := robin.before(total, i))
+        ]
+
+
+def seats(index: int, quotas: Sequence[int]) -> list[int]:
+    """How many of the first `index` pairs belong to each class.
+
+    The rule is Sainte-Laguë's for seats in a parliament: pair k of a class with q pairs is due at (k + 1/2) / q of the
+    run, and of two that are due at once the class that was given first comes first. So the first n pairs divide among
+    the classes as n seats would, for every n. The pairs due up to a time t are the rounded q t of every class. At t =
+    index / total they are at most half a pair per class too many or too few, which are then taken off or added.
+    """
+    total, classes = sum(quotas), range(len(quotas))
+    drawn = [(2 * index * quota + total) // (2 * total) for quota in quotas]
+    while sum(drawn) < index:
+        drawn[min(classes, key=lambda c: _due(drawn[c], quotas[c], c))] += 1
+    while sum(drawn) > index:
+        drawn[max(classes, key=lambda c: _due(drawn[c] - 1, quotas[c], c))] -= 1
+    return drawn
+
+
+def _due(k: int, quota: int, which: int) -> tuple[Fraction, int]:
+    return Fraction(2 * k + 1, quota), which
+
+
+class RoundRobin:
+    """Lines that take turns, each as often in a cycle as its weight says.
+
+    Pass p of a cycle goes over the lines of weight above p. So a run that is shorter than a cycle has something of
+    every line.
+    """
+
+    def __init__(self, weights: Mapping[int, int]) -> None:
+        self.weights, self._cycle = weights, sum(weights.values())
+        self._starts, self._passes = list[int](), list[tuple[int, list[int]]]()  # where passes over fewer lines begin
+        start = done = 0
+        for weight in sorted(set(weights.values())):
+            lines = [i for i in weights if weights[i] >= weight]
+            self._starts.append(start)
+            self._passes.append((done, lines))
+            start, done = start + (weight - done) * len(lines), weight
+
+    def line(self, step: int) -> int:
+        """The line that has turn number `step`."""
+        return self._at(step)[2]
+
+    def before(self, step: int, i: int) -> int:
+        """How many turns line `i` has before turn number `step`."""
+        cycles, passes, now = self._at(step)
+        weight = self.weights.get(i, 0)
+        return cycles * weight + min(weight, passes) + (weight > passes and i < now)
+
+    def _at(self, step: int) -> tuple[int, int, int]:
+        """Whole cycles before a turn, whole passes of its cycle before it, and its line."""
+        cycles, within = divmod(step, self._cycle)
+        level = bisect_right(self._starts, within) - 1
+        done, lines = self._passes[level]
+        passes, rank = divmod(within - self._starts[level], len(lines))
+        return cycles, done + passes, lines[rank]
 
 
 def parse_quota(text: str) -> dict[str, int]:
@@ -31,8 +154,8 @@ def _bad(text: str, why: str) -> WetgenError:
     return WetgenError(f"'{text}' is no quota.", why=f"{why}.", fix=_FIX)
 
 
-def check_quota(quota: Mapping[str, int], count: int, words: Words) -> None:
-    """Raise WetgenError for a quota that cannot be met by any file."""
+def check_quota(quota: Mapping[str, int], count: int, words: ClassWords) -> None:
+    """Raises WetgenError for a quota that no file can meet."""
     if count != 1:
         raise WetgenError(
             "--count and --quota exclude each other.",
@@ -47,150 +170,36 @@ def check_quota(quota: Mapping[str, int], count: int, words: Words) -> None:
             fix = suggestion(name, words) if words else "leave the quota out."
             raise WetgenError(f"The quota names no class of the bundle: '{name}'.", why=known, fix=fix)
         if not 1 <= pairs <= MOST_PAIRS:
-            raise WetgenError(f"The quota of {name} is {pairs}.", why=f"it runs from 1 to {MOST_PAIRS}.", fix=_FIX)
+            raise WetgenError(f"The quota of {name} is {pairs}.", why=f"it must be from 1 to {MOST_PAIRS}.", fix=_FIX)
 
 
-def serving(lines: Sequence[Line], quota: Mapping[str, int], words: Words, name: str) -> dict[str, list[int]]:
-    """Which lines, by their places in the list, can draw each class of a quota.
+def lines_by_class(
+    lines: Sequence[PromptLine], quota: Mapping[str, int], words: ClassWords, name: str
+) -> dict[str, dict[int, int]]:
+    """For each class of a quota the lines that can draw it: their counts by index.
 
-    Those that name the class by their option; those with {class} in the text and no option, for every class; those
-    without an option whose text asks for this class and no other. Raises WetgenError for a class without any.
+    They are the lines that name the class with their option; those with {class} in the text and no option, for every
+    class; and those without an option whose text mentions this class and no other. Raises WetgenError for a class that
+    no line can draw.
     """
-    found: dict[str, list[int]] = {asked: [] for asked in quota}
-    for place, line in enumerate(lines):
-        for asked in _served(line, quota, words):
-            found[asked].append(place)
-    for asked, places in found.items():
-        if not places:
+    found: dict[str, dict[int, int]] = {asked: {} for asked in quota}
+    for i, line in enumerate(lines):
+        for asked in _drawable(line, quota, words):
+            found[asked][i] = line.count
+    for asked, weights in found.items():
+        if not weights:
             raise WetgenError(
                 f"No line of {name} can draw the quota's class '{asked}'.",
-                why="a line draws it by the option class, by {class} in its text, or by a text that asks for it alone.",
+                why="a line draws a class if its option or {class} names it, or if its text mentions that class alone.",
                 fix="add a line such as: a white wall with {class}",
             )
     return found
 
 
-def _served(line: Line, quota: Mapping[str, int], words: Words) -> Sequence[str]:
+def _drawable(line: PromptLine, quota: Mapping[str, int], words: ClassWords) -> Sequence[str]:
     if line.classes:
         return [asked for asked in quota if asked in line.classes]
     if CLASS in line.template.placeholders:
         return list(quota)
-    said = line.said_class(words)
-    return [asked for asked in quota if asked == said]
-
-
-class _Level(NamedTuple):
-    """`passes` over the same lines, of which each gives one pair a pass."""
-
-    start: int
-    passes: int
-    places: Sequence[int]
-
-    @property
-    def end(self) -> int:
-        return self.start + self.passes * len(self.places)
-
-
-class Rotation:
-    """Lines that take turns, each as often in a cycle as its weight says.
-
-    A cycle goes over all lines, then over those of weight 2 and more, and so on, so that a short run that never sees
-    a whole cycle has something of every line.
-    """
-
-    def __init__(self, weights: Mapping[int, int]) -> None:
-        """`weights` by the lines' places in the file, ascending."""
-        self._levels: list[_Level] = []
-        before = start = 0
-        for weight in sorted(set(weights.values())):
-            places = [place for place in weights if weights[place] >= weight]
-            self._levels.append(_Level(start, weight - before, places))
-            before, start = weight, self._levels[-1].end
-        self._cycle = start
-
-    @property
-    def places(self) -> Sequence[int]:
-        """All of its lines."""
-        return self._levels[0].places
-
-    def place(self, step: int) -> int:
-        """Which line has the turn number `step`."""
-        within = step % self._cycle
-        level = next(level for level in self._levels if within < level.end)
-        return level.places[(within - level.start) % len(level.places)]
-
-    def before(self, step: int, place: int) -> int:
-        """How many turns a line has before turn number `step`."""
-        cycles, within = divmod(step, self._cycle)
-        turns = 0
-        for level in self._levels:
-            rank = bisect_left(level.places, place)
-            if rank == len(level.places) or level.places[rank] != place:
-                break
-            passes, part = divmod(max(0, min(within, level.end) - level.start), len(level.places))
-            turns += cycles * level.passes + passes + (rank < part)
-        return turns
-
-
-class Quota:
-    """Classes mixed in proportion, each class's lines in rotation.
-
-    Pair k of a class with q pairs is due at (k + 1/2) / q of the run, which is the order of Sainte-Laguë's seats: the
-    first n pairs divide among the classes as n seats would, for every n.
-    """
-
-    def __init__(self, quota: Mapping[str, int], rotations: Mapping[str, Rotation]) -> None:
-        self._names, self._pairs = list(quota), list(quota.values())
-        self._rotations = [rotations[name] for name in quota]
-        self._total = sum(self._pairs)
-
-    def __len__(self) -> int:
-        return self._total
-
-    def turn(self, index: int) -> Turn:
-        drawn = divided(index, self._pairs)
-        which = _next(drawn, self._pairs)
-        place = self._rotations[which].place(drawn[which])
-        earlier = [r.before(n, place) for r, n in zip(self._rotations, drawn, strict=True)]
-        return Turn(place, sum(earlier), earlier[which], self._names[which])
-
-    def shares(self) -> list[Share]:
-        return [
-            Share(place, name, pairs)
-            for name, total, rotation in zip(self._names, self._pairs, self._rotations, strict=True)
-            for place in rotation.places
-            if (pairs := rotation.before(total, place))
-        ]
-
-
-def divided(index: int, quotas: Sequence[int]) -> list[int]:
-    """How many of the first `index` pairs are of each class.
-
-    Rounded proportions are seats of the method already, though perhaps some too many or too few: at most half a seat
-    for each class.
-    """
-    total = sum(quotas)
-    seats = [(2 * index * quota + total) // (2 * total) for quota in quotas]
-    while sum(seats) < index:
-        seats[_next(seats, quotas)] += 1
-    while sum(seats) > index:
-        seats[_last(seats, quotas)] -= 1
-    return seats
-
-
-def _next(seats: Sequence[int], quotas: Sequence[int]) -> int:
-    """The class whose next pair is due first; of two at once, the one that was given first."""
-    best = 0
-    for which in range(1, len(seats)):
-        if (2 * seats[which] + 1) * quotas[best] < (2 * seats[best] + 1) * quotas[which]:
-            best = which
-    return best
-
-
-def _last(seats: Sequence[int], quotas: Sequence[int]) -> int:
-    """The class whose last pair was due last: what `_next` chose, if it chose last."""
-    best = 0
-    for which in range(1, len(seats)):
-        if (2 * seats[which] - 1) * quotas[best] >= (2 * seats[best] - 1) * quotas[which]:
-            best = which
-    return best
+    mentioned = line.mentioned_class(words)
+    return [asked for asked in quota if asked == mentioned]

@@ -30,41 +30,41 @@ class TemplateError(Exception):
 
 
 @dataclass(frozen=True)
-class _Fill:
+class Placeholder:
     name: str
     count = 1
 
 
-class _Run:
+class Pieces:
     """Parts one behind the other; the first choice is the lowest digit of an expansion's number."""
 
     def __init__(self) -> None:
-        self.parts: list[str | _Fill | _Choice] = []
+        self.parts: list[str | Placeholder | Variant] = []
 
     @cached_property
     def count(self) -> int:
-        return math.prod(part.count for part in self.parts if isinstance(part, _Choice))
+        return math.prod(part.count for part in self.parts if isinstance(part, Variant))
 
-    def write(self, index: int, into: "list[str | _Fill]") -> None:
+    def write(self, index: int, into: "list[str | Placeholder]") -> None:
         for part in self.parts:
-            if isinstance(part, _Choice):
+            if isinstance(part, Variant):
                 index, digit = divmod(index, part.count)
                 part.write(digit, into)
             else:
                 into.append(part)
 
 
-class _Choice:
+class Variant:
     """Alternatives, the expansions of the first numbered before those of the next."""
 
     def __init__(self) -> None:
-        self.runs = [_Run()]
+        self.runs = [Pieces()]
 
     @cached_property
     def count(self) -> int:
         return sum(run.count for run in self.runs)
 
-    def write(self, index: int, into: "list[str | _Fill]") -> None:
+    def write(self, index: int, into: "list[str | Placeholder]") -> None:
         for run in self.runs:
             if index < run.count:
                 run.write(index, into)
@@ -76,7 +76,7 @@ class _Choice:
 class Template:
     """A parsed text; `count` is the number of its expansions."""
 
-    def __init__(self, text: str, run: _Run) -> None:
+    def __init__(self, text: str, run: Pieces) -> None:
         self.text, self._run = text, run
         self.count = run.count
         self.is_plain = "{" not in text and "}" not in text
@@ -103,17 +103,17 @@ class Template:
         """
         if self.is_plain:
             return self.text, frozenset()
-        parts: list[str | _Fill] = []
+        parts: list[str | Placeholder] = []
         self._run.write(index, parts)
         text = "".join(part if isinstance(part, str) else fill[part.name] for part in parts)
-        return " ".join(text.split()), frozenset(part.name for part in parts if isinstance(part, _Fill))
+        return " ".join(text.split()), frozenset(part.name for part in parts if isinstance(part, Placeholder))
 
 
 @lru_cache(maxsize=4096)
 def parse_template(text: str) -> Template:
     """The template of a text that has no blanks around it. Raises TemplateError."""
     if "{" not in text and "}" not in text:
-        run = _Run()
+        run = Pieces()
         run.parts.append(text)
         return Template(text, run)
     return Template(text, _Parser(text).run())
@@ -126,10 +126,10 @@ class _Parser:
     """
 
     def __init__(self, text: str) -> None:
-        self._text, self._outer = text, _Run()
-        self._open: list[tuple[int, _Choice]] = []
+        self._text, self._outer = text, Pieces()
+        self._open: list[tuple[int, Variant]] = []
 
-    def run(self) -> _Run:
+    def run(self) -> Pieces:
         at = 0
         while token := _TOKEN.match(self._text, at):
             mark = token[0]
@@ -142,7 +142,7 @@ class _Parser:
             elif mark == "}":
                 self._end(token.start())
             elif mark == "|" and self._open:
-                self._open[-1][1].runs.append(_Run())
+                self._open[-1][1].runs.append(Pieces())
             else:
                 self._parts.append(mark)
         if self._open:
@@ -155,7 +155,7 @@ class _Parser:
         return self._outer
 
     @property
-    def _parts(self) -> "list[str | _Fill | _Choice]":
+    def _parts(self) -> "list[str | Placeholder | Variant]":
         return self._open[-1][1].runs[-1].parts if self._open else self._outer.parts
 
     def _begin(self, at: int) -> None:
@@ -166,7 +166,7 @@ class _Parser:
                 why="nobody could read that.",
                 fix="write several lines instead.",
             )
-        self._open.append((at, _Choice()))
+        self._open.append((at, Variant()))
 
     def _end(self, at: int) -> None:
         if not self._open:
@@ -177,13 +177,13 @@ class _Parser:
                 fix="write }} for a brace that is meant as one, and { {a|b}|c} where alternatives begin with others.",
             )
         begin, choice = self._open.pop()
-        self._parts.append(choice if len(choice.runs) > 1 else _fill(self._text[begin + 1 : at], begin))
+        self._parts.append(choice if len(choice.runs) > 1 else _placeholder(self._text[begin + 1 : at], begin))
 
 
-def _fill(inside: str, at: int) -> _Fill:
+def _placeholder(inside: str, at: int) -> Placeholder:
     name = inside.strip()
     if name in PLACEHOLDERS:
-        return _Fill(name)
+        return Placeholder(name)
     raise TemplateError(
         at,
         f"there is no placeholder {{{name}}}." if name else "these braces are empty.",
@@ -194,26 +194,26 @@ def _fill(inside: str, at: int) -> _Fill:
     )
 
 
-def _placeholders(run: _Run) -> list[str]:
-    found = [part.name for part in run.parts if isinstance(part, _Fill)]
-    inner = [deeper for part in run.parts if isinstance(part, _Choice) for deeper in part.runs]
+def _placeholders(run: Pieces) -> list[str]:
+    found = [part.name for part in run.parts if isinstance(part, Placeholder)]
+    inner = [deeper for part in run.parts if isinstance(part, Variant) for deeper in part.runs]
     return found + [name for deeper in inner for name in _placeholders(deeper)]
 
 
-def _always(name: str, run: _Run) -> bool:
+def _always(name: str, run: Pieces) -> bool:
     return any(
         all(_always(name, inner) for inner in part.runs)
-        if isinstance(part, _Choice)
-        else isinstance(part, _Fill) and part.name == name
+        if isinstance(part, Variant)
+        else isinstance(part, Placeholder) and part.name == name
         for part in run.parts
     )
 
 
-def _may_be_blank(run: _Run) -> bool:
-    def blank(part: "str | _Fill | _Choice") -> bool:
+def _may_be_blank(run: Pieces) -> bool:
+    def blank(part: "str | Placeholder | Variant") -> bool:
         if isinstance(part, str):
             return not part.strip()
-        return isinstance(part, _Choice) and any(map(_may_be_blank, part.runs))
+        return isinstance(part, Variant) and any(map(_may_be_blank, part.runs))
 
     return all(map(blank, run.parts))
 
@@ -221,13 +221,15 @@ def _may_be_blank(run: _Run) -> bool:
 _GOLDEN = 618033988749894848204586834365638, 10**33  # (sqrt(5) - 1) / 2 as a fraction, for counts beyond floats
 
 
-def nth(step: int, count: int, text: str) -> int:
+def permuted(step: int, count: int, text: str) -> int:
     """The combination, of `count`, that a line takes at its `step`-th pair: each once before any comes again.
 
     (a * step + b) mod count is a bijection where a and count have no common divisor. With a near count / golden ratio
     steps in a row lie far apart (Weyl's sequence of the number that is hardest to approximate), so that every
     alternative comes up early; b, from a hash of the text, lets lines of one shape begin at different combinations.
     """
+    if count == 1:
+        return 0
     a, b = _mixing(count, text)
     return (a * step + b) % count
 

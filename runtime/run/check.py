@@ -16,8 +16,9 @@ from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer, PromptTooLong
 from wetgen.runtime.errors import WetgenError, suggestion
 from wetgen.runtime.files import usable_cores
-from wetgen.runtime.prompts.lines import Line, PromptRequest, Share
+from wetgen.runtime.prompts.lines import PromptLine, PromptRequest
 from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.quota import LineShare
 from wetgen.runtime.prompts.read import PromptFile, resolve
 from wetgen.runtime.sampling.conditioning import check_guidance, check_negative
 
@@ -26,14 +27,14 @@ SHOWN = 3  # expansions of each line
 NO_DAMAGE = "no damage"
 
 
-def bundle_faults(lines: Iterable[Line], names: str, source: str, bundle: Bundle) -> Iterator[WetgenError]:
+def bundle_faults(lines: Iterable[PromptLine], names: str, source: str, bundle: Bundle) -> Iterator[WetgenError]:
     """What the lines ask of a bundle that it has not, and the files they name that are not there."""
     for line in lines:
         for error in _line_faults(line, source, bundle):
             yield WetgenError(f"{names}, line {line.line}: {error.what}", why=error.why, fix=error.fix)
 
 
-def _line_faults(line: Line, source: str, bundle: Bundle) -> Iterator[WetgenError]:
+def _line_faults(line: PromptLine, source: str, bundle: Bundle) -> Iterator[WetgenError]:
     plan = None if line.plan is None else bundle.plans.get(line.plan)
     if line.plan is not None and plan is None:
         yield WetgenError(
@@ -66,9 +67,9 @@ class Expansion(NamedTuple):
     pairs: int
 
 
-def expansions(asks: PromptFile, shares: Sequence[Share]) -> Iterator[Expansion]:
+def expansions(asks: PromptFile, shares: Sequence[LineShare]) -> Iterator[Expansion]:
     """The different asks of the shares: the first of every share, then the second of every share, and so on."""
-    sizes = [asks.lines[share.place].combinations(share.asked) for share in shares]
+    sizes = [asks.lines[share.i].combinations(share.asked) for share in shares]
     left = list(range(len(shares)))
     for step in count():
         left = [which for which in left if step < min(shares[which].pairs, sizes[which])]
@@ -76,7 +77,7 @@ def expansions(asks: PromptFile, shares: Sequence[Share]) -> Iterator[Expansion]
             return
         for which in left:
             place, asked, pairs = shares[which]
-            ask = asks.lines[place].ask(step, step, asked, asks.words)
+            ask = asks.lines[place].request(step, step, asked, asks.words)
             yield Expansion(which, ask, -(-(pairs - step) // sizes[which]))
 
 
@@ -97,7 +98,7 @@ class Survey:
 
 def survey(asks: PromptFile, most: int = MOST_EXPANSIONS) -> Survey:
     """Look at every different ask, at `most` of them, which lines and classes share evenly."""
-    seen, shares = Survey(), asks.order.shares()
+    seen, shares = Survey(), asks.shares()
     left = [share.pairs for share in shares]
     different = expansions(asks, shares)
     for which, ask, pairs in islice(different, most):
@@ -109,7 +110,7 @@ def survey(asks: PromptFile, most: int = MOST_EXPANSIONS) -> Survey:
         left[which] -= pairs
     seen.capped = next(different, None) is not None
     for share, pairs in zip(shares, left, strict=True):
-        known = asks.lines[share.place].classes if share.asked is None else (share.asked,)
+        known = asks.lines[share.i].classes if share.asked is None else (share.asked,)
         if len(known) == 1:
             seen.classes[known[0]] += pairs
         else:
@@ -135,9 +136,9 @@ def cuts(seen: Survey, names: str, bundle: Bundle) -> Iterator[WetgenError]:
 def report(asks: PromptFile, seen: Survey) -> Iterator[str]:
     """For people: every line with its pairs, its options and its first expansions, then the pairs of each class."""
     yield f"{asks.names}: {_many(len(asks.lines), 'line')}, {_many(len(asks), 'pair')}"
-    by_place: dict[int, list[Share]] = {}
-    for share in asks.order.shares():
-        by_place.setdefault(share.place, []).append(share)
+    by_place: dict[int, list[LineShare]] = {}
+    for share in asks.shares():
+        by_place.setdefault(share.i, []).append(share)
     for place, line in enumerate(asks.lines):
         yield ""
         yield from _about(asks, line, by_place.get(place, []))
@@ -153,7 +154,7 @@ def report(asks: PromptFile, seen: Survey) -> Iterator[str]:
         yield f"The classes of {_many(seen.unseen, 'further pair')} were not counted."
 
 
-def _about(asks: PromptFile, line: Line, shares: Sequence[Share]) -> Iterator[str]:
+def _about(asks: PromptFile, line: PromptLine, shares: Sequence[LineShare]) -> Iterator[str]:
     pairs = sum(share.pairs for share in shares)
     choices = sum(line.combinations(share.asked) for share in shares) if shares else line.combinations()
     options = "".join(f", {said}" for said in said_options(line))
@@ -164,7 +165,7 @@ def _about(asks: PromptFile, line: Line, shares: Sequence[Share]) -> Iterator[st
         yield "  (draws no class of the quota)"
 
 
-def said_options(line: Line) -> list[str]:
+def said_options(line: PromptLine) -> list[str]:
     """The options that a line sets, such as "count 3", in the grammar's order."""
     said: list[tuple[str, object]] = [
         ("count", None if line.count == 1 else line.count),

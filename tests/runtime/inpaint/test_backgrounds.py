@@ -47,16 +47,20 @@ def test_a_prompt_is_enough(tmp_path):
 @pytest.mark.parametrize(
     ("row", "what", "said"),
     [
-        (",1,,,", "column 1: prompt is empty", "fill it in"),
-        ("a wall,-1,,,", "column 8: weight is -1", "between 0 and 1e+06"),
-        ("a wall,1e7,,,", "column 8: weight is 1e7", "between 0 and 1e+06"),
-        ("a wall,often,,,", "column 8: weight is 'often'", "no number"),
-        ("a wall,1,,nan,", "column 11: guidance is 'nan'", "no number"),
-        ("a wall,1,,1e39,", "column 11: guidance is 1e39", "it must lie between"),
-        ("a wall,1,,,roof=0.2", "column 12: The surface lines are not usable: roof=0.2", "known are"),
-        ('a wall,1,,,"ceiling=0.9,floor=0.2"', "column 12: The surface lines", "above the floor's"),
-        ("a wall,1,,,ceiling=nan", "column 12: The surface lines", "0 to 1"),
-        ("a wall,1", "line 2, column 8: the row has 2 cells", "the header names 5"),
+        (",1,,,", "line 2: prompt is empty", "fill it in"),
+        ("a wall,-1,,,", "line 2: weight is -1", "between 0 and 1e+06"),
+        ("a wall,1e7,,,", "line 2: weight is 1e7", "between 0 and 1e+06"),
+        ("a wall,often,,,", "line 2: weight is 'often'", "no number"),
+        ("a wall,1,,nan,", "line 2: guidance is 'nan'", "no number"),
+        ("a wall,1,,1e39,", "line 2: guidance is 1e39", "it must lie between"),
+        (
+            "a wall,1,,,roof=0.2",
+            "column surface_lines: The surface lines are not usable: roof=0.2",
+            "known are",
+        ),
+        ('a wall,1,,,"ceiling=0.9,floor=0.2"', "line 2, column surface_lines: The surface lines", "above the floor's"),
+        ("a wall,1,,,ceiling=nan", "line 2, column surface_lines: The surface lines", "0 to 1"),
+        ("a wall,1", "line 2: the row has 2 cells", "the header names 5 columns"),
     ],
 )
 def test_what_is_wrong_is_said_with_line_and_column(tmp_path, row, what, said):

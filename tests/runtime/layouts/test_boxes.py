@@ -75,16 +75,16 @@ HEADER = "class,x,y,width,height,severity\n"
 @pytest.mark.parametrize(
     ("row", "what", "said"),
     [
-        ("stian,1,1,5,5,", "line 2, column 1: class is 'stian'", "did you mean 'stain'?"),
-        ("background,1,1,5,5,", "line 2, column 1: class is 'background'", "known are crack, stain"),
-        ("stain,-1,1,5,5,", "line 2, column 7: x is -1", "the picture begins at 0"),
-        ("stain,1,-2%,5,5,", "line 2, column 9: y is -2%", "the picture begins at 0"),
-        ("stain,1,1,0,5,", "line 2, column 11: width is 0", "a box has a size"),
-        ("stain,1,1,5,0%,", "line 2, column 13: height is 0%", "a box has a size"),
-        ("stain,1,1,nan,5,", "line 2, column 11: width is 'nan'", "no number"),
-        ("stain,1,1,5,120%,", "line 2, column 13: height is 120%", "end at 100"),
-        ("stain,1,1,5,5,1.5", "line 2, column 15: severity is 1.5", "between 0 and 1"),
-        ("stain,,1,5,5,", "line 2, column 7: x is empty", "fill it in"),
+        ("stian,1,1,5,5,", "line 2: class is 'stian'", "did you mean 'stain'?"),
+        ("background,1,1,5,5,", "line 2: class is 'background'", "known are crack, stain"),
+        ("stain,-1,1,5,5,", "line 2: x is -1", "the picture begins at 0"),
+        ("stain,1,-2%,5,5,", "line 2: y is -2%", "the picture begins at 0"),
+        ("stain,1,1,0,5,", "line 2: width is 0", "a box has a size"),
+        ("stain,1,1,5,0%,", "line 2: height is 0%", "a box has a size"),
+        ("stain,1,1,nan,5,", "line 2: width is 'nan'", "no number"),
+        ("stain,1,1,5,120%,", "line 2: height is 120%", "end at 100"),
+        ("stain,1,1,5,5,1.5", "line 2: severity is 1.5", "between 0 and 1"),
+        ("stain,,1,5,5,", "line 2: x is empty", "fill it in"),
     ],
 )
 def test_what_is_wrong_whatever_the_picture_is_said_when_it_is_read(tmp_path, row, what, said):
@@ -96,9 +96,9 @@ def test_what_is_wrong_whatever_the_picture_is_said_when_it_is_read(tmp_path, ro
 @pytest.mark.parametrize(
     ("row", "what"),
     [
-        ("stain,150,1,51,5,", "line 2, column 13: width 51 reaches 201 pixels from the left"),
-        ("stain,1,60%,5,50%,", "line 2, column 15: height 50% reaches 110 pixels from the top"),
-        ("stain,1,1,0.2,5,", "line 2, column 11: width 0.2 covers no whole pixel"),
+        ("stain,150,1,51,5,", "line 2: width 51 reaches 201 pixels from the left"),
+        ("stain,1,60%,5,50%,", "line 2: height 50% reaches 110 pixels from the top"),
+        ("stain,1,1,0.2,5,", "line 2: width 0.2 covers no whole pixel"),
     ],
 )
 def test_a_box_that_leaves_the_picture_is_refused_with_its_size(tmp_path, row, what):

@@ -57,23 +57,23 @@ def test_what_is_written_quoted_is_read_back(rows, delimiter):
 @pytest.mark.parametrize(
     ("data", "what", "fix"),
     [
-        ("nam,size\na,1", "t.csv, line 1, column 1: there is no column 'nam'.", "did you mean 'name'?"),
-        ("name,Size\na,1", "t.csv, line 1, column 6: there is no column 'Size'.", "did you mean 'size'?"),
-        ("name,name\na,b", "t.csv, line 1, column 6: the column 'name' stands twice.", "delete one."),
-        ("size\n1", "t.csv, line 1, column 1: the header lacks name.", "add the columns"),
-        ("name,size\na,1\nb", "t.csv, line 3, column 1: the row has 1 cell.", "write every cell"),
-        ("name,size\na,1,,", "t.csv, line 2, column 5: the row has 4 cells.", "write every cell"),
-        ("name,size\n\n  ,1", "t.csv, line 3, column 3: name is empty.", "fill it in"),
-        ("name,size\na, x1", "t.csv, line 2, column 4: size is 'x1'.", "write a number"),
-        ("name;size\na;1,5", "t.csv, line 2, column 3: size is '1,5'.", "behind a point"),
-        ("name,size\na,nan", "t.csv, line 2, column 3: size is 'nan'.", "write a number"),
-        ("name,size\na,inf", "t.csv, line 2, column 3: size is 'inf'.", "write a number"),
-        ("name,size\na,1_0", "t.csv, line 2, column 3: size is '1_0'.", "write a number"),
-        ("name,size\na,11", "t.csv, line 2, column 3: size is 11.", "correct it."),
-        ("name,size\na,-1", "t.csv, line 2, column 3: size is -1.", "correct it."),
-        ('name,note\n"a\nb",c\n"d,e', "t.csv, line 4, column 1: a quote is never closed.", "close it"),
-        ('name,note\n"a" b,c', "t.csv, line 2, column 5: 'b,c' follows a quoted cell.", "write a quote inside"),
-        ('name,note\n"a\nb",c\nd,e,f', "t.csv, line 4, column 5: the row has 3 cells.", "write every cell"),
+        ("nam,size\na,1", "t.csv, line 1: there is no column 'nam'.", "did you mean 'name'?"),
+        ("name,Size\na,1", "t.csv, line 1: there is no column 'Size'.", "did you mean 'size'?"),
+        ("name,name\na,b", "t.csv, line 1: the column 'name' stands twice.", "delete one of the two."),
+        ("size\n1", "t.csv, line 1: the header lacks name.", "add what is missing"),
+        ("name,size\na,1\nb", "t.csv, line 3: the row has 1 cell, the header 2.", "add or remove delimiters"),
+        ("name,size\na,1,,", "t.csv, line 2: the row has 4 cells, the header 2.", "add or remove delimiters"),
+        ("name,size\n\n  ,1", "t.csv, line 3: name is empty.", "fill it in"),
+        ("name,size\na, x1", "t.csv, line 2: size is 'x1'.", "write a number"),
+        ("name;size\na;1,5", "t.csv, line 2: size is '1,5'.", "behind a point"),
+        ("name,size\na,nan", "t.csv, line 2: size is 'nan'.", "write a number"),
+        ("name,size\na,inf", "t.csv, line 2: size is 'inf'.", "write a number"),
+        ("name,size\na,1_0", "t.csv, line 2: size is '1_0'.", "write a number"),
+        ("name,size\na,11", "t.csv, line 2: size is 11.", "correct it."),
+        ("name,size\na,-1", "t.csv, line 2: size is -1.", "correct it."),
+        ('name,note\n"a\nb",c\n"d,e', "t.csv, line 4: a quote is never closed.", "twice"),
+        ('name,note\n"a" b,c', "t.csv, line 2: text follows a closing quote.", "write a quote inside"),
+        ('name,note\n"a\nb",c\nd,e,f', "t.csv, line 4: the row has 3 cells, the header 2.", "add or remove delimiters"),
         ("", "t.csv is empty.", "begin with: name,size,note"),
         (b"name\n\xff", "t.csv is not UTF-8 (byte 5, line 2).", "save it as UTF-8"),
         ("name\na\0", "t.csv holds a NUL character (byte 6, line 2).", "save it as UTF-8"),
@@ -86,9 +86,9 @@ def test_each_fault_has_its_place_and_its_words(data, what, fix):
 
 def test_words_are_checked_against_a_list():
     (row,) = parse_table(b"name\nstian", "t.csv", COLUMNS)
-    with pytest.raises(WetgenError, match=r"line 2, column 1: name is 'stian'\.[\s\S]*did you mean 'stain'\?"):
+    with pytest.raises(WetgenError, match=r"line 2: name is 'stian'\.[\s\S]*did you mean 'stain'\?"):
         row.one_of("name", ("crack", "stain"))
-    assert row.number("size") is None and row.where("size") == "t.csv, line 2"
+    assert row.number("size") is None and row.where("size") == "t.csv, line 2, column size"
 
 
 def test_a_missing_file_is_said(tmp_path):

@@ -16,10 +16,9 @@ from click.testing import CliRunner
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.cli import Cli, prompts
 from wetgen.runtime.prompts import read_prompt_file
-from wetgen.runtime.prompts.lines import MOST_LISTED, MOST_PAIRS
+from wetgen.runtime.prompts.lines import MOST_LISTED, MOST_PAIRS, OPTIONS
 from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.run.check import MOST_EXPANSIONS, survey
-from wetgen.runtime.tables import OPTIONS
 
 
 @click.group(cls=Cli)
@@ -256,7 +255,7 @@ def test_help_needs_no_heavy_package():
 def test_the_package_gives_its_names_when_they_are_used():
     import wetgen.runtime.prompts as package
 
-    assert {"PromptRequest", "Asks", "read_prompt_file", "parse_quota", "resolve", "Prompt"} <= set(dir(package))
+    assert {"PromptRequest", "PromptFile", "read_prompt_file", "parse_quota", "resolve", "Prompt"} <= set(dir(package))
     assert package.PromptRequest.__name__ == "PromptRequest"
     with pytest.raises(AttributeError, match="no attribute 'asking'"):
         _ = package.asking

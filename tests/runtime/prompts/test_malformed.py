@@ -17,10 +17,10 @@ TXT = [
     ("a\tb\t--Seed 3", 1, 5, "there is no option --Seed", "did you mean 'seed'?"),
     ("a --count: 3", 1, 3, "there is no option --count:", "did you mean 'count'?"),
     ("a --zzz 3", 1, 3, "there is no option --zzz", "use one of count, seed"),
-    ("a --count 3 --count 3", 1, 13, "--count stands there twice", "leave one of them out"),
+    ("a --count 3 --count 3", 1, 13, "--count stands twice", "leave one of them out"),
     ("a --count", 1, 3, "--count has no value", "--count VALUE"),
     ("a --count --seed 3", 1, 3, "--count has no value", '--count ""'),
-    ("a --count 3 on a wall", 1, 13, "'on' stands behind an option's value", "before the options"),
+    ("a --count 3 on a wall", 1, 13, "'on' follows an option's value", "before the options"),
     ('a --negative "b', 1, 14, "this quote is never closed", '\\"'),
     (r'a --layout "masks\"', 1, 12, "this quote is never closed", '\\"'),
     ('a --negative "b"c', 1, 17, "'c' follows a closing quote", "put a blank"),
@@ -55,65 +55,77 @@ TXT = [
     ("a clean wall --severity 0.5", 1, 1, "a severity needs a class", "leave the severity out"),
 ]
 CSV = [
-    ("a brown stain\na crack\n", 1, 1, "there is no column 'a brown stain'", "use one of prompt"),
-    ("prompt,cuont\na,3\n", 1, 8, "there is no column 'cuont'", "did you mean 'count'?"),
-    ("prompt,a;b;c\nd,e\n", 1, 8, "there is no column 'a;b;c'", "use one of"),
-    ("prompt;\na;\n", 1, 8, "there is no column ''", "use one of"),
-    ("count;seed\n1;2\n", 1, 1, "the header has no column 'prompt'", "prompt,count,class"),
-    ("prompt,count,text\na,3,b\n", 1, 14, "the column 'prompt' stands there twice", "remove one"),
-    ("prompt,count\na,1\n\nb\n", 4, 2, "the row has 1 cells, the header 2", "in quotes"),
-    ("prompt,count\nmold, black,1\n", 2, 13, "the row has 3 cells, the header 2", "in quotes"),
-    ('prompt,count\n"a\nb",x\n', 3, 4, "count: 'x' is no whole number", "such as 3"),
-    ('prompt,count\n"a ""b"" {c",1\n', 2, 10, "this { is never closed", "{{"),
-    ('prompt,count\n"a\n\n b {c",1\n', 4, 4, "this { is never closed", "{{"),
-    ('prompt,count\na,1\n"b,2\nc,3\n', 3, 1, "this quote is never closed", "twice"),
-    ('prompt,count\n"b,2\n' + 20_000 * "mold {,0\n", 2, 1, "this quote is never closed", "twice"),
-    ('prompt,count\na,"1"x\n', 2, 6, "'x' follows a closing quote", "twice"),
-    ("prompt,count\na,1\rb,2\n", 2, 4, "a carriage return stands alone", "ends of lines"),
-    ("prompt,count\n,3\n", 2, 1, "there is no prompt", "as 'prompt' in a .csv"),
-    ("prompt;severity\nmold;0,8\n", 2, 6, "severity: '0,8' is no number", "with a point"),
-    ("prompt,class\na,  molt\n", 2, 5, "class: there is no class 'molt'", "did you mean 'mold'?"),
-    ("prompt,count\n" + 140_000 * "a" + ",1\n", 2, 140_003, "the row cannot be read", "shorten the cell"),
+    ("a brown stain\na crack\n", 1, None, "there is no column 'a brown stain'", "use one of prompt"),
+    ("prompt,cuont\na,3\n", 1, None, "there is no column 'cuont'", "did you mean 'count'?"),
+    ("prompt,a;b;c\nd,e\n", 1, None, "there is no column 'a;b;c'", "use one of"),
+    ("prompt;\na;\n", 1, None, "there is no column ''", "use one of"),
+    ("count;seed\n1;2\n", 1, None, "the header lacks prompt", "prompt,count,seed"),
+    ("prompt,count,text\na,3,b\n", 1, None, "the column 'prompt' stands twice", "delete one"),
+    ("prompt,count\na,1\n\nb\n", 4, None, "the row has 1 cell, the header 2", "into quotes"),
+    ("prompt,count\nmold, black,1\n", 2, None, "the row has 3 cells, the header 2", "into quotes"),
+    ('prompt,count\n"a\nb",x\n', 3, None, "count: 'x' is no whole number", "such as 3"),
+    ('prompt,count\n"a ""b"" {c",1\n', 2, None, "prompt, character 7: this { is never closed", "{{"),
+    ('prompt,count\n"a\n\n b {c",1\n', 4, None, "prompt, character 7: this { is never closed", "{{"),
+    ('prompt,count\na,1\n"b,2\nc,3\n', 3, None, "a quote is never closed", "twice"),
+    (
+        'prompt,count\n"b,2\n' + 20_000 * "mold {,0\n",
+        2,
+        None,
+        "a cell has more than 131,072 characters",
+        "close its quotes",
+    ),
+    ('prompt,count\na,"1"x\n', 2, None, "text follows a closing quote", "twice"),
+    ("prompt,count\na,1\rb,2\n", 2, None, "a carriage return stands alone", "usual line ends"),
+    ("prompt,count\n,3\n", 2, None, "there is no prompt", "as 'prompt' in a .csv"),
+    ("prompt;severity\nmold;0,8\n", 2, None, "severity: '0,8' is no number", "with a point"),
+    ("prompt,class\na,  molt\n", 2, None, "class, character 3: there is no class 'molt'", "did you mean 'mold'?"),
+    ("prompt,count\n" + 140_000 * "a" + ",1\n", 2, None, "a cell has more than 131,072 characters", "shorten the cell"),
 ]
 JSONL = [
     ('{"prompt": "a"}\n{"prompt": "a",}\n', 2, 16, "the line is no JSON", "one object a line"),
     ("a brown stain\n", 1, 1, "the line is no JSON", "one object a line"),
     ('{"prompt": "a"', 1, 15, "the line is no JSON", "one object a line"),
     ('{"prompt": "a"} {}', 1, 17, "the line is no JSON", "one object a line"),
-    ('  ["a"]', 1, 3, "the line is a list", "one object a line"),
-    ("3", 1, 1, "the line is a whole number", "one object a line"),
-    ('  {"seed": ' + 5000 * "1" + "}", 1, 3, "the line cannot be read", "one object a line"),
-    ("[" * 10**5, 1, 1, "the line cannot be read", "one object a line"),
-    ('{"prompt": "a", "cuont": 3}', 1, 17, "there is no key 'cuont'", "did you mean 'count'?"),
-    ('{"prompt": "a", "plan": null , "plan": "b"}', 1, 32, "the key 'plan' stands there twice", "leave one"),
-    ('{"prompt": "a", "text": "b"}', 1, 17, "the key 'prompt' stands there twice", "leave one"),
-    ('{"count": 3}', 1, 1, "there is no prompt", "as 'prompt'"),
-    ('{"prompt": 3}', 1, 12, "prompt: '3' is no text", "quotes"),
-    ('{"prompt": "a", "count": true}', 1, 26, "count: 'true' is no whole number", "such as 3"),
-    ('{"prompt": "a", "count": 3.0}', 1, 26, "count: '3.0' is no whole number", "such as 3"),
-    ('{"prompt": "a", "count": "3"}', 1, 27, "count: '3' is no whole number", "such as 3"),
-    ('{"prompt": "mold", "severity": "0.8"}', 1, 33, "severity: '0.8' is no number", "without quotes"),
-    ('{"prompt": "mold", "severity": false}', 1, 32, "severity: 'false' is no number", "such as 0.8"),
-    ('{"prompt": "a", "guidance": NaN}', 1, 29, "guidance: 'NaN' is out of range", "in that range"),
-    ('{"prompt": "a", "guidance": 1' + 400 * "0" + "}", 1, 29, "is out of range", "in that range"),
-    ('{"prompt": "a", "negative": ["b"]}', 1, 29, "negative: '[\"b\"]' is no text", "quotes"),
-    ('{"prompt": "a", "plan": {}}', 1, 25, "plan: '{}' is no text", "quotes"),
-    ('{"prompt": "a", "class": ["mold"]}', 1, 26, "class: '[\"mold\"]' is no class", "in quotes"),
-    ('{"prompt": "\\u00e4 \\ud83d\\ude00 \\"\\\\ {b"}', 1, 38, "this { is never closed", "{{"),
-    ('{"prompt": " \\n a } b"}', 1, 19, "this } closes nothing", "}}"),
-    ('{"prompt": "a \\ud83d"}', 1, 15, "the text holds a character that cannot be written", "UTF-8"),
-    ('{"prompt": "a", "layout": "b\\u0000"}', 1, 29, "the text holds a character", "UTF-8"),
+    ('  ["a"]', 1, None, "the line is a list", "one object a line"),
+    ("3", 1, None, "the line is a whole number", "one object a line"),
+    ('  {"seed": ' + 5000 * "1" + "}", 1, None, "the line cannot be read", "one object a line"),
+    ("[" * 10**5, 1, None, "the line cannot be read", "one object a line"),
+    ('{"prompt": "a", "cuont": 3}', 1, None, "there is no key 'cuont'", "did you mean 'count'?"),
+    ('{"prompt": "a", "plan": null , "plan": "b"}', 1, None, "the key 'plan' stands twice", "leave one"),
+    ('{"prompt": "a", "text": "b"}', 1, None, "the key 'prompt' stands twice", "leave one"),
+    ('{"count": 3}', 1, None, "there is no prompt", "as 'prompt'"),
+    ('{"prompt": 3}', 1, None, "prompt: '3' is no text", "quotes"),
+    ('{"prompt": "a", "count": true}', 1, None, "count: 'true' is no whole number", "such as 3"),
+    ('{"prompt": "a", "count": 3.0}', 1, None, "count: '3.0' is no whole number", "such as 3"),
+    ('{"prompt": "a", "count": "3"}', 1, None, "count: '3' is no whole number", "such as 3"),
+    ('{"prompt": "mold", "severity": "0.8"}', 1, None, "severity: '0.8' is no number", "without quotes"),
+    ('{"prompt": "mold", "severity": false}', 1, None, "severity: 'false' is no number", "such as 0.8"),
+    ('{"prompt": "a", "guidance": NaN}', 1, None, "guidance: 'NaN' is out of range", "in that range"),
+    ('{"prompt": "a", "guidance": 1' + 400 * "0" + "}", 1, None, "is out of range", "in that range"),
+    ('{"prompt": "a", "negative": ["b"]}', 1, None, "negative: '[\"b\"]' is no text", "quotes"),
+    ('{"prompt": "a", "plan": {}}', 1, None, "plan: '{}' is no text", "quotes"),
+    ('{"prompt": "a", "class": ["mold"]}', 1, None, "class: '[\"mold\"]' is no class", "in quotes"),
+    ('{"prompt": "\\u00e4 \\ud83d\\ude00 \\"\\\\ {b"}', 1, None, "prompt, character 8: this { is never closed", "{{"),
+    ('{"prompt": " \\n a } b"}', 1, None, "prompt, character 6: this } closes nothing", "}}"),
+    (
+        '{"prompt": "a \\ud83d"}',
+        1,
+        None,
+        "prompt, character 3: the text holds a character that cannot be written",
+        "UTF-8",
+    ),
+    ('{"prompt": "a", "layout": "b\\u0000"}', 1, None, "layout, character 2: the text holds a character", "UTF-8"),
 ]
 CASES = [(kind, *case) for kind, cases in (("txt", TXT), ("csv", CSV), ("jsonl", JSONL)) for case in cases]
 
 
 @pytest.mark.parametrize("kind, text, line, column, what, fix", CASES)
-def test_every_fault_stands_at_its_line_and_column(tmp_path, kind, text, line, column, what, fix):
+def test_every_fault_stands_at_its_line_and_column_or_name(tmp_path, kind, text, line, column, what, fix):
     file = tmp_path / f"p.{kind}"
     file.write_bytes(text.encode())
     found = check_prompt_file(str(file), WORDS)
     assert [(fault.line, fault.column) for fault in found] == [(line, column)]
-    assert found[0].what.startswith(f"{file}, line {line}, column {column}: ")
+    assert found[0].what.startswith(f"{file}, line {line}" + (": " if column is None else f", column {column}: "))
     assert what in found[0].what and fix in found[0].fix and found[0].why.endswith(".")
     with pytest.raises(WetgenError) as caught:
         read_prompt_file(str(file), WORDS)
@@ -143,5 +155,13 @@ def test_files_that_hold_nothing_to_read(tmp_path, kind, data, what, why):
 def test_every_fault_of_a_file_is_found_in_its_order(tmp_path):
     file = tmp_path / "p.csv"
     file.write_text('prompt,cuont,seed,class\na {b,1,x,molt\n"b"c,1\n,,3,\nmold,1,2,mold\nmold,1\n')
-    places = [(fault.line, fault.column) for fault in check_prompt_file(str(file), WORDS)]
-    assert places == [(1, 8), (2, 3), (2, 8), (2, 10), (3, 4), (4, 1), (6, 7)]
+    found = check_prompt_file(str(file), WORDS)
+    assert [(fault.line, fault.what.split(": ", 1)[1].rstrip(".")) for fault in found] == [
+        (1, "there is no column 'cuont'"),
+        (2, "prompt, character 3: this { is never closed"),
+        (2, "seed: 'x' is no whole number"),
+        (2, "class: there is no class 'molt'"),
+        (3, "text follows a closing quote"),
+        (4, "there is no prompt"),
+        (6, "the row has 2 cells, the header 4"),
+    ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.prompts import parse_quota, read_prompt_file
-from wetgen.runtime.prompts.quota import Quota, Rotation, divided
+from wetgen.runtime.prompts.quota import Quota, RoundRobin, seats
 
 WORDS = {"crack": ("crack", "cracks"), "stain": ("stain", "stains"), "mold": ("mold", "mould")}
 QUOTAS = st.lists(st.integers(1, 40), min_size=1, max_size=6)
@@ -65,22 +65,22 @@ def sainte_lague(quotas):
 def test_the_mix_is_that_of_sainte_lague(quotas):
     order = sainte_lague(quotas)
     for index in range(len(order) + 1):
-        assert divided(index, quotas) == [order[:index].count(which) for which in range(len(quotas))]
-    rotations = {str(which): Rotation({0: 1}) for which in range(len(quotas))}
-    mixed = Quota({str(which): quota for which, quota in enumerate(quotas)}, rotations)
-    assert [int(mixed.turn(index).asked) for index in range(len(mixed))] == order
+        assert seats(index, quotas) == [order[:index].count(which) for which in range(len(quotas))]
+    weights = {str(which): {0: 1} for which in range(len(quotas))}
+    mixed = Quota({str(which): quota for which, quota in enumerate(quotas)}, weights)
+    assert [int(mixed.turn(index).asked) for index in range(sum(quotas))] == order
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=2, max_size=3), st.floats(0, 1))
 def test_any_first_part_of_up_to_three_classes_has_them_in_proportion(quotas, part):
     """Webster's apportionment stays within one seat of the exact share for up to three (Balinski and Young 1982)."""
     index = int(part * sum(quotas))
-    for seats, quota in zip(divided(index, quotas), quotas, strict=True):
-        assert abs(seats - Fraction(index * quota, sum(quotas))) < 1
+    for drawn, quota in zip(seats(index, quotas), quotas, strict=True):
+        assert abs(drawn - Fraction(index * quota, sum(quotas))) < 1
 
 
 def test_a_quota_of_two_and_three():
-    mixed = Quota({"mold": 2, "stain": 3}, {"mold": Rotation({0: 1}), "stain": Rotation({1: 1})})
+    mixed = Quota({"mold": 2, "stain": 3}, {"mold": {0: 1}, "stain": {1: 1}})
     assert [turn.asked[0] for turn in map(mixed.turn, range(5))] == ["s", "m", "s", "m", "s"]
 
 
@@ -90,14 +90,14 @@ WEIGHTS = st.dictionaries(st.integers(0, 30), st.integers(1, 6), min_size=1, max
 
 
 @given(WEIGHTS)
-def test_a_rotation_weighs_its_lines_and_counts_their_turns(weights):
-    rotation, cycle = Rotation(weights), sum(weights.values())
-    turns = [rotation.place(step) for step in range(3 * cycle)]
+def test_a_round_robin_weighs_its_lines_and_counts_their_turns(weights):
+    robin, cycle = RoundRobin(weights), sum(weights.values())
+    turns = [robin.line(step) for step in range(3 * cycle)]
     assert Counter(turns[:cycle]) == weights and turns == 3 * turns[:cycle]
     assert turns[: len(weights)] == list(weights)  # everyone once before anyone twice
     for step in range(3 * cycle + 1):
-        for place in range(-1, 32):
-            assert rotation.before(step, place) == turns[:step].count(place)
+        for i in range(-1, 32):
+            assert robin.before(step, i) == turns[:step].count(i)
 
 
 def test_heavy_lines_do_not_keep_the_others_out_of_a_small_quota(read):
@@ -143,7 +143,7 @@ def test_each_class_walks_over_all_combinations_of_a_line(read):
 
 def test_shares_are_what_is_drawn(read):
     asks = read(LINES, mold=7, stain=5, crack=9)
-    shares = {(share.place + 1, share.asked): share.pairs for share in asks.order.shares()}
+    shares = {(share.i + 1, share.asked): share.pairs for share in asks.shares()}
     assert shares == Counter((ask.line, ask.asked) for ask in asks)
 
 

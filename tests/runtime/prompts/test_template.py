@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime.prompts.lines import Line
-from wetgen.runtime.prompts.template import MOST_DEEP, TemplateError, nth, parse_template
+from wetgen.runtime.prompts.lines import PromptLine
+from wetgen.runtime.prompts.template import MOST_DEEP, TemplateError, parse_template, permuted
 
 FILL = {"class": "mold", "severity": "severe large"}
 
@@ -133,11 +133,11 @@ def listed(tree, depth=0) -> list[str]:
 
 @given(TREES)
 def test_the_first_pairs_of_a_line_are_all_combinations_once_each(tree):
-    line = Line(1, f"x{written(tree)}y")
+    line = PromptLine(1, f"x{written(tree)}y")
     expected = [f"x{text}y" for text in listed(tree)]
     if "{" in line.text:
         expected = [" ".join(text.split()) for text in expected]
-    asks = [line.ask(number, number, None, {}) for number in range(2 * len(expected))]
+    asks = [line.request(number, number, None, {}) for number in range(2 * len(expected))]
     assert line.combinations() == len(expected)
     assert Counter(ask.text for ask in asks[: len(expected)]) == Counter(expected)
     assert [ask.text for ask in asks[len(expected) :]] == [ask.text for ask in asks[: len(expected)]]
@@ -145,13 +145,13 @@ def test_the_first_pairs_of_a_line_are_all_combinations_once_each(tree):
 
 @given(st.integers(1, 300), st.text(max_size=5), st.integers(0, 1000))
 def test_the_order_is_a_permutation_from_any_step_on(count, text, start):
-    assert sorted(nth(step, count, text) for step in range(start, start + count)) == list(range(count))
+    assert sorted(permuted(step, count, text) for step in range(start, start + count)) == list(range(count))
 
 
 @given(st.integers(5, 10**40), st.text(max_size=3))
 def test_the_order_strides_by_the_golden_ratio(count, text):
     """Hurwitz: no ratio keeps successive fractions further apart. Small counts have few coprime strides to choose."""
-    stride = (nth(1, count, text) - nth(0, count, text)) % count
+    stride = (permuted(1, count, text) - permuted(0, count, text)) % count
     assert math.gcd(stride, count) == 1
     golden = count * 618033988749894848204586834365638 // 10**33
     # Numbers below 10^40 have at most 26 different prime factors; of 264 successive numbers one is coprime to all of
@@ -160,17 +160,17 @@ def test_the_order_strides_by_the_golden_ratio(count, text):
 
 
 def test_every_alternative_comes_up_early():
-    line = Line(1, "{a|b|c|d} {1|2|3|4|5} {x|y|z}")
+    line = PromptLine(1, "{a|b|c|d} {1|2|3|4|5} {x|y|z}")
     assert line.combinations() == 60
-    texts = [line.ask(n, n, None, {}).text.split() for n in range(15)]
+    texts = [line.request(n, n, None, {}).text.split() for n in range(15)]
     for place, size in enumerate((4, 5, 3)):
         assert len({text[place] for text in texts}) == size
 
 
 def test_classes_take_turns():
-    line = Line(1, "{a|b|c} {class}", classes=("mold", "stain"))
+    line = PromptLine(1, "{a|b|c} {class}", classes=("mold", "stain"))
     words = {"mold": ["mold"], "stain": ["stain"]}
-    asked = [line.ask(n, n, None, words).asked for n in range(12)]
+    asked = [line.request(n, n, None, words).asked for n in range(12)]
     assert asked in (["mold", "stain"] * 6, ["stain", "mold"] * 6)
 
 
@@ -180,8 +180,8 @@ def test_the_order_of_combinations_never_changes():
     By hand: 5 is the number nearest to 6 / 1.618 that shares no divisor with 6, and the text's sha256 is 2 modulo 6, so
     the combinations are 2, 1, 0, 5, 4, 3; the colour is the lower digit.
     """
-    line = Line(1, "a {white|cream} {wall|ceiling|floor}")
-    assert [line.ask(n, n, None, {}).text for n in range(6)] == [
+    line = PromptLine(1, "a {white|cream} {wall|ceiling|floor}")
+    assert [line.request(n, n, None, {}).text for n in range(6)] == [
         "a white ceiling",
         "a cream wall",
         "a white wall",
@@ -192,8 +192,8 @@ def test_the_order_of_combinations_never_changes():
 
 
 def test_a_number_of_combinations_beyond_memory_is_no_trouble():
-    line = Line(1, "{a|b|c|d|e|f|g|h|i|j}" * 12)
+    line = PromptLine(1, "{a|b|c|d|e|f|g|h|i|j}" * 12)
     assert line.combinations() == 10**12
-    texts = {line.ask(n, n, None, {}).text for n in range(1000)}
-    assert len(texts) == 1000 and line.ask(0, 10**12 + 3, None, {}) == line.ask(0, 3, None, {})
-    assert Line(1, "{a|b}" * 900).combinations() == 2**900
+    texts = {line.request(n, n, None, {}).text for n in range(1000)}
+    assert len(texts) == 1000 and line.request(0, 10**12 + 3, None, {}) == line.request(0, 3, None, {})
+    assert PromptLine(1, "{a|b}" * 900).combinations() == 2**900
