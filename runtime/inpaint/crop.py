@@ -1,72 +1,76 @@
-"""The part of a picture that the denoiser sees while it paints a region, and at which size.
+"""The crop of an image that the denoiser sees while it paints a region, and the size it is drawn at.
 
-Sizes are (height, width); `scale` is pixels of the picture to one that is drawn.
+Sizes are (height, width); `scale` is pixels of the image per pixel drawn.
 """
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from PIL import Image
+
 from wetgen.runtime.bundle.graphs import Sizes
-from wetgen.runtime.masks.regions import Box
+from wetgen.runtime.masks.images import Pixels
+from wetgen.runtime.masks.regions import Box, Size
 
-Size = tuple[int, int]
-
-SURROUNDINGS = 1.6  # sides of what is seen to sides of the region: what is drawn must fit what it lies in
+SURROUNDINGS = 1.6  # sides of the crop to sides of the region: the damage must fit what lies around it
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A rectangle of the picture, and the latent cells (h, w) that it is drawn with."""
+class CropRegion:
+    """A rectangle of an image, and the latent cells (h, w) and pixels (H, W) it is drawn with."""
 
     box: Box
     cells: Size
-    drawn: Size  # (H, W) in pixels of the canvas
+    drawn: Size
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Pixels of the picture to one of the canvas, down and across."""
+        """Pixels of the image per pixel drawn, down and across."""
         return self.box.height / self.drawn[0], self.box.width / self.drawn[1]
 
-    def part(self, box: Box) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom) of a box of the picture, in pixels of the canvas."""
+    def cut(self, image: Pixels) -> Pixels:
+        """This part of an image uint8 (H, W, 3), at the size it is drawn at."""
+        part = Image.fromarray(image[self.box.slices])
+        return np.asarray(part.resize((self.drawn[1], self.drawn[0]), Image.Resampling.LANCZOS))
+
+    def inner(self, box: Box) -> Box:
+        """A box of the image, counted from the crop's upper left corner."""
+        return Box(box.left - self.box.left, box.top - self.box.top, box.width, box.height)
+
+    def drawn_part(self, box: Box) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) of a box of the image, in pixels drawn."""
         down, across = self.scale
-        return (
-            (box.left - self.box.left) / across,
-            (box.top - self.box.top) / down,
-            (box.right - self.box.left) / across,
-            (box.bottom - self.box.top) / down,
-        )
+        inner = self.inner(box)
+        return inner.left / across, inner.top / down, inner.right / across, inner.bottom / down
 
 
-def frame_for(region: Box, picture: Size, sizes: Sizes, detail: int) -> Frame:
-    """The frame around a region of a picture; `detail` is how many windows of the graphs the longer side takes.
+def crop_around(region: Box, image: Size, sizes: Sizes, detail: int) -> CropRegion:
+    """The crop around a region of an image; `detail` is how many windows of the graphs its longer side takes.
 
-    The picture is never enlarged, unless it is smaller than a window, and the frame never leaves it.
+    The image is enlarged only where it is smaller than a window, and the crop never leaves it.
     """
-    wished = tuple(SURROUNDINGS * side for side in region.size)
+    requested = tuple(SURROUNDINGS * side for side in region.size)
     longest = max(sizes.height, sizes.width) * (1 + detail) / 2  # windows overlap by half
-    scale = max(1.0, max(wished) / longest)
-    scale = min(scale, picture[0] / sizes.height, picture[1] / sizes.width)
-    sides = (
-        _side(wished[0], picture[0], scale, sizes.latent_height, sizes.stride[0]),
-        _side(wished[1], picture[1], scale, sizes.latent_width, sizes.stride[1]),
-    )
-    (rows, height), (columns, width) = sides
+    scale = max(1.0, max(requested) / longest)
+    scale = min(scale, image[0] / sizes.height, image[1] / sizes.width)
+    rows, height = _side(requested[0], image[0], scale, sizes.latent_height, sizes.stride[0])
+    columns, width = _side(requested[1], image[1], scale, sizes.latent_width, sizes.stride[1])
+    top = _start(region.top, region.height, height, image[0])
+    left = _start(region.left, region.width, width, image[1])
     drawn = rows * sizes.stride[0], columns * sizes.stride[1]
-    top = _start(region.top, region.height, height, picture[0])
-    left = _start(region.left, region.width, width, picture[1])
-    return Frame(Box(left, top, width, height), (rows, columns), drawn)
+    return CropRegion(Box(left, top, width, height), (rows, columns), drawn)
 
 
-def _side(wished: float, whole: int, scale: float, least: int, stride: int) -> tuple[int, int]:
-    """A side in cells, at least a window and at most the picture, and in pixels of the picture.
+def _side(requested: float, whole: int, scale: float, least: int, stride: int) -> tuple[int, int]:
+    """The length of one side in latent cells, and in pixels of the image.
 
-    Where the picture is no longer than wished it is all of it, a little compressed to whole cells.
+    If the image is smaller than the requested crop, use the whole image, resized to a multiple of the stride.
     """
-    cells = max(least, min(math.ceil(wished / scale / stride), int(whole / scale / stride + 1e-6)))
-    return cells, whole if wished >= whole else min(whole, round(cells * stride * scale))
+    cells = max(least, min(math.ceil(requested / scale / stride), int(whole / scale / stride + 1e-6)))
+    return cells, whole if requested >= whole else min(whole, round(cells * stride * scale))
 
 
-def _start(start: int, length: int, frame: int, whole: int) -> int:
-    """Where a frame begins that has a length in its middle and stays inside the whole."""
-    return min(max(0, start + (length - frame) // 2), whole - frame)
+def _start(start: int, length: int, side: int, whole: int) -> int:
+    """Where a crop of length `side` starts that is centred on the region and stays inside the image."""
+    return min(max(0, start + (length - side) // 2), whole - side)

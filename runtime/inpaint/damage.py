@@ -1,30 +1,26 @@
-"""Which damages a picture gets, and in which shapes: from a mask, from boxes, or at random.
+"""Plans the damages of an image: from boxes, from a mask, or at random from the classes of classes.csv.
+
+The columns of classes.csv are class (required), prompt, probability (that an image has the class, 0 to 1), least_count
+and most_count, least_size and most_size (shares of the image's area), least_aspect and most_aspect (width to height),
+least_severity and most_severity (0 to 1), and overlap (never, any, or the greatest intersection over union).
 
 Sizes are (height, width).
-
-classes.csv: which damages are painted, how often, how large, how severe.
-
-class (needed), prompt, probability (of a picture to have it, 0 to 1), least_count, most_count, least_size, most_size
-(shares of the picture's area), least_aspect, most_aspect (width to height), least_severity, most_severity (0 to 1),
-overlap (never, any, or the greatest intersection over union).
-
-`wetgen paint --masks`: a mask for every photograph says what lies where.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.inpaint.blend import dilated
-from wetgen.runtime.inpaint.painter import Damage
+from wetgen.runtime.inpaint.painter import PlannedDamage
 from wetgen.runtime.layouts.boxes import BoxDamage, BoxRow, boxes_of
 from wetgen.runtime.layouts.layout import draw_layout
-from wetgen.runtime.layouts.place import Overlap, Wish, place
+from wetgen.runtime.layouts.place import Overlap, Placement, place
 from wetgen.runtime.layouts.surfaces import Lines
 from wetgen.runtime.masks.classes import unknown_ids
 from wetgen.runtime.masks.images import Pixels, read_mask
@@ -41,9 +37,12 @@ COLUMNS = {
     **{f"{end}_{name}": Column() for name in _RANGES for end in ("least", "most")},
     "overlap": Column(),
 }
-MOST = 50  # damages of one class in a picture
-_FILLED = 0.35  # of its box that damage covers, about
+MOST = 50  # damages of one class in an image
+_FILLED = 0.35  # share of its box that damage covers, roughly
 _ASPECT = (0.6, 1.7)
+_LANE = 0x9A1D  # counter word of Philox for these choices; noise, scenes and layouts have others
+_MARGIN = 0.15  # of the longer side of damage, that may change around it
+_LEAST_MARGIN = 12  # pixels: the model places damage by latent cells, and may miss by one and a half
 
 
 @dataclass(frozen=True)
@@ -59,19 +58,20 @@ class DamageClass:
     severity: tuple[float, float]
     overlap: Overlap
 
-    def wishes(self, rng: np.random.Generator) -> list[Wish]:
-        """What a picture is to have of it, drawn at random."""
-        there = float(rng.random()) < self.probability
+    def placements(self, rng: np.random.Generator) -> list[Placement]:
+        """The damages of this class to place in one image, at random; none in images that do not have the class."""
+        has_class = float(rng.random()) < self.probability
         count = int(rng.integers(self.count[0], self.count[1], endpoint=True))
         severities = rng.uniform(*self.severity, size=count)
-        wishes = [Wish(self.name, self.size, self.aspect, float(each), self.overlap) for each in severities]
-        return wishes if there else []
+        if not has_class:
+            return []
+        return [Placement(self.name, self.size, self.aspect, float(severity), self.overlap) for severity in severities]
 
 
 def read_classes(
     path: Path, names: Sequence[str], words: Mapping[str, Sequence[str]], statistics: Mapping[str, ClassStatistics]
 ) -> list[DamageClass]:
-    """The rows of classes.csv; `names` are the classes there are. Raises WetgenError with line and column."""
+    """The rows of classes.csv; `names` are the known classes. Raises WetgenError with line and column."""
     rows = [_row(row, names, words, statistics) for row in read_table(path, COLUMNS)]
     if not rows:
         raise WetgenError(
@@ -85,30 +85,30 @@ def _row(
 ) -> DamageClass:
     name = row.one_of("class", names)
     probability = row.number("probability", 0, 1)
-    usual = tuple(min(0.5, area_for(statistics.get(name), severity) / _FILLED) for severity in (0.25, 0.75))
+    usual_size = tuple(min(0.5, area_for(statistics.get(name), severity) / _FILLED) for severity in (0.25, 0.75))
     counts = _range(row, "count", (1.0, 1.0), 0, MOST)
     for end, count in zip(("least_count", "most_count"), counts, strict=True):
         if count != int(count):
             raise row.fault(end, f"is {count:g}", "damages are counted", "write 1, 2, 3.")
     return DamageClass(
         name,
-        row.text("prompt") or spoken(name, words),
+        row.text("prompt") or class_prompt(name, words),
         1.0 if probability is None else probability,
         (int(counts[0]), int(counts[1])),
-        _range(row, "size", (usual[0], usual[1]), 1e-5, 1),
+        _range(row, "size", (usual_size[0], usual_size[1]), 1e-5, 1),
         _range(row, "aspect", _ASPECT, 0.05, 20),
         _range(row, "severity", (0.0, 1.0), 0, 1),
         _overlap(row),
     )
 
 
-def spoken(name: str, words: Mapping[str, Sequence[str]]) -> str:
-    """A class as a prompt: the first of its words."""
+def class_prompt(name: str, words: Mapping[str, Sequence[str]]) -> str:
+    """A prompt for a class: its first word."""
     return words[name][0] if words.get(name) else name
 
 
 def _range(row: TableRow, name: str, usual: tuple[float, float], least: float, most: float) -> tuple[float, float]:
-    """The least and greatest of a range, each as the row says or the usual one, in order."""
+    """The least and greatest value of a range; what the row leaves out is the usual value, moved to keep the order."""
     low, high = row.number(f"least_{name}", least, most), row.number(f"most_{name}", least, most)
     low = min(usual[0], high if high is not None else usual[0]) if low is None else low
     high = max(usual[1], low) if high is None else high
@@ -130,110 +130,141 @@ def _overlap(row: TableRow) -> Overlap:
         raise WetgenError(error.what, why=why, fix="write never, any or a number such as 0.2.") from error
 
 
-_LANE = 0x9A1D  # Philox's counter word of these choices; noise, scenes and layouts have others
-_MARGIN = 0.15  # of the longer side of damage, that may change around it
-_LEAST_MARGIN = 12  # pixels: damage is placed by cells of the latent, and may end one and a half beyond
-
-
-class Planned(NamedTuple):
-    """A damage to be painted, its class, and its severity if it has one."""
-
-    damage: Damage
-    class_name: str
-    severity: float | None
-
-
 class Planner(Protocol):
-    """Says what a picture gets."""
+    """Chooses the damages of an image."""
 
-    def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[Planned], list[str]]:
-        """The damages for the picture called `name`, of that size, and what was left out for which reason."""
+    def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[PlannedDamage], list[str]]:
+        """The damages for the image called `name`, and a sentence on each that was left out."""
 
 
 @dataclass(frozen=True)
 class InBoxes:
-    """Damages in the boxes of a file; `prompts` by class, for boxes that have none of their own."""
+    """Damages in the boxes of a file; `prompts` are by class, for boxes without a prompt of their own."""
 
     bundle: Bundle
     seed: int
     rows: Sequence[BoxRow]
     prompts: Mapping[str, str] = field(default_factory=dict)
 
-    def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[Planned], list[str]]:
+    def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[PlannedDamage], list[str]]:
         rng = choices(self.seed, index, attempt)
-        return [in_box(rng, self.bundle, each, self.prompts, size) for each in boxes_of(self.rows, name, size)], []
+        boxes = boxes_of(self.rows, name, size)
+        return [damage_in_box(rng, self.bundle, box, self.prompts, size) for box in boxes], []
 
 
 @dataclass(frozen=True)
 class AtRandom:
-    """Damages of these classes in boxes at random, where each class is found."""
+    """Damages of these classes in random boxes, on the surfaces where each class occurs."""
 
     bundle: Bundle
     seed: int
     classes: Sequence[DamageClass]
     lines: Lines
 
-    def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[Planned], list[str]]:
+    def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[PlannedDamage], list[str]]:
         rng, dropped = choices(self.seed, index, attempt), list[str]()
-        wishes = [(wish, each.prompt) for each in self.classes for wish in each.wishes(rng)]
-        gone = set[int]()
+        wanted = [(placement, each.prompt) for each in self.classes for placement in each.placements(rng)]
+        left_out = set[int]()
 
-        def drop(wish: Wish, why: str) -> None:
-            gone.add(id(wish))
-            dropped.append(f"{wish.class_name}: {why}")
+        def drop(placement: Placement, why: str) -> None:
+            left_out.add(id(placement))
+            dropped.append(f"{placement.class_name}: {why}")
 
-        placed = place(rng, size, [wish for wish, _ in wishes], self.lines, dropped=drop)
-        prompts = [prompt for wish, prompt in wishes if id(wish) not in gone]  # what is placed is so in its order
+        placed = place(rng, size, [placement for placement, _ in wanted], self.lines, dropped=drop)
+        prompts = [prompt for placement, prompt in wanted if id(placement) not in left_out]  # in the order of `placed`
         boxes = [
             BoxDamage(each.class_name, each.box, each.severity, prompt)
             for each, prompt in zip(placed, prompts, strict=True)
         ]
-        return [in_box(rng, self.bundle, each, {}, size) for each in boxes], dropped
+        return [damage_in_box(rng, self.bundle, box, {}, size) for box in boxes], dropped
 
 
-def in_box(
+@dataclass(frozen=True)
+class InMasks:
+    """Damages as the masks of a folder show them; `prompts` are by class."""
+
+    bundle: Bundle
+    folder: Path
+    prompts: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self, photographs: Sequence[Path]) -> None:
+        """Raise WetgenError unless there is a mask for every photograph."""
+        lacking = [path.name for path in photographs if not mask_path(self.folder, path.name).is_file()]
+        if lacking:
+            raise WetgenError(
+                f"{self.folder} has no mask for {lacking[0]}.",
+                why=f"{mask_path(self.folder, lacking[0]).name} does not exist "
+                f"(masks missing: {len(lacking)} of {len(photographs)}).",
+                fix="give every mask the name of its photograph, with .png; the mask of an undamaged one is all 0.",
+            )
+
+    def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[PlannedDamage], list[str]]:
+        path = mask_path(self.folder, name)
+        mask = read_mask(path)
+        assert self.bundle.classes is not None
+        fault = unknown_ids(mask, self.bundle.classes, str(path))
+        if fault is not None:
+            raise fault
+        if mask.shape != size:
+            raise WetgenError(
+                f"{path} is {mask.shape[1]} x {mask.shape[0]}, its photograph {name} is {size[1]} x {size[0]}.",
+                why="a mask needs one pixel for every pixel of its photograph (sizes are width x height).",
+                fix="make the mask again at the photograph's size; its EXIF orientation counts.",
+            )
+        planned = damages_in_mask(mask, self.bundle, None)
+        return [replace(damage, prompt=self.prompts.get(damage.class_name, damage.prompt)) for damage in planned], []
+
+
+def mask_path(folder: Path, name: str) -> Path:
+    """The mask file of the photograph called `name`."""
+    return folder / f"{Path(name).stem}.png"
+
+
+def damage_in_box(
     rng: np.random.Generator, bundle: Bundle, given: BoxDamage, prompts: Mapping[str, str], size: tuple[int, int]
-) -> Planned:
-    """A damage in a box of a picture of `size`, in a shape of its class; a margin around the box may change too."""
+) -> PlannedDamage:
+    """Damage in a box of an image of `size`, in a random shape of its class; a margin around the box may change too."""
     assert bundle.classes is not None
     severity = float(rng.random()) if given.severity is None else given.severity
     whole = Box(0, 0, given.box.width, given.box.height)
     shape = [BoxDamage(given.class_name, whole, severity)]
     mask = draw_layout(rng, given.box.size, shape, bundle.mask_statistics, bundle.classes)
-    prompt = given.prompt or prompts.get(given.class_name) or spoken(given.class_name, bundle.words)
+    prompt = given.prompt or prompts.get(given.class_name) or class_prompt(given.class_name, bundle.words)
     region = with_margin(given.box, size)[0]
     padded = np.zeros(region.size, np.uint8)
     padded[Box(given.box.left - region.left, given.box.top - region.top, *given.box.size[::-1]).slices] = mask
-    return Planned(Damage(prompt, region, padded), given.class_name, severity)
+    return PlannedDamage(given.class_name, prompt, region, padded, severity=severity)
 
 
-def of_mask(mask: Pixels, bundle: Bundle, prompt: str | None, severity: float | None = None) -> list[Planned]:
-    """The damages that a mask uint8 (H, W) shows: what lies near each other is painted together, class by class.
+def damages_in_mask(
+    mask: Pixels, bundle: Bundle, prompt: str | None, severity: float | None = None
+) -> list[PlannedDamage]:
+    """The damages that a mask uint8 (H, W) shows: regions of one class that lie near each other are painted together.
 
-    Around each mask a margin may change too, so that damage need not end in a step. With a `prompt` that names the
-    class it is that, else the class's own word.
+    A margin around each region may change too, so that damage can fade out. A damage gets the `prompt` unless that
+    names other classes; then, and without one, it gets the word of its class.
     """
     planned = []
-    for class_id in (int(each) for each in np.unique(mask) if each):
+    for class_id in (int(id) for id in np.unique(mask) if id):
         assert bundle.classes is not None
         name = bundle.classes.names[class_id]
-        said = prompt if prompt is not None and mentioned_classes(prompt, bundle.words) in ((name,), ()) else None
+        fits = prompt is not None and mentioned_classes(prompt, bundle.words) in ((name,), ())
+        text = (prompt if fits else None) or class_prompt(name, bundle.words)
         for box, margin in _groups((mask == class_id).astype(np.uint8)):
-            here = np.where(mask[box.slices] == class_id, mask[box.slices], 0).astype(np.uint8)
-            damage = Damage(said or spoken(name, bundle.words), box, here, dilated(here > 0, margin))
-            planned.append(Planned(damage, name, severity))
+            region = np.where(mask[box.slices] == class_id, mask[box.slices], 0).astype(np.uint8)
+            planned.append(PlannedDamage(name, text, box, region, dilated(region > 0, margin), severity))
     return planned
 
 
 def choices(seed: int, index: int, attempt: int) -> np.random.Generator:
-    """The random numbers of a pair's choices at a try."""
+    """The random numbers that choose the damages of pair `index`, attempt `attempt`."""
     key, counter = np.array([seed, index], np.uint64), np.array([0, attempt, _LANE, 0], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def _groups(region: Pixels) -> list[tuple[Box, int]]:
-    """Boxes around all of a region (H, W), with margins; those that would overlap are one."""
-    boxes = [Box(each.left, each.top, each.width, each.height) for each in connected_components(region)]
+    """Boxes around the connected components of a region (H, W), with their margins; boxes that overlap are merged."""
+    boxes = [Box(part.left, part.top, part.width, part.height) for part in connected_components(region)]
     while True:
         grown = [with_margin(box, region.shape) for box in boxes]
         together: dict[int, Box] = {}
@@ -245,7 +276,7 @@ def _groups(region: Pixels) -> list[tuple[Box, int]]:
 
 
 def _owners(boxes: Sequence[Box]) -> list[int]:
-    """For each box the first of those that it hangs together with, overlap by overlap."""
+    """For each box, the first box of its group; a chain of overlaps joins boxes into a group."""
     edges = np.array([(box.left, box.top, box.right, box.bottom) for box in boxes], np.int64)
     owners = np.arange(len(boxes))
     for left, top, right, bottom in edges:
@@ -256,7 +287,7 @@ def _owners(boxes: Sequence[Box]) -> list[int]:
 
 
 def with_margin(box: Box, shape: tuple[int, ...]) -> tuple[Box, int]:
-    """A box with what may change around it, inside a picture of that shape, and the margin in pixels."""
+    """A box grown by the margin that may change around damage, inside an image of `shape`; and the margin in pixels."""
     margin = max(_LEAST_MARGIN, round(_MARGIN * max(box.size)))
     return box.grown(margin).clip((shape[0], shape[1])), margin
 
@@ -264,47 +295,3 @@ def with_margin(box: Box, shape: tuple[int, ...]) -> tuple[Box, int]:
 def _union(one: Box, other: Box) -> Box:
     left, top = min(one.left, other.left), min(one.top, other.top)
     return Box(left, top, max(one.right, other.right) - left, max(one.bottom, other.bottom) - top)
-
-
-@dataclass(frozen=True)
-class InMasks:
-    """Damages as the masks of a folder have them; `prompts` by class."""
-
-    bundle: Bundle
-    folder: Path
-    prompts: Mapping[str, str] = field(default_factory=dict)
-
-    def check(self, photographs: Sequence[Path]) -> None:
-        """Raise WetgenError unless there is a mask for every photograph."""
-        lacking = [path.name for path in photographs if not mask_path(self.folder, path.name).is_file()]
-        if lacking:
-            raise WetgenError(
-                f"{self.folder} lacks the mask of {lacking[0]}.",
-                why=f"{mask_path(self.folder, lacking[0]).name} is not there"
-                f"{f', and neither are {len(lacking) - 1} more' if len(lacking) > 1 else ''}.",
-                fix="name each mask as its photograph, with .png; an undamaged one is all 0.",
-            )
-
-    def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[Planned], list[str]]:
-        path = mask_path(self.folder, name)
-        mask = read_mask(path)
-        assert self.bundle.classes is not None
-        fault = unknown_ids(mask, self.bundle.classes, str(path))
-        if fault is not None:
-            raise fault
-        if mask.shape != size:
-            raise WetgenError(
-                f"{path} is {mask.shape[1]} x {mask.shape[0]}, its photograph {name} is {size[1]} x {size[0]}.",
-                why="a mask says of every pixel of its photograph what lies there (sizes are width x height).",
-                fix="make the mask again at the photograph's size; its EXIF orientation counts.",
-            )
-        planned = of_mask(mask, self.bundle, None)
-        return [
-            each._replace(damage=replace(each.damage, prompt=self.prompts.get(each.class_name, each.damage.prompt)))
-            for each in planned
-        ], []
-
-
-def mask_path(folder: Path, name: str) -> Path:
-    """Where the mask of the photograph called `name` lies."""
-    return folder / f"{Path(name).stem}.png"

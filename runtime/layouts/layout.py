@@ -9,7 +9,7 @@ import numpy as np
 from wetgen.runtime.errors import WetgenError, suggestion
 from wetgen.runtime.layouts.boxes import BoxDamage
 from wetgen.runtime.layouts.fields import Field
-from wetgen.runtime.layouts.place import BRANCHES, Placed, spread
+from wetgen.runtime.layouts.place import BRANCHES, PlacedDamage, spread
 from wetgen.runtime.layouts.shapes import Where, first_pixels, growth
 from wetgen.runtime.layouts.surfaces import Lines, preference_map
 from wetgen.runtime.masks.classes import ClassTable
@@ -18,7 +18,7 @@ from wetgen.runtime.masks.regions import Box, Size
 from wetgen.runtime.masks.statistics import TYPICAL, ClassStatistics, area_for, check_severity
 
 Statistics = Mapping[str, ClassStatistics]
-Damage = Placed | BoxDamage
+Damage = PlacedDamage | BoxDamage
 
 FILL = (0.15, 0.5)  # the share of its box that a patch covers at severities 0 and 1: fuller ones get the box's corners
 HEART = 0.25  # of a damage, its first pixels: kept in sight where another would hide more than LEAST_SEEN leaves

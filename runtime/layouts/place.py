@@ -26,7 +26,7 @@ _GRID = 96  # points of the grid on which places are weighed, on the picture's l
 
 
 @dataclass(frozen=True)
-class Wish:
+class Placement:
     """A damage that is to be placed. Raises WetgenError for ranges that are none."""
 
     class_name: str
@@ -51,7 +51,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedDamage:
     """A damage and the box that it was given."""
 
     class_name: str
@@ -60,19 +60,19 @@ class Placed:
     overlap: Overlap = "never"
 
 
-Dropped = Callable[[Wish, str], None]
+Dropped = Callable[[Placement, str], None]
 
 
 def place(
     rng: np.random.Generator,
     size: Size,
-    wanted: Sequence[Wish],
+    wanted: Sequence[Placement],
     lines: Lines | None = None,
     *,
-    taken: Sequence[Placed] = (),
+    taken: Sequence[PlacedDamage] = (),
     tries: int = TRIES,
     dropped: Dropped | None = None,
-) -> list[Placed]:
+) -> list[PlacedDamage]:
     """Boxes inside a picture of `size` (H, W) for what is wanted, in that order, beside those already `taken`.
 
     Each box has a random size and aspect of its wish's ranges and lies at a place that the class prefers. A wish
@@ -80,7 +80,7 @@ def place(
     surfaces, raises WetgenError; with `dropped` that is told why instead, and the wish is left out.
     """
     known = Lines() if lines is None else lines
-    placed: list[Placed] = []
+    placed: list[PlacedDamage] = []
     for wish in wanted:
         # Drawn whether it is used or not: what is said of one severity must move no box.
         chance = float(rng.random())
@@ -92,11 +92,13 @@ def place(
                 raise
             dropped(wish, error.what.removesuffix("."))
             continue
-        placed.append(Placed(wish.class_name, box, severity, wish.overlap))
+        placed.append(PlacedDamage(wish.class_name, box, severity, wish.overlap))
     return placed
 
 
-def _find(rng: np.random.Generator, size: Size, wish: Wish, lines: Lines, others: Sequence[Placed], tries: int) -> Box:
+def _find(
+    rng: np.random.Generator, size: Size, wish: Placement, lines: Lines, others: Sequence[PlacedDamage], tries: int
+) -> Box:
     ground = _Places(wish, size, lines)
     for _ in range(tries):
         height, width = _sides(rng, size, wish)
@@ -111,7 +113,7 @@ def _find(rng: np.random.Generator, size: Size, wish: Wish, lines: Lines, others
     )
 
 
-def _sides(rng: np.random.Generator, size: Size, wish: Wish) -> tuple[int, int]:
+def _sides(rng: np.random.Generator, size: Size, wish: Placement) -> tuple[int, int]:
     """A random height and width in pixels, no larger than the picture; small ones are as likely as large ones."""
     share = math.exp(rng.uniform(math.log(wish.size[0]), math.log(wish.size[1])))
     aspect = math.exp(rng.uniform(math.log(wish.aspect[0]), math.log(wish.aspect[1])))
@@ -122,7 +124,7 @@ def _sides(rng: np.random.Generator, size: Size, wish: Wish) -> tuple[int, int]:
     return max(min(SMALLEST, size[0]), round(height)), max(min(SMALLEST, size[1]), round(width))
 
 
-def _collides(wish: Wish, box: Box, other: Placed) -> bool:
+def _collides(wish: Placement, box: Box, other: PlacedDamage) -> bool:
     limit = min(_limit(wish.overlap), _limit(other.overlap))
     return box.overlap(other.box) > 0 if limit == 0 else box.iou(other.box) > limit
 
@@ -135,7 +137,7 @@ def _limit(overlap: Overlap) -> float:
 class _Places:
     """Where one class may begin in a picture, on a coarse grid."""
 
-    def __init__(self, wish: Wish, size: Size, lines: Lines) -> None:
+    def __init__(self, wish: Placement, size: Size, lines: Lines) -> None:
         scale = min(1.0, _GRID / max(size))
         self.grid = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
         self.size, self.source = size, RULES.get(wish.class_name, ANYWHERE).source if lines.known else 0.5
@@ -215,21 +217,21 @@ def spread(
     figures = TYPICAL if statistics is None else statistics
     room = 1.0 if free is None else float(free.mean())
     fits = min(1.0, ON_STRIP * room / area_for(figures, 1.0))
-    taken = [Placed(name, box, 0.0, "any") for box in others]
+    taken = [PlacedDamage(name, box, 0.0, "any") for box in others]
     regions = []
     for weight in _weights(rng, figures):
         wish = _wish(rng, size, name, figures, fits * weight)
         found = _placed(rng, size, wish, lines, taken)
         # On a strip too narrow for any box its shape is given all of it.
-        placed, shrunk = (Placed(name, _around(free, size), 0.0), 1.0) if found is None else found
+        placed, shrunk = (PlacedDamage(name, _around(free, size), 0.0), 1.0) if found is None else found
         taken.append(replace(placed, overlap="any"))  # the next one's rule says whether it may lie over this
         regions.append(Region(placed.box, fits * weight * shrunk, int(rng.integers(2**63))))
     return regions
 
 
 def _placed(
-    rng: np.random.Generator, size: Size, wish: Wish, lines: Lines, taken: Sequence[Placed]
-) -> tuple[Placed, float] | None:
+    rng: np.random.Generator, size: Size, wish: Placement, lines: Lines, taken: Sequence[PlacedDamage]
+) -> tuple[PlacedDamage, float] | None:
     """A box for the wish and how much smaller it had to become: beside the others, else over them, else smaller."""
     for shrunk in _SHRINKS:
         for overlap in ("never", "any"):
@@ -239,7 +241,7 @@ def _placed(
     return None
 
 
-def _silent(wish: Wish, why: str) -> None:
+def _silent(wish: Placement, why: str) -> None:
     """What found no place is tried again: nobody need hear of it."""
 
 
@@ -258,7 +260,7 @@ def _weights(rng: np.random.Generator, figures: ClassStatistics) -> list[float]:
     return [float(part) for part in sizes / sizes.sum()]
 
 
-def _wish(rng: np.random.Generator, size: Size, name: str, figures: ClassStatistics, weight: float) -> Wish:
+def _wish(rng: np.random.Generator, size: Size, name: str, figures: ClassStatistics, weight: float) -> Placement:
     """A box with room for a region at its worst, of the proportions that its class has."""
     elongation = min(figures.drawn("elongation", rng), 6.0)
     angle = math.radians(figures.drawn("orientation", rng))
@@ -276,4 +278,4 @@ def _wish(rng: np.random.Generator, size: Size, name: str, figures: ClassStatist
         # A leaning ellipse fills less of the box around it than one that lies or stands.
         share = weight * area_for(figures, 1.0) / ROOMY * math.sqrt(across * down / elongation)
     share = float(np.clip(share, 0.0008, 0.94))
-    return Wish(name, (share, share), (aspect, aspect), 0.0, heights=figures.height)
+    return Placement(name, (share, share), (aspect, aspect), 0.0, heights=figures.height)

@@ -13,6 +13,7 @@ from wetgen.runtime.masks.classes import IGNORE
 from wetgen.runtime.masks.images import Pixels
 
 Ints = NDArray[np.int64]
+BoolMask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

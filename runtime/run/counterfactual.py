@@ -16,8 +16,8 @@ from typing import NamedTuple
 from wetgen.runtime.bundle.schedule import Plan
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.inpaint.backgrounds import Background, Surface, draw_surfaces
-from wetgen.runtime.inpaint.damage import of_mask
-from wetgen.runtime.inpaint.draw import Sheet, draw_painted
+from wetgen.runtime.inpaint.damage import damages_in_mask
+from wetgen.runtime.inpaint.draw import InpaintJob, draw_painted
 from wetgen.runtime.inpaint.painter import Painter
 from wetgen.runtime.prompts import PromptRequest
 from wetgen.runtime.prompts.lines import LazyRequests
@@ -94,13 +94,13 @@ class FamilyTask(PromptTask):
         plan = self.bundle.plan(part.plan)
         painter, batch = Painter(self.generator, plan), self.generator.batch
 
-        def sheets(named: Sequence[tuple[int, int]]) -> list[Sheet]:
+        def sheets(named: Sequence[tuple[int, int]]) -> list[InpaintJob]:
             return [self._sheet(plan, index, attempt) for index, attempt in named]
 
         for pair in draw_painted(self.generator, painter, sheets, attempts, at_once=batch, judge=judge):
             yield self.finish(pair, {})
 
-    def _sheet(self, plan: Plan, index: int, attempt: int) -> Sheet:
+    def _sheet(self, plan: Plan, index: int, attempt: int) -> InpaintJob:
         family, place = divmod(index, len(self.members))
         ask, member, (seed, number) = self.asks[family], self.members[place], self.key(family)
         background = self._backgrounds(plan.name, family, attempt)
@@ -112,13 +112,13 @@ class FamilyTask(PromptTask):
         said |= {} if ask.asked is None else {"class": ask.asked}
         said |= {} if self.size is None else {"size": list(self.size)}
         if member.severity is None:
-            return Sheet(index, attempt, seed, number, _CLEAN, how, background, [], said=said)
+            return InpaintJob(index, attempt, seed, number, _CLEAN, how, background, [], metadata=said)
         severity = ask.severity if self.keep_severity and ask.severity is not None else member.severity
         said["severity"] = severity
         layout = self._member_layout(ask, (seed, number), severity)
         text = ask.text if ask.severity is not None else self._graded(ask.text, severity)
-        planned = of_mask(layout.mask, self.bundle, text, severity)
-        return Sheet(index, attempt, seed, number, text, how, background, planned, said=said)
+        planned = damages_in_mask(layout.mask, self.bundle, text, severity)
+        return InpaintJob(index, attempt, seed, number, text, how, background, planned, metadata=said)
 
     def _member_layout(self, ask: PromptRequest, key: tuple[int, int], severity: float) -> Layout:
         return self._file_layout(ask.layout) if ask.layout is not None else self.drawn_layout(ask, key, severity)

@@ -20,9 +20,9 @@ from wetgen.runtime.inpaint.damage import (
     InBoxes,
     InMasks,
     Planner,
+    class_prompt,
     mask_path,
     read_classes,
-    spoken,
 )
 from wetgen.runtime.inpaint.painter import DETAIL
 from wetgen.runtime.layouts.boxes import read_boxes
@@ -137,7 +137,7 @@ def paint_task(
     lines = Lines() if surface_lines is None else parse_lines(surface_lines)
     prompts = {each.name: each.prompt for each in classes}
     planner: Planner
-    texts = {spoken(name, bundle.words) for name in bundle.classes.names[1:]} | {each.prompt for each in classes}
+    texts = {class_prompt(name, bundle.words) for name in bundle.classes.names[1:]} | {each.prompt for each in classes}
     if boxes is not None:
         rows = read_boxes(boxes, bundle.classes)
         _check_named(boxes, [row.file_name for row in rows], files)

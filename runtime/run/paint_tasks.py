@@ -8,9 +8,9 @@ import numpy as np
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.inpaint.backgrounds import Background, Photographs, Surface, draw_surfaces
-from wetgen.runtime.inpaint.damage import AtRandom, DamageClass, Planned, Planner, choices
-from wetgen.runtime.inpaint.draw import Sheet, draw_painted
-from wetgen.runtime.inpaint.painter import DETAIL, Painter
+from wetgen.runtime.inpaint.damage import AtRandom, DamageClass, Planner, choices
+from wetgen.runtime.inpaint.draw import InpaintJob, draw_painted
+from wetgen.runtime.inpaint.painter import DETAIL, Painter, PlannedDamage
 from wetgen.runtime.layouts.surfaces import Lines, parse_lines
 from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.run.tasks import Finish
@@ -69,7 +69,7 @@ class PaintingTask:
         """Every prompt that damage may be painted with."""
         raise NotImplementedError
 
-    def sheets(self, named: Sequence[tuple[int, int]]) -> list[Sheet]:
+    def sheets(self, named: Sequence[tuple[int, int]]) -> list[InpaintJob]:
         """What is to be painted for each (index, try)."""
         raise NotImplementedError
 
@@ -78,17 +78,17 @@ class PaintingTask:
         index: int,
         attempt: int,
         background: Background,
-        planned: tuple[Sequence[Planned], list[str]],
+        planned: tuple[Sequence[PlannedDamage], list[str]],
         text: str,
-    ) -> Sheet:
+    ) -> InpaintJob:
         """A pair to be painted, with the settings' guidance and negative prompt."""
         how = SamplingParams(index, self.plan.name, self.settings.guidance, self.settings.negative)
         damages, dropped = planned
-        prompts = dict.fromkeys(each.damage.prompt for each in damages)
+        prompts = dict.fromkeys(damage.prompt for damage in damages)
         caption = ", ".join([*([text] if text else []), *prompts]) or "a photograph without damage"
         said: dict[str, object] = {} if self.size is None else {"size": list(self.size)}
         seed = self.settings.seed
-        return Sheet(index, attempt, seed, index, caption, how, background, damages, list(dropped), said)
+        return InpaintJob(index, attempt, seed, index, caption, how, background, damages, list(dropped), said)
 
 
 @dataclass
@@ -103,7 +103,7 @@ class PaintTask(PaintingTask):
     def prompts(self) -> Sequence[str]:
         return self.said_prompts
 
-    def sheets(self, named: Sequence[tuple[int, int]]) -> list[Sheet]:
+    def sheets(self, named: Sequence[tuple[int, int]]) -> list[InpaintJob]:
         assert self.planner is not None
         sheets = []
         for (index, attempt), background in zip(named, Photographs(self.folder, self.files).of(named), strict=True):
@@ -166,7 +166,7 @@ class ComposeTask(PaintingTask):
     def prompts(self) -> Sequence[str]:
         return [each.prompt for each in self.classes]
 
-    def sheets(self, named: Sequence[tuple[int, int]]) -> list[Sheet]:
+    def sheets(self, named: Sequence[tuple[int, int]]) -> list[InpaintJob]:
         rows = [self._row(index, attempt) for index, attempt in named]
         surfaces = [
             Surface(

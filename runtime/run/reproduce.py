@@ -21,9 +21,8 @@ from wetgen.runtime.dataset.shards import SUFFIXES
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors, read_bytes
 from wetgen.runtime.inpaint.backgrounds import Background, cropped
-from wetgen.runtime.inpaint.damage import Planned
-from wetgen.runtime.inpaint.draw import Sheet, draw_painted
-from wetgen.runtime.inpaint.painter import Damage, Painter
+from wetgen.runtime.inpaint.draw import InpaintJob, draw_painted
+from wetgen.runtime.inpaint.painter import Painter, PlannedDamage
 from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.masks.images import Pixels, decode_image, decode_mask, encode_mask, encode_png, png_text, read_image
 from wetgen.runtime.masks.regions import Box
@@ -64,7 +63,7 @@ def drawn_pair(generator: Generator, row: Row, plan: Plan) -> Pair:
 def painted_pair(generator: Generator, row: Row, plan: Plan, photos: Path | None) -> Pair:
     """The pair of a row that was painted, into a photograph of `photos` or into a surface that is drawn again."""
     how = SamplingParams(int(row.get("number", row["index"])), plan.name, float(row["guidance"]), str(row["negative"]))
-    sheet = Sheet(
+    sheet = InpaintJob(
         int(row["index"]),
         int(row["try"]),
         int(row["seed"]),
@@ -78,15 +77,14 @@ def painted_pair(generator: Generator, row: Row, plan: Plan, photos: Path | None
     return next(draw_painted(generator, painter, lambda _: [sheet], attempts, at_once=1, judge=False))
 
 
-def _planned(generator: Generator, row: Row) -> Iterator[Planned]:
+def _planned(generator: Generator, row: Row) -> Iterator[PlannedDamage]:
     table, where = generator.bundle.classes, f"Row {row['index']}"
     assert table is not None
     for stated in row["painted"]:
         region = region_from_json(stated["where"], where) if "where" in stated else None
-        damage = Damage(
-            str(stated["prompt"]), Box(*stated["box"]), mask_from_json(stated["mask"], table, where), region
-        )
-        yield Planned(damage, str(stated["class"]), stated.get("severity"))
+        mask, severity = mask_from_json(stated["mask"], table, where), stated.get("severity")
+        box = Box(*stated["box"])
+        yield PlannedDamage(str(stated["class"]), str(stated["prompt"]), box, mask, region, severity)
 
 
 def _background(generator: Generator, row: Row, plan: Plan, photos: Path | None) -> Pixels:

@@ -28,8 +28,8 @@ from wetgen.runtime.bundle.tokenizer import PromptTooLong
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors
 from wetgen.runtime.inpaint.backgrounds import Background, cropped
-from wetgen.runtime.inpaint.damage import of_mask
-from wetgen.runtime.inpaint.draw import Sheet, draw_painted
+from wetgen.runtime.inpaint.damage import damages_in_mask
+from wetgen.runtime.inpaint.draw import InpaintJob, draw_painted
 from wetgen.runtime.inpaint.painter import Painter
 from wetgen.runtime.layouts.layout import random_layout
 from wetgen.runtime.layouts.surfaces import Lines, preference_map
@@ -439,13 +439,13 @@ class PhotoTask(PromptTask):
             return super().drawn(part, attempts, judge=judge)
         plan = self.bundle.plan(part.plan)
 
-        def sheets(named: Sequence[tuple[int, int]]) -> list[Sheet]:
+        def sheets(named: Sequence[tuple[int, int]]) -> list[InpaintJob]:
             return [self._sheet(plan, index, attempt) for index, attempt in named]
 
         painter, batch = Painter(self.generator, plan), self.generator.batch
         return draw_painted(self.generator, painter, sheets, attempts, at_once=batch, judge=judge)
 
-    def _sheet(self, plan: Plan, index: int, attempt: int) -> Sheet:
+    def _sheet(self, plan: Plan, index: int, attempt: int) -> InpaintJob:
         ask, layout = self.asks[index], self.layout(index)
         assert ask.photo is not None and layout is not None  # the checks have seen to both
         path = resolve(ask.photo, self.source)
@@ -453,5 +453,5 @@ class PhotoTask(PromptTask):
         background = Background(image, {"photo": ask.photo, "sha256": file_sha256(path), "cropped": True})
         seed, number = self.key(index)
         how = SamplingParams(number, plan.name, self.guidance(ask), self.negative(ask))
-        planned = of_mask(layout.mask, self.bundle, ask.text, ask.severity)
-        return Sheet(index, attempt, seed, number, ask.text, how, background, planned)
+        planned = damages_in_mask(layout.mask, self.bundle, ask.text, ask.severity)
+        return InpaintJob(index, attempt, seed, number, ask.text, how, background, planned)

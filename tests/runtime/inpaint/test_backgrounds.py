@@ -100,7 +100,7 @@ def test_a_pair_is_painted_into_the_photograph_of_its_turn(tmp_path):
     files = [photo(tmp_path / f"{level}.png", level=level) for level in (10, 20, 30)]
     made = Photographs(tmp_path, files).of([(4, 0), (0, 3), (2, 0)])
     assert [int(each.image[0, 0, 0]) for each in made] == [20, 10, 30]
-    assert made[0].said == {"photo": "20.png", "sha256": file_sha256(files[1])} and not made[0].damaged
+    assert made[0].metadata == {"photo": "20.png", "sha256": file_sha256(files[1])} and not made[0].damaged
 
 
 def test_a_picture_is_cropped_around_its_middle():
@@ -132,7 +132,7 @@ def test_surfaces_are_drawn_with_a_layout_that_shows_no_damage(bundle, canvas_do
     )  # fmt: skip
     np.testing.assert_array_equal(first.layout[0], 1)
     assert not any(each.damaged for each in made) and len({each.image.tobytes() for each in made}) == 3
-    assert made[2].said == {
+    assert made[2].metadata == {
         "prompt": "wall 2", "seed": 5, "number": 2, "try": 0, "guidance": 2.0, "negative": "dirt"
     }  # fmt: skip
 
@@ -151,7 +151,7 @@ def test_a_surface_that_shows_damage_is_drawn_again_alone(bundle, canvas_double,
     made = draw_surfaces(canvas_double, bundle.plan(None), surfaces(3, attempt=1), clean)
     drawn = [[(each.number, each.attempt) for each in asked] for asked in canvas_double.asked]
     assert drawn == [[(0, 6), (1, 6), (2, 6)], [(1, 7)], [(1, 8)]]
-    assert [each.said["try"] for each in made] == [6, 8, 6] and not any(each.damaged for each in made)
+    assert [each.metadata["try"] for each in made] == [6, 8, 6] and not any(each.damaged for each in made)
 
 
 def test_a_surface_that_is_always_damaged_says_so(bundle, canvas_double, clean):

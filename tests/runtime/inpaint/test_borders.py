@@ -12,8 +12,8 @@ from wetgen.benchmarks.quality import borders
 from wetgen.benchmarks.quality.borders import Painted, border_aucs, read_painted, stretches
 from wetgen.runtime.cli import cli
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.inpaint.crop import frame_for
-from wetgen.runtime.inpaint.painter import DETAIL, _seen
+from wetgen.runtime.inpaint.crop import CropRegion, crop_around
+from wetgen.runtime.inpaint.painter import DETAIL
 from wetgen.runtime.masks.images import encode_png, read_mask
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.sampling.generator import Generator
@@ -62,21 +62,21 @@ def test_a_pasted_region_is_told_by_its_border(painted):
             for region in each.regions:
                 rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
                 box = Box(int(columns[0]), int(rows[0]), len(columns), len(rows))
-                frame = frame_for(box, SIZE, sizes, DETAIL)
-                seen = _seen(image, frame)
-                ((made, *_),) = canvas.decode(canvas.encode([seen], [np.zeros(frame.drawn, np.uint8)]))
-                whole = _seen(made, frame_of(frame))
-                image[region] = np.where(region[frame.box.slices][..., None], whole, image[frame.box.slices])[
-                    region[frame.box.slices]
+                crop = crop_around(box, SIZE, sizes, DETAIL)
+                latents = canvas.encode([crop.cut(image)], [np.zeros(crop.drawn, np.uint8)])
+                ((made, *_),) = canvas.decode(latents)
+                whole = back(crop).cut(made)
+                image[region] = np.where(region[crop.box.slices][..., None], whole, image[crop.box.slices])[
+                    region[crop.box.slices]
                 ]
             pasted.append(Painted(image, each.photo, each.regions, each.name))
     found = border_aucs(pasted)
     assert max(found.values()) > 0.8, found
 
 
-def frame_of(frame):
-    """A frame that takes the canvas back to the picture's pixels."""
-    return SimpleNamespace(box=Box(0, 0, frame.drawn[1], frame.drawn[0]), drawn=frame.box.size)
+def back(crop: CropRegion) -> CropRegion:
+    """A crop that takes what was drawn back to the picture's pixels."""
+    return CropRegion(Box(0, 0, crop.drawn[1], crop.drawn[0]), crop.cells, crop.box.size)
 
 
 @pytest.mark.parametrize("step", [4, 8])

@@ -6,7 +6,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.inpaint.damage import AtRandom, DamageClass, InBoxes, InMasks, choices, in_box, of_mask, with_margin
+from wetgen.runtime.inpaint.damage import (
+    AtRandom,
+    DamageClass,
+    InBoxes,
+    InMasks,
+    choices,
+    damage_in_box,
+    damages_in_mask,
+    with_margin,
+)
 from wetgen.runtime.layouts.boxes import BoxDamage, read_boxes
 from wetgen.runtime.layouts.surfaces import Lines, parse_lines
 from wetgen.runtime.masks.images import encode_mask
@@ -29,7 +38,7 @@ def covered(planned, size: tuple[int, int] = SIZE) -> np.ndarray:
     """uint8 (H, W): how often each pixel is in the mask of a damage."""
     count = np.zeros(size, np.uint8)
     for each in planned:
-        count[each.damage.box.slices] += each.damage.mask > 0
+        count[each.box.slices] += each.mask > 0
     return count
 
 
@@ -38,26 +47,26 @@ def covered(planned, size: tuple[int, int] = SIZE) -> np.ndarray:
 
 def test_near_regions_are_one_damage_and_far_ones_several(bundle):
     margin = with_margin(Box(50, 50, 10, 10), SIZE)[1]
-    near = of_mask(mask_with((STAIN, 50, 50, 10), (STAIN, 50, 60 + 2 * margin - 1, 10)), bundle, None)
-    assert len(near) == 1 and near[0].damage.mask.sum() == STAIN * 200
-    far = of_mask(mask_with((STAIN, 50, 50, 10), (STAIN, 50, 60 + 2 * margin, 10)), bundle, None)
-    assert [each.damage.box for each in far] == [Box(left, 50, 10, 10).grown(margin) for left in (50, 60 + 2 * margin)]
+    near = damages_in_mask(mask_with((STAIN, 50, 50, 10), (STAIN, 50, 60 + 2 * margin - 1, 10)), bundle, None)
+    assert len(near) == 1 and near[0].mask.sum() == STAIN * 200
+    far = damages_in_mask(mask_with((STAIN, 50, 50, 10), (STAIN, 50, 60 + 2 * margin, 10)), bundle, None)
+    assert [each.box for each in far] == [Box(left, 50, 10, 10).grown(margin) for left in (50, 60 + 2 * margin)]
 
 
 def test_regions_that_are_near_only_together_are_one_damage(bundle):
     """Two that merge reach further, and then meet a third."""
     left, right, below = (STAIN, 20, 50, 40), (STAIN, 20, 110, 40), (STAIN, 86, 95, 10)
     for two in ((left, below), (right, below)):
-        assert len(of_mask(mask_with(*two), bundle, None)) == 2
-    assert len(of_mask(mask_with(left, right), bundle, None)) == 1
-    assert len(of_mask(mask_with(left, right, below), bundle, None)) == 1
+        assert len(damages_in_mask(mask_with(*two), bundle, None)) == 2
+    assert len(damages_in_mask(mask_with(left, right), bundle, None)) == 1
+    assert len(damages_in_mask(mask_with(left, right, below), bundle, None)) == 1
 
 
 def test_each_class_is_painted_by_itself(bundle):
-    planned = of_mask(mask_with((MOLD, 50, 50, 20), (STAIN, 60, 65, 20)), bundle, None)
-    assert [(each.class_name, each.damage.prompt) for each in planned] == [("stain", "stain"), ("mold", "mold")]
-    assert [set(np.unique(each.damage.mask)) for each in planned] == [{0, STAIN}, {0, MOLD}]
-    assert planned[0].damage.box.overlap(planned[1].damage.box) > 0
+    planned = damages_in_mask(mask_with((MOLD, 50, 50, 20), (STAIN, 60, 65, 20)), bundle, None)
+    assert [(each.class_name, each.prompt) for each in planned] == [("stain", "stain"), ("mold", "mold")]
+    assert [set(np.unique(each.mask)) for each in planned] == [{0, STAIN}, {0, MOLD}]
+    assert planned[0].box.overlap(planned[1].box) > 0
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -70,30 +79,30 @@ def test_each_class_is_painted_by_itself(bundle):
 )
 def test_every_pixel_of_a_mask_is_in_one_damage_of_its_class(bundle, squares):
     mask = mask_with(*squares, size=(90, 130))
-    planned = of_mask(mask, bundle, None)
+    planned = damages_in_mask(mask, bundle, None)
     for class_id in range(1, 4):
         name = bundle.classes.names[class_id]
         ours = [each for each in planned if each.class_name == name]
         np.testing.assert_array_equal(covered(ours, (90, 130)), mask == class_id)
         for place, one in enumerate(ours):
-            assert one.damage.box.inside((90, 130)) and set(np.unique(one.damage.mask)) == {0, class_id}
-            assert not any(one.damage.box.overlap(other.damage.box) for other in ours[place + 1 :])
+            assert one.box.inside((90, 130)) and set(np.unique(one.mask)) == {0, class_id}
+            assert not any(one.box.overlap(other.box) for other in ours[place + 1 :])
 
 
 def test_a_margin_around_damage_may_change_and_no_more(bundle):
-    (only,) = of_mask(mask_with((STAIN, 50, 50, 100)), bundle, None)
+    (only,) = damages_in_mask(mask_with((STAIN, 50, 50, 100)), bundle, None)
     margin = with_margin(Box(50, 50, 100, 100), SIZE)[1]
-    assert only.damage.box == Box(50, 50, 100, 100).grown(margin) and only.damage.where.all()
+    assert only.box == Box(50, 50, 100, 100).grown(margin) and only.where.all()
     lean = mask_with((STAIN, 50, 50, 10), (STAIN, 60, 60, 10), (STAIN, 70, 70, 10))
-    (slanted,) = of_mask(lean, bundle, None)
+    (slanted,) = damages_in_mask(lean, bundle, None)
     where = np.zeros(SIZE, bool)
-    where[slanted.damage.box.slices] = slanted.damage.where
+    where[slanted.box.slices] = slanted.where
     margin = with_margin(Box(50, 50, 30, 30), SIZE)[1]
     near = np.zeros(SIZE, bool)
     for corner in (50, 60, 70):
         near[corner - margin : corner + 10 + margin, corner - margin : corner + 10 + margin] = True
     np.testing.assert_array_equal(where, near)
-    assert not where[slanted.damage.box.slices].all(), "the far corners of the box stay"
+    assert not where[slanted.box.slices].all(), "the far corners of the box stay"
 
 
 @pytest.mark.parametrize(
@@ -107,12 +116,12 @@ def test_a_margin_around_damage_may_change_and_no_more(bundle):
     ],
 )
 def test_a_prompt_is_used_where_it_asks_for_nothing_else(bundle, prompt, said):
-    (only,) = of_mask(mask_with((STAIN, 50, 50, 10)), bundle, prompt, 0.25)
-    assert only.damage.prompt == said and only.severity == 0.25
+    (only,) = damages_in_mask(mask_with((STAIN, 50, 50, 10)), bundle, prompt, 0.25)
+    assert only.prompt == said and only.severity == 0.25
 
 
 def test_an_empty_mask_has_no_damage(bundle):
-    assert of_mask(np.zeros(SIZE, np.uint8), bundle, None) == []
+    assert damages_in_mask(np.zeros(SIZE, np.uint8), bundle, None) == []
 
 
 def test_a_mask_of_thousands_of_specks_is_planned_at_once(bundle):
@@ -120,7 +129,7 @@ def test_a_mask_of_thousands_of_specks_is_planned_at_once(bundle):
     rng = np.random.default_rng(0)
     mask = np.zeros((1200, 1600), np.uint8)
     mask[rng.integers(0, 1200, 2000), rng.integers(0, 1600, 2000)] = STAIN
-    planned = of_mask(mask, bundle, None)
+    planned = damages_in_mask(mask, bundle, None)
     np.testing.assert_array_equal(covered(planned, (1200, 1600)), mask > 0)
 
 
@@ -128,14 +137,14 @@ def test_a_mask_of_thousands_of_specks_is_planned_at_once(bundle):
 
 
 def plan_box(bundle, given: BoxDamage, size=SIZE, seed=0, prompts=None):
-    return in_box(choices(seed, 0, 0), bundle, given, prompts or {}, size)
+    return damage_in_box(choices(seed, 0, 0), bundle, given, prompts or {}, size)
 
 
 @pytest.mark.parametrize("name", ["crack", "stain", "mold"])
 @pytest.mark.parametrize("box", [Box(100, 60, 80, 50), Box(0, 0, 320, 240), Box(319, 239, 1, 1), Box(7, 0, 1, 240)])
 def test_damage_in_a_box_lies_in_the_box(bundle, name, box):
     planned = plan_box(bundle, BoxDamage(name, box, 0.5))
-    damage, class_id = planned.damage, bundle.classes.names.index(name)
+    damage, class_id = planned, bundle.classes.names.index(name)
     region = with_margin(box, SIZE)[0]
     assert damage.box == region and damage.where is None and region.inside(SIZE)
     whole = np.zeros(SIZE, np.uint8)
@@ -157,7 +166,7 @@ def test_a_margin_is_a_share_of_the_longer_side_and_a_few_pixels_at_least():
 
 def test_a_greater_severity_covers_more(bundle):
     areas = [
-        (plan_box(bundle, BoxDamage("stain", Box(20, 20, 200, 150), severity)).damage.mask > 0).sum()
+        (plan_box(bundle, BoxDamage("stain", Box(20, 20, 200, 150), severity)).mask > 0).sum()
         for severity in (0.0, 0.3, 0.7, 1.0)
     ]
     assert areas == sorted(areas) and areas[-1] > 2 * areas[0]
@@ -171,7 +180,7 @@ def test_a_severity_that_is_not_said_is_drawn(bundle):
 def test_a_box_speaks_first_then_its_class_then_the_bundle(bundle):
     box = Box(0, 0, 50, 50)
     said = [
-        plan_box(bundle, BoxDamage("stain", box, 0.5, prompt), prompts=prompts).damage.prompt
+        plan_box(bundle, BoxDamage("stain", box, 0.5, prompt), prompts=prompts).prompt
         for prompt, prompts in (("a tide mark", {"stain": "damp"}), (None, {"stain": "damp"}), (None, {"mold": "damp"}))
     ]
     assert said == ["a tide mark", "damp", "stain"]
@@ -185,7 +194,7 @@ def test_boxes_hold_for_their_picture_or_for_all(bundle, tmp_path):
     names = [[each.class_name for each in planner.plan(0, 0, name, SIZE)[0]] for name in ("a.png", "b.png", "c.png")]
     assert names == [["stain", "crack"], ["mold"], []]
     (first, _), dropped = planner.plan(0, 0, "a.png", SIZE)
-    assert dropped == [] and first.damage.box == with_margin(Box(32, 24, 64, 48), SIZE)[0]
+    assert dropped == [] and first.box == with_margin(Box(32, 24, 64, 48), SIZE)[0]
 
 
 # At random
@@ -204,9 +213,7 @@ def at_random(bundle, *classes, seed=0, lines=None):
 def told(plan):
     """What a plan says, in a form that can be compared."""
     planned, dropped = plan
-    return [
-        (p.class_name, p.severity, p.damage.prompt, p.damage.box, p.damage.mask.tobytes()) for p in planned
-    ], dropped
+    return [(p.class_name, p.severity, p.prompt, p.box, p.mask.tobytes()) for p in planned], dropped
 
 
 def test_a_plan_follows_from_seed_index_and_try_alone(bundle):
@@ -248,9 +255,9 @@ def test_sizes_are_shares_of_the_picture(bundle, monkeypatch):
 
     def watched(rng, bundle, given, prompts, size):
         boxes.append(given.box)
-        return in_box(rng, bundle, given, prompts, size)
+        return damage_in_box(rng, bundle, given, prompts, size)
 
-    monkeypatch.setattr("wetgen.runtime.inpaint.damage.in_box", watched)
+    monkeypatch.setattr("wetgen.runtime.inpaint.damage.damage_in_box", watched)
     planner = at_random(bundle, damage_class(size=(0.02, 0.08)))
     for index in range(60):
         planner.plan(index, 0, "", SIZE)
@@ -296,7 +303,7 @@ def test_two_rows_of_one_class_keep_their_prompts(bundle):
     brown = DamageClass("stain", "a brown stain", 1.0, (1, 1), (0.01, 0.02), (0.6, 1.7), (0.0, 1.0), "never")
     yellow = DamageClass("stain", "a yellow stain", 1.0, (2, 2), (0.01, 0.02), (0.6, 1.7), (0.0, 1.0), "never")
     planned, _ = at_random(bundle, brown, yellow).plan(0, 0, "", SIZE)
-    assert [each.damage.prompt for each in planned] == ["a brown stain", "a yellow stain", "a yellow stain"]
+    assert [each.prompt for each in planned] == ["a brown stain", "a yellow stain", "a yellow stain"]
 
 
 def test_prompts_of_dropped_damages_go_to_no_other(bundle):
@@ -304,9 +311,9 @@ def test_prompts_of_dropped_damages_go_to_no_other(bundle):
     small = DamageClass("stain", "a small stain", 1.0, (1, 1), (0.001, 0.002), (0.6, 1.7), (0.0, 1.0), "any")
     for index in range(5):
         planned, dropped = at_random(bundle, huge, small).plan(index, 0, "", SIZE)
-        prompts = [each.damage.prompt for each in planned]
+        prompts = [each.prompt for each in planned]
         assert len(prompts) + len(dropped) == 4 and prompts.count("a huge stain") == 1
-        sides = {each.damage.prompt: max(each.damage.box.size) for each in planned}
+        sides = {each.prompt: max(each.box.size) for each in planned}
         assert sides["a huge stain"] > 150 and sides.get("a small stain", 0) < 60
 
 
@@ -316,20 +323,20 @@ def test_prompts_of_dropped_damages_go_to_no_other(bundle):
 def test_a_mask_says_what_lies_where_with_the_prompts_of_classes(bundle, tmp_path):
     (tmp_path / "a.png").write_bytes(encode_mask(mask_with((STAIN, 50, 50, 20), (MOLD, 100, 100, 20))))
     planned, dropped = InMasks(bundle, tmp_path, {"mold": "black mold"}).plan(0, 0, "a.jpg", SIZE)
-    assert [(p.class_name, p.damage.prompt, p.severity) for p in planned] == [
+    assert [(p.class_name, p.prompt, p.severity) for p in planned] == [
         ("stain", "stain", None),
         ("mold", "black mold", None),
     ]
-    assert dropped == [] and mentioned_classes(planned[1].damage.prompt, bundle.words) == ("mold",)
+    assert dropped == [] and mentioned_classes(planned[1].prompt, bundle.words) == ("mold",)
 
 
 def test_every_photograph_needs_its_mask(bundle, tmp_path):
     (tmp_path / "a.png").write_bytes(encode_mask(mask_with()))
     masks = InMasks(bundle, tmp_path)
     masks.check([tmp_path / "x" / "a.jpg"])
-    with pytest.raises(WetgenError, match=r"lacks the mask of b\.jpg") as caught:
+    with pytest.raises(WetgenError, match=r"has no mask for b\.jpg") as caught:
         masks.check([tmp_path / "x" / name for name in ("a.jpg", "b.jpg", "c.png")])
-    assert caught.value.why == "b.png is not there, and neither are 1 more."
+    assert caught.value.why == "b.png does not exist (masks missing: 2 of 3)."
 
 
 def test_a_mask_of_another_size_is_refused_with_both_sizes(bundle, tmp_path):

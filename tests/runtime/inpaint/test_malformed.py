@@ -266,18 +266,18 @@ def test_a_photograph_that_vanishes_before_its_turn_is_said(folder, paint, tmp_p
 def test_pictures_of_other_formats_are_refused_not_passed_over(folder, paint, tmp_path, suffix):
     (folder / f"b.{suffix}").write_bytes(b"whatever")
     assert_refused(
-        paint(), tmp_path / "out", f"b.{suffix} is no picture that wetgen reads", "convert it to PNG or JPEG"
+        paint(), tmp_path / "out", f"photos/b.{suffix}.", "wetgen cannot read", "convert the file to PNG or JPEG"
     )
 
 
 def test_a_folder_called_like_a_photograph_is_refused(folder, paint, tmp_path):
     (folder / "x.jpg").mkdir()
-    assert_refused(paint(), tmp_path / "out", "x.jpg is no file", "it is a folder")
+    assert_refused(paint(), tmp_path / "out", "x.jpg is not a file", "it is a folder")
 
 
 def test_a_link_that_leads_nowhere_is_refused(folder, paint, tmp_path):
     (folder / "x.jpg").symlink_to(tmp_path / "gone.jpg")
-    assert_refused(paint(), tmp_path / "out", "x.jpg is no file", "a link that leads nowhere")
+    assert_refused(paint(), tmp_path / "out", "x.jpg is not a file", "a broken link")
 
 
 def test_a_link_to_a_photograph_is_a_photograph(folder, paint, tmp_path):
@@ -294,7 +294,7 @@ def test_a_photograph_that_may_not_be_read_is_said(folder, paint, tmp_path, wall
 
 def test_a_folder_without_photographs_is_refused(folder, paint, tmp_path):
     (folder / "a.png").rename(folder / "a.txt")
-    assert_refused(paint(), tmp_path / "out", "photos holds no photographs", ".jpeg, .jpg, .png")
+    assert_refused(paint(), tmp_path / "out", "photos has no photographs", ".jpeg, .jpg, .png")
 
 
 def test_a_folder_that_is_not_there_is_refused(folder, paint, tmp_path):
@@ -344,13 +344,11 @@ def test_a_mask_that_is_none_stops_the_run_at_its_photograph(folder, paint, tmp_
 
 def test_a_photograph_without_its_mask_is_said_before_anything_is_written(folder, paint, tmp_path):
     (tmp_path / "masks").mkdir()
-    assert_refused(
-        paint("--masks", tmp_path / "masks"), tmp_path / "out", "lacks the mask of a.png", "an undamaged one"
-    )
+    assert_refused(paint("--masks", tmp_path / "masks"), tmp_path / "out", "has no mask for a.png", "an undamaged one")
 
 
 def test_masks_that_are_nowhere_are_said(folder, paint, tmp_path):
-    assert_refused(paint("--masks", tmp_path / "no"), tmp_path / "out", "no lacks the mask of a.png")
+    assert_refused(paint("--masks", tmp_path / "no"), tmp_path / "out", "no has no mask for a.png")
 
 
 # Tables

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from wetgen.runtime.inpaint.blend import blurred, dilated, stretched
+from wetgen.runtime.inpaint.blend import blurred, dilated, resized_part
 
 shapes = st.tuples(st.integers(1, 24), st.integers(1, 24))
 maps = st.builds(
@@ -63,13 +63,13 @@ def test_sums_over_a_long_row_lose_nothing():
 
 def test_a_part_is_cut_out_where_it_lies():
     ramp = np.tile(np.arange(40, dtype=np.float32), (20, 1))
-    part = stretched(ramp, (10, 20), (10, 5, 30, 15))
+    part = resized_part(ramp, (10, 20), (10, 5, 30, 15))
     np.testing.assert_allclose(part, ramp[5:15, 10:30], atol=1e-4)
-    large = stretched(ramp, (20, 40), (10, 5, 30, 15))
+    large = resized_part(ramp, (20, 40), (10, 5, 30, 15))
     assert large.shape == (20, 40) and large.dtype == np.float32
     # Pixel centres: the first of the larger one lies at 10.25 of the old ones, counted from their middles at .5.
     np.testing.assert_allclose(large[10], 10 + (np.arange(40) + 0.5) / 2 - 0.5, atol=0.02)
 
 
 def test_integers_are_stretched_too():
-    assert stretched(np.full((4, 4), 9, np.int32), (2, 8), (0, 0, 4, 4)).tolist() == [[9.0] * 8] * 2
+    assert resized_part(np.full((4, 4), 9, np.int32), (2, 8), (0, 0, 4, 4)).tolist() == [[9.0] * 8] * 2

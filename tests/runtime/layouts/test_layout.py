@@ -13,7 +13,7 @@ from wetgen.runtime.bundle.manifest import JSON_NAME
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.boxes import BoxDamage
 from wetgen.runtime.layouts.layout import draw_layout, fill, random_layout, stream, with_severities
-from wetgen.runtime.layouts.place import Placed
+from wetgen.runtime.layouts.place import PlacedDamage
 from wetgen.runtime.layouts.surfaces import Lines, allowed_map, parse_lines
 from wetgen.runtime.masks.classes import DEFAULT, ClassTable
 from wetgen.runtime.masks.regions import Box
@@ -205,7 +205,7 @@ def test_boxes_outside_the_picture_or_on_the_wrong_surface_are_refused():
 
 def test_missing_severities_are_drawn_and_given_ones_kept():
     box = Box(10, 10, 20, 20)
-    damages = [BoxDamage("stain", box), Placed("mold", box, 0.25), BoxDamage("crack", box)]
+    damages = [BoxDamage("stain", box), PlacedDamage("mold", box, 0.25), BoxDamage("crack", box)]
     drawn = with_severities(np.random.default_rng(0), damages)
     assert drawn[1].severity == 0.25 and drawn[0].severity != drawn[2].severity
     again = with_severities(np.random.default_rng(0), [BoxDamage("stain", box, 0.9), *damages[1:]])

@@ -5,7 +5,7 @@ import pytest
 
 from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.inpaint.damage import MOST, DamageClass, read_classes, spoken
+from wetgen.runtime.inpaint.damage import MOST, DamageClass, class_prompt, read_classes
 from wetgen.runtime.masks.statistics import area_for
 
 NAMES = ("crack", "stain", "mold")
@@ -78,7 +78,7 @@ def test_a_class_may_have_several_rows(tmp_path):
 
 
 def test_a_class_is_spoken_by_its_first_word():
-    assert [spoken(name, WORDS) for name in NAMES] == ["crack", "water stain", "mold"]
+    assert [class_prompt(name, WORDS) for name in NAMES] == ["crack", "water stain", "mold"]
 
 
 HEADER = "class,prompt,probability,least_count,most_count,least_size,most_size,least_severity,most_severity,overlap\n"
@@ -127,7 +127,7 @@ def test_wishes_follow_from_the_generator_alone():
     each = DamageClass("stain", "", 0.5, (0, 3), (0.01, 0.1), (0.6, 1.7), (0.2, 0.4), "any")
 
     def wishes(seed: int):
-        return each.wishes(np.random.default_rng(seed))
+        return each.placements(np.random.default_rng(seed))
 
     assert wishes(4) == wishes(4)
     found = [wishes(seed) for seed in range(400)]
@@ -144,7 +144,7 @@ def test_wishes_follow_from_the_generator_alone():
 def test_a_probability_changes_which_pictures_have_damage_and_not_which_damage():
     def wishes(probability: float, seed: int):
         each = DamageClass("stain", "", probability, (1, 3), (0.01, 0.1), (0.6, 1.7), (0.0, 1.0), "never")
-        return each.wishes(np.random.default_rng(seed))
+        return each.placements(np.random.default_rng(seed))
 
     for seed in range(20):
         assert wishes(0.5, seed) in ([], wishes(1.0, seed))

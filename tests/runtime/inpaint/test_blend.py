@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from wetgen.runtime.inpaint.blend import _APART, dilated, inlay, lay
-from wetgen.runtime.inpaint.crop import Frame
+from wetgen.runtime.inpaint.blend import _APART, PaintedImage, apply_overlay, difference_overlay, dilated
+from wetgen.runtime.inpaint.crop import CropRegion
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.sampling.tiled import Drawn
 
@@ -43,7 +43,7 @@ CLEAN = drawn(surface(), NOWHERE)
 
 @pytest.mark.parametrize("mask", [NOWHERE, square(20, 20, 20, 20) * 2])
 def test_a_picture_that_equals_the_clean_one_adds_nothing_and_masks_nothing(mask):
-    made = inlay(drawn(surface(), mask), CLEAN, ALL, mask > 0)
+    made = difference_overlay(drawn(surface(), mask), CLEAN, ALL, mask > 0)
     assert not made.added.any() and not made.mask.any()
 
 
@@ -51,7 +51,7 @@ def test_a_picture_that_equals_the_clean_one_adds_nothing_and_masks_nothing(mask
 @pytest.mark.parametrize("size", [4, 20, 44])
 def test_a_shift_of_all_colours_is_taken_off_inside_damage_and_outside(shift, size):
     region = square(10, 10, size, size)
-    made = inlay(drawn(damaged(region, 50, shift), region * 3), CLEAN, ALL, region)
+    made = difference_overlay(drawn(damaged(region, 50, shift), region * 3), CLEAN, ALL, region)
     np.testing.assert_array_equal(made.mask, region * 3)
     inside = square(12, 12, size - 4, size - 4)
     np.testing.assert_allclose(made.added[inside], -50, atol=0.1)  # the shift is a constant, and float32 has 7 digits
@@ -63,7 +63,7 @@ def test_a_shift_is_taken_off_in_the_middle_of_damage_however_large():
     side = 192
     region = square(16, 16, 160, 160, side)
     clean = drawn(surface(side=side), np.zeros((side, side)))
-    made = inlay(drawn(damaged(region, 60, 25, side), region), clean, np.ones((side, side), bool), region)
+    made = difference_overlay(drawn(damaged(region, 60, 25, side), region), clean, np.ones((side, side), bool), region)
     np.testing.assert_allclose(made.added[region & square(18, 18, 156, 156, side)], -60, atol=0.1)
 
 
@@ -72,7 +72,7 @@ def test_a_shift_that_changes_slowly_is_taken_off_where_it_was_seen():
     ramp = np.round(np.linspace(0, 40, SIDE))[None, :, None]
     region = square(26, 0, 12, SIDE)
     image = surface().astype(int) + ramp - 50 * region[..., None]
-    made = inlay(drawn(image, region), CLEAN, ALL, region)
+    made = difference_overlay(drawn(image, region), CLEAN, ALL, region)
     ends = made.added[30:34, 2].mean(), made.added[30:34, -3].mean()
     # Within a smoothing radius of 12 pixels the ramp changes by 8; at the sides one half of that is not seen.
     assert ends == pytest.approx((-50, -50), abs=8)
@@ -88,14 +88,14 @@ def test_where_nothing_is_free_nothing_is_added(free, mask, seed):
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (2, 36, 36, 3)).astype(np.uint8)
     clean = drawn(images[1], np.zeros((36, 36)))
-    made = inlay(drawn(images[0], mask), clean, free, np.ones((36, 36), bool))
+    made = difference_overlay(drawn(images[0], mask), clean, free, np.ones((36, 36), bool))
     assert not made.added[~free].any() and not made.mask[~free].any()
     assert np.isfinite(made.added).all()
 
 
 def test_damage_fades_out_before_its_region_ends():
     free = square(16, 16, 32, 32)
-    made = inlay(drawn(damaged(ALL, 80), ALL), CLEAN, free, free)
+    made = difference_overlay(drawn(damaged(ALL, 80), ALL), CLEAN, free, free)
     rim = made.added[16, 20:44]
     assert (np.abs(rim) < 0.4 * 80).all(), "a pixel at the edge of the region is hardly changed"
     assert (made.added[32, 16:22, 0] <= 0).all() and (np.diff(made.added[32, 16:20, 0]) <= 0).all()
@@ -104,7 +104,7 @@ def test_damage_fades_out_before_its_region_ends():
 def test_damage_reaches_the_pictures_edge_undiminished():
     """The region ends there because the picture does: what lies beyond was never seen."""
     region = square(0, 20, 20, 20)
-    made = inlay(drawn(damaged(region, 50), region), CLEAN, ALL, region)
+    made = difference_overlay(drawn(damaged(region, 50), region), CLEAN, ALL, region)
     np.testing.assert_allclose(made.added[0, 24:36], -50, atol=2.5)  # the damage's own softness takes 1 of 27 parts
 
 
@@ -112,14 +112,14 @@ def test_damage_reaches_the_pictures_edge_undiminished():
 def test_regions_that_nobody_would_see_leave_the_mask(by, seen):
     faint, strong = square(8, 8, 12, 12), square(36, 36, 12, 12)
     image = damaged(strong, 60).astype(int) - by * faint[..., None]
-    made = inlay(drawn(image, faint * 1 + strong * 2), CLEAN, ALL, faint | strong)
+    made = difference_overlay(drawn(image, faint * 1 + strong * 2), CLEAN, ALL, faint | strong)
     assert (made.mask[strong] == 2).all() and (made.mask[faint] == (1 if seen else 0)).all()
     assert made.added[strong].any() and made.added[faint].any() == seen
 
 
 def test_a_crack_one_pixel_wide_is_laid_as_dark_as_it_was_drawn():
     line = np.eye(SIDE, dtype=bool) & square(10, 10, 44, 44)
-    made = inlay(drawn(damaged(line), line), CLEAN, ALL, line)
+    made = difference_overlay(drawn(damaged(line), line), CLEAN, ALL, line)
     np.testing.assert_array_equal(made.mask, line)
     np.testing.assert_allclose(made.added[line], -50, atol=0.1)
 
@@ -128,13 +128,13 @@ def test_any_channel_can_show_damage():
     region = square(20, 20, 12, 12)
     image = surface().astype(int)
     image[..., 2] -= 12 * region  # a yellow stain: only blue is darker
-    assert (inlay(drawn(image, region), CLEAN, ALL, region).mask[region] == 1).all()
+    assert (difference_overlay(drawn(image, region), CLEAN, ALL, region).mask[region] == 1).all()
 
 
 def test_damage_beside_the_wish_is_left_out():
     """A latent places damage by cells; what it draws beyond a few pixels has their outline, not that of damage."""
     wish, region = square(24, 24, 12, 12), square(10, 10, 44, 44)
-    made = inlay(drawn(damaged(region), region * 2), CLEAN, ALL, wish)
+    made = difference_overlay(drawn(damaged(region), region * 2), CLEAN, ALL, wish)
     np.testing.assert_array_equal(made.mask, dilated(wish, _APART) * 2)
     assert 1 <= _APART <= 4, "less than half a cell of the shipped bundle"
     assert not made.added[~square(18, 18, 24, 24)].any(), "it fades out within a few pixels"
@@ -144,7 +144,7 @@ def test_damage_beside_the_wish_is_left_out():
 def test_damage_apart_from_the_wish_is_no_damage_and_no_surface():
     """It is not painted, and its colour is no measure of how far the surface's was missed."""
     wish, far = square(8, 8, 10, 10), square(40, 20, 16, 30)
-    made = inlay(drawn(damaged(wish | far), wish | far), CLEAN, ALL, wish)
+    made = difference_overlay(drawn(damaged(wish | far), wish | far), CLEAN, ALL, wish)
     np.testing.assert_array_equal(made.mask, wish)
     assert not made.added[far].any()
     np.testing.assert_allclose(made.added[square(10, 10, 6, 6)], -50, atol=0.1)
@@ -152,28 +152,28 @@ def test_damage_apart_from_the_wish_is_no_damage_and_no_surface():
 
 def test_confidence_is_the_decoders():
     confidence = np.arange(SIDE * SIDE, dtype=np.uint32).reshape(SIDE, SIDE).astype(np.uint8)
-    made = inlay(Drawn(surface(), NOWHERE, confidence), CLEAN, ALL, ALL)
+    made = difference_overlay(Drawn(surface(), NOWHERE, confidence), CLEAN, ALL, ALL)
     np.testing.assert_array_equal(made.confidence, confidence)
 
 
 # Laying it into the picture
 
 
-def canvas(height: int = 90, width: int = 110) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def target(height: int = 90, width: int = 110) -> PaintedImage:
     picture = np.random.default_rng(1).integers(60, 200, (height, width, 3)).astype(np.uint8)
-    return picture, np.zeros((height, width), np.uint8), np.full((height, width), 255, np.uint8)
+    return PaintedImage.over(picture)
 
 
 @st.composite
-def places(draw) -> tuple[Frame, Box, np.ndarray]:
-    """A frame of a picture of 110 x 90 at any scale, a region in it, and which of its pixels may change."""
+def places(draw) -> tuple[CropRegion, Box, np.ndarray]:
+    """A crop of a picture of 110 x 90 at any scale, a region in it, and which of its pixels may change."""
     width, height = draw(st.integers(1, 110)), draw(st.integers(1, 90))
     around = Box(draw(st.integers(0, 110 - width)), draw(st.integers(0, 90 - height)), width, height)
     inner_width, inner_height = draw(st.integers(1, width)), draw(st.integers(1, height))
     left, top = draw(st.integers(0, width - inner_width)), draw(st.integers(0, height - inner_height))
     box = Box(around.left + left, around.top + top, inner_width, inner_height)
     where = np.random.default_rng(draw(st.integers(0, 99))).random(box.size) < draw(st.sampled_from((0.0, 0.5, 1.0)))
-    return Frame(around, (16, 16), (SIDE, SIDE)), box, where
+    return CropRegion(around, (16, 16), (SIDE, SIDE)), box, where
 
 
 @pytest.fixture(scope="module")
@@ -181,42 +181,43 @@ def wild():
     """A layer that changes every pixel, in every class."""
     rng = np.random.default_rng(2)
     mask = rng.integers(0, 4, (8, 8)).repeat(8, 0).repeat(8, 1)
-    return inlay(drawn(rng.integers(0, 256, (SIDE, SIDE, 3)), mask), CLEAN, ALL, ALL)
+    return difference_overlay(drawn(rng.integers(0, 256, (SIDE, SIDE, 3)), mask), CLEAN, ALL, ALL)
 
 
 @settings(max_examples=60, deadline=None)
 @given(places())
 def test_every_pixel_outside_the_region_stays_byte_for_byte(wild, place):
-    frame, box, where = place
-    before, after = canvas(), canvas()
-    lay(*after, wild, frame, box, where)
+    crop, box, where = place
+    before, after = target(), target()
+    apply_overlay(after, wild, crop, box, where)
     outside = np.ones((90, 110), bool)
     outside[box.slices] = ~where
-    for one, other in zip(before, after, strict=True):
-        np.testing.assert_array_equal(one[outside], other[outside])
+    for name in ("image", "mask", "confidence"):
+        np.testing.assert_array_equal(getattr(before, name)[outside], getattr(after, name)[outside])
 
 
 def test_at_the_pictures_own_size_the_layer_is_added_as_it_is():
-    picture, mask, confidence = canvas(SIDE, SIDE)
+    painted = target(SIDE, SIDE)
     region = square(20, 24, 12, 16)
-    made = inlay(drawn(damaged(region), region * 2), CLEAN, ALL, region)
-    frame = Frame(Box(0, 0, SIDE, SIDE), (16, 16), (SIDE, SIDE))
-    before = picture.copy()
-    lay(picture, mask, confidence, made, frame, Box(0, 0, SIDE, SIDE), ALL)
-    np.testing.assert_array_equal(mask, region * 2)
-    np.testing.assert_array_equal(picture, np.clip(np.round(before + made.added), 0, 255))
-    np.testing.assert_array_equal(confidence, made.confidence)
+    made = difference_overlay(drawn(damaged(region), region * 2), CLEAN, ALL, region)
+    crop = CropRegion(Box(0, 0, SIDE, SIDE), (16, 16), (SIDE, SIDE))
+    before = painted.image.copy()
+    apply_overlay(painted, made, crop, Box(0, 0, SIDE, SIDE), ALL)
+    np.testing.assert_array_equal(painted.mask, region * 2)
+    np.testing.assert_array_equal(painted.image, np.clip(np.round(before + made.added), 0, 255))
+    np.testing.assert_array_equal(painted.confidence, made.confidence)
 
 
 def test_a_pixel_is_the_class_that_covers_most_of_it():
     """Twice as large a canvas: of four pixels one, two or three are damage."""
-    picture, mask, confidence = canvas(32, 32)
+    painted = target(32, 32)
     layer = np.zeros((SIDE, SIDE), np.uint8)
     layer[20:40, 20:31] = 1  # columns 10 to 14 of the picture whole, and half of column 15
     layer[20:40, 31:40] = 2
-    made = inlay(drawn(damaged(layer > 0), layer), CLEAN, ALL, layer > 0)
-    frame = Frame(Box(0, 0, 32, 32), (16, 16), (SIDE, SIDE))
-    lay(picture, mask, confidence, made, frame, Box(0, 0, 32, 32), np.ones((32, 32), bool))
+    made = difference_overlay(drawn(damaged(layer > 0), layer), CLEAN, ALL, layer > 0)
+    crop = CropRegion(Box(0, 0, 32, 32), (16, 16), (SIDE, SIDE))
+    apply_overlay(painted, made, crop, Box(0, 0, 32, 32), np.ones((32, 32), bool))
+    mask = painted.mask
     assert (mask[12:18, 10:15] == 1).all() and (mask[12:18, 16:20] == 2).all() and not mask[:, 21:].any()
     assert set(np.unique(mask[12:18, 15])) <= {1, 2}, "a pixel between two classes is one of them"
 
@@ -228,7 +229,7 @@ def test_levels_end_at_black_and_white():
     image = surface().astype(int)
     image[:, :32] -= 60 * region[:, :32, None]
     image[:, 32:] += 60 * region[:, 32:, None]
-    made = inlay(drawn(image, region), CLEAN, ALL, region)
-    frame = Frame(Box(0, 0, SIDE, SIDE), (16, 16), (SIDE, SIDE))
-    lay(picture, *canvas(SIDE, SIDE)[1:], made, frame, Box(0, 0, SIDE, SIDE), ALL)
+    made = difference_overlay(drawn(image, region), CLEAN, ALL, region)
+    crop = CropRegion(Box(0, 0, SIDE, SIDE), (16, 16), (SIDE, SIDE))
+    apply_overlay(PaintedImage.over(picture), made, crop, Box(0, 0, SIDE, SIDE), ALL)
     assert not picture[20:44, 6:26].any() and (picture[20:44, 38:58] == 255).all()
