@@ -5,7 +5,7 @@ channels, F deep channels, N rows that the network sees (2B in a guided step, B 
 tables (the steps of all plans).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -15,8 +15,8 @@ from wetgen.export.cross_attention import take_keys_and_values
 from wetgen.export.rewrites import FirstHalf, share_halves
 from wetgen.export.time_tables import with_time_tables
 from wetgen.export.wrappers import Wrapper
-from wetgen.runtime.bundle.graphs import Sizes
-from wetgen.runtime.bundle.schedule import GUIDED, Step, StepKind
+from wetgen.runtime.bundle.graphs import Graph, Sizes, denoise_graph
+from wetgen.runtime.bundle.schedule import COEFFICIENTS, DEEP, GUIDED, LATENT, Step, StepKind, advance
 
 
 class Apart(nn.Module):
@@ -39,26 +39,36 @@ class Apart(nn.Module):
         everything below the outermost blocks.
         """
         unet = cast(Any, self.module)
+        # time: the rows of the tables, or of a student the embedding of the guidance scale too
         time = unet.time_embedding(unet.get_time_embed(sample=seen, timestep=rows), guidance)
         time = time if unet.time_embed_act is None else unet.time_embed_act(time)
         hidden = unet.conv_in(2 * seen - 1.0 if unet.config.center_input_sample else seen)
-        first, last = unet.down_blocks[0], unet.up_blocks[-1]
-        skips = [hidden]
         if deep is None:
-            for block in unet.down_blocks:
-                hidden, more = _run(block, hidden, time, text)
-                skips += more
-            hidden = _run(unet.mid_block, hidden, time, text)
-            for block in unet.up_blocks[:-1]:
-                taken = [skips.pop() for _ in block.resnets][::-1]
-                hidden = _run(block, hidden, time, text, res_hidden_states_tuple=tuple(taken))
-            deep = hidden
+            hidden, skips = self._inside(hidden, time, text)
         else:
-            skips += _before_shrinking(first, hidden, time, text)
-        hidden = _run(last, deep, time, text, res_hidden_states_tuple=tuple(skips))
+            skips = [hidden, *_before_shrinking(unet.down_blocks[0], hidden, time, text)]
+            hidden = deep
+        # out: the last block upwards, at the latent's full size
+        last = _run(unet.up_blocks[-1], hidden, time, text, res_hidden_states_tuple=tuple(skips))
         if unet.conv_norm_out:
-            hidden = unet.conv_act(unet.conv_norm_out(hidden))
-        return unet.conv_out(hidden), deep
+            last = unet.conv_act(unet.conv_norm_out(last))
+        return unet.conv_out(last), hidden
+
+    def _inside(self, hidden: Tensor, time: Tensor, text: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """All blocks but the last one upwards: the deep features, and what is handed across to that last block."""
+        unet = cast(Any, self.module)
+        # down
+        skips = [hidden]
+        for block in unet.down_blocks:
+            hidden, more = _run(block, hidden, time, text)
+            skips += more
+        # middle
+        hidden = _run(unet.mid_block, hidden, time, text)
+        # up
+        for block in unet.up_blocks[:-1]:
+            taken = [skips.pop() for _ in block.resnets][::-1]
+            hidden = _run(block, hidden, time, text, res_hidden_states_tuple=tuple(taken))
+        return hidden, skips
 
 
 def _run(block: Any, hidden: Tensor, time: Tensor, text: Tensor, **options: Any) -> Any:
@@ -81,96 +91,65 @@ def _before_shrinking(block: Any, hidden: Tensor, time: Tensor, text: Tensor) ->
 
 
 class Denoise(Wrapper):
-    """One sampling step (B, C, h, w) -> (B, C, h, w): guidance, the network and the DDIM update.
+    """One sampling step: guidance, the network and the update behind it, for every kind of step.
 
     `step` is the row in the tables of all plans, one after the other.
     """
 
-    keep: Tensor  # (R,)
-    push: Tensor  # (R,)
+    graph: Graph
 
-    def __init__(self, unet: nn.Module, steps: Sequence[Step], kind: StepKind = GUIDED) -> None:
+    def __init__(self, unet: nn.Module, steps: Sequence[Step], sizes: Sizes, kind: StepKind = GUIDED) -> None:
         super().__init__()
         twin = with_time_tables(unet, [step.timestep for step in steps])
         take_keys_and_values(twin)
         share_halves(twin)
         self.unet = Apart(twin)
-        self.register_buffer("keep", torch.tensor([step.keep for step in steps], dtype=torch.float32))
-        self.register_buffer("push", torch.tensor([step.push for step in steps], dtype=torch.float32))
+        self._sizes = sizes
+        for name in COEFFICIENTS:  # (R,) each
+            numbers = [getattr(step, name) for step in steps]
+            self.register_buffer(name, torch.tensor(numbers, dtype=torch.float32))
         self.turn_to(kind)
 
     def turn_to(self, kind: StepKind) -> None:
         """Run steps of this kind from now on."""
-        self.kind = kind
+        self.kind, self.graph = kind, denoise_graph(self._sizes, kind)
         for module in self.modules():
             if isinstance(module, FirstHalf):
                 module.halved = kind.guided
 
-    def forward(self, latent: Tensor, embedding: Tensor, step: Tensor, guidance: Tensor) -> Any:
-        return self.after(latent, latent, embedding, step, guidance)
+    @property
+    def inputs(self) -> list[str]:
+        return [tensor.name for tensor in self.graph.inputs]
 
-    def after(
-        self,
-        latent: Tensor,
-        seen: Tensor,
-        embedding: Tensor,
-        step: Tensor,
-        guidance: Tensor,
-        deep: Tensor | None = None,
-    ) -> Any:
-        """The latent after the step, and the deep features (N, F, h, w) where the kind keeps them.
+    def forward(self, *tensors: Tensor) -> Any:
+        """The graph's inputs to its outputs, both in its order."""
+        made = self.step(dict(zip(self.inputs, tensors, strict=True)))
+        outputs = tuple(made[tensor.name] for tensor in self.graph.outputs)
+        return outputs if len(outputs) > 1 else outputs[0]
 
-        `seen` (B, C + Cc, h, w) is what the network sees of the latent, `embedding` (N, T, E) what of the prompts.
-        """
-        guided = self.kind.guided
-        rows = torch.cat([seen, seen]) if guided else seen
-        given = None if deep is None else self.into(deep)
-        found, features = self.unet(self.into(rows), step, self.into(embedding), guidance, given)
+    def step(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same by name."""
+        prediction, features = self.predicted(given)
+        tables = ((name, self.get_buffer(name)) for name in COEFFICIENTS)
+        numbers: dict[str, Any] = {n: t.index_select(0, given["step"]).reshape(1, 1, 1, 1) for n, t in tables}
+        made = advance(Step(timestep=0, **numbers, **self.kind._asdict()), given, prediction)
+        return {**made, DEEP: features.float()}
+
+    def predicted(self, given: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The guided prediction (B, C, h, w), and the deep features (N, F, h, w)."""
+        latent, guidance = given[LATENT], given["guidance"]
+        seen = torch.cat([latent, given["conditioning"]], dim=1) if self._sizes.conditioning_channels else latent
+        rows = torch.cat([seen, seen]) if self.kind.guided else seen  # (N, C + Cc, h, w)
+        deep = self.into(given[DEEP]) if DEEP in given else None
+        found, features = self.unet(self.into(rows), given["step"], self.into(given["embedding"]), guidance, deep)
         prediction = found.float()  # (N, C, h, w)
-        if guided:
+        if self.kind.guided:
             batch = latent.shape[0]  # torch.export cannot halve an axis whose size it does not know
             uncond, cond = prediction[:batch], prediction[batch:]
             prediction = uncond + guidance.reshape(-1, 1, 1, 1) * (cond - uncond)  # (B, C, h, w)
-        keep, push = (table.index_select(0, step).reshape(1, 1, 1, 1) for table in (self.keep, self.push))
-        after = keep * latent + push * prediction
-        return (after, features.float()) if self.kind.cache == "store" else after
-
-
-class DenoiseConditioned(Denoise):
-    """A step of a denoiser that also sees a conditioning tensor (B, Cc, h, w)."""
-
-    def forward(  # type: ignore[override]
-        self, latent: Tensor, embedding: Tensor, conditioning: Tensor, step: Tensor, guidance: Tensor
-    ) -> Any:
-        return self.after(latent, torch.cat([latent, conditioning], dim=1), embedding, step, guidance)
-
-
-class Reuse(Denoise):
-    """A step with the deep features (N, F, h, w) of an earlier one."""
-
-    def forward(  # type: ignore[override]
-        self, latent: Tensor, embedding: Tensor, deep_features: Tensor, step: Tensor, guidance: Tensor
-    ) -> Any:
-        return self.after(latent, latent, embedding, step, guidance, deep_features)
-
-
-class ReuseConditioned(Denoise):
-    """The same of a denoiser that also sees a conditioning tensor (B, Cc, h, w)."""
-
-    def forward(  # type: ignore[override]
-        self,
-        latent: Tensor,
-        embedding: Tensor,
-        conditioning: Tensor,
-        deep_features: Tensor,
-        step: Tensor,
-        guidance: Tensor,
-    ) -> Any:
-        return self.after(latent, torch.cat([latent, conditioning], dim=1), embedding, step, guidance, deep_features)
+        return prediction, features
 
 
 def denoise(unet: nn.Module, steps: Sequence[Step], sizes: Sizes, kind: StepKind = GUIDED) -> Denoise:
-    """The wrapper of the denoise graph of a kind, with or without a conditioning input."""
-    plain, conditioned = (Reuse, ReuseConditioned) if kind.cache == "reuse" else (Denoise, DenoiseConditioned)
-    wrapper = (conditioned if sizes.conditioning_channels else plain)(unet, steps, kind)
-    return wrapper.eval()
+    """The wrapper of the denoise graph of a kind."""
+    return Denoise(unet, steps, sizes, kind).eval()

@@ -62,7 +62,10 @@ def export(
     more than standard ONNX, or does not have the declared tensors.
     """
     names = list(inspect.signature(module.forward).parameters)
-    assert names == [tensor.name for tensor in graph.inputs], f"{type(module).__name__}.forward takes {names}"
+    if _takes_any_number(module):
+        assert module.graph == graph, f"{type(module).__name__} is of another graph than '{graph.name}'"
+    else:
+        assert names == [tensor.name for tensor in graph.inputs], f"{type(module).__name__}.forward takes {names}"
     model = _trace(module, graph, opset)
     _name_axes(model, graph)
     _drop_notes(model, scopes)
@@ -83,7 +86,8 @@ def _trace(module: nn.Module, graph: Graph, opset: int) -> ir.Model:
     example = tuple(_example(tensor) for tensor in graph.inputs)
     shapes = tuple({0: axis[t.shape[0]]} if isinstance(t.shape[0], str) else None for t in graph.inputs)
     with _quiet(), torch.no_grad():
-        program = torch.export.export(module, example, dynamic_shapes=shapes, strict=False)
+        dynamic = (shapes,) if _takes_any_number(module) else shapes  # those of `*tensors` stand together
+        program = torch.export.export(module, example, dynamic_shapes=dynamic, strict=False)
         exported = torch.onnx.export(
             program,
             (),
@@ -95,6 +99,12 @@ def _trace(module: nn.Module, graph: Graph, opset: int) -> ir.Model:
         )
     assert exported is not None
     return exported.model
+
+
+def _takes_any_number(module: nn.Module) -> bool:
+    """Whether it is called with the inputs of its `graph`, however many these are."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    return any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
 
 
 def _example(tensor: Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Named sampling plans from their short form: "ddim:20" is 20 steps of DDIM, all of them guided.
 
-    [NAME=]ddim:STEPS[,t=T;T;...][,guided=FIRST-LAST|none][,reuse=EVERY|,keep=STEP;STEP;...]
+    [NAME=]SOLVER:STEPS[,t=T;T;...][,guided=FIRST-LAST|none][,reuse=EVERY|,keep=STEP;STEP;...]
 
 t        the timesteps, noisiest first; without it they are spaced as the checkpoint's scheduler says
 guided   the steps, counted from 0, that are guided; the others run the prompt's half alone (a limited interval of
@@ -12,17 +12,19 @@ keep     the same with the whole steps named
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from wetgen.runtime.bundle.schedule import Cache, Plan, Step, StepKind
+from wetgen.runtime.bundle.schedule import SOLVERS, Cache, Plan, Step, StepKind
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.diffusion import NoiseSchedule
 
-_FORM = re.compile(r"(?:(?P<name>[A-Za-z][\w.-]*)=)?(?P<form>ddim:(?P<steps>[1-9][0-9]*)(?P<options>(?:,[^,]*)*))")
+_FORM = re.compile(
+    r"(?:(?P<name>[A-Za-z][\w.-]*)=)?(?P<form>(?P<solver>\w+):(?P<steps>[1-9][0-9]*)(?P<options>(?:,[^,]*)*))"
+)
 _OPTION = re.compile(r"(t|guided|reuse|keep)=(.+)")
 _NUMBERS = re.compile(r"\d+(;\d+)*")
-_FORMS = "[NAME=]ddim:STEPS[,t=999;...][,guided=FIRST-LAST][,reuse=EVERY or ,keep=0;3;...]"
+_FORMS = f"[NAME=]{' or '.join(SOLVERS)}:STEPS[,t=999;...][,guided=FIRST-LAST][,reuse=EVERY or ,keep=0;3;...]"
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,10 @@ class Form:
     timesteps: tuple[int, ...] | None = None
     guided: range | None = None
     whole: tuple[int, ...] | None = None
+    solver: str = "ddim"
 
     def __str__(self) -> str:
-        parts = [f"ddim:{self.steps}"]
+        parts = [f"{self.solver}:{self.steps}"]
         if self.timesteps is not None:
             parts.append(f"t={';'.join(map(str, self.timesteps))}")
         if self.guided is not None and len(self.guided) < self.steps:
@@ -69,8 +72,8 @@ class Form:
     def on(self, schedule: NoiseSchedule, network: Network) -> tuple[Step, ...]:
         """The steps with their coefficients."""
         chosen = schedule.timesteps(self.steps) if self.timesteps is None else self.timesteps
-        steps = schedule.at(chosen)
-        return tuple(step._replace(**kind._asdict()) for step, kind in zip(steps, self.kinds(network), strict=True))
+        steps = zip(schedule.at(chosen, self.solver), self.kinds(network), strict=True)
+        return tuple(step._replace(guided=kind.guided, cache=kind.cache) for step, kind in steps)
 
 
 @dataclass(frozen=True)
@@ -115,15 +118,15 @@ def placed(named: Sequence[Named], schedule: NoiseSchedule, network: Network) ->
 def parsed(spec: str, count: int, network: Network) -> Named:
     """A spec taken apart, for a schedule of `count` timesteps."""
     match = _FORM.fullmatch(spec)
-    if match is None:
+    if match is None or match["solver"] not in SOLVERS:
         raise _bad(spec, f"a plan is written {_FORMS}", "write, for example, --plan ddim:20.")
     options = _options(spec, match["options"])
     steps = int(match["steps"])
     timesteps = _timesteps(spec, options["t"], steps, count) if "t" in options else None
     guided = _guided(spec, options["guided"], steps, network) if "guided" in options else None
-    form = Form(steps, timesteps, guided)
+    form = Form(steps, timesteps, guided, solver=match["solver"])
     if "reuse" in options or "keep" in options:
-        form = Form(steps, timesteps, guided, _whole(spec, options, form, network))
+        form = replace(form, whole=_whole(spec, options, form, network))
     return Named(match["form"] if match["name"] is None else match["name"], form)
 
 

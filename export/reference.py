@@ -6,7 +6,7 @@ Axes: B pairs, C latent channels, h w latent size, H W image size, T tokens, W w
 encoder, E width of all that attention sees of a prompt, Cc conditioning channels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle.graphs import DEEP, Array, Graph, Sizes, Tensor, denoise_graph
-from wetgen.runtime.bundle.schedule import Plan, Step, StepKind
+from wetgen.runtime.bundle.graphs import Array, Graph, Sizes, Tensor, denoise_graph
+from wetgen.runtime.bundle.schedule import DEEP, LATENT, Plan, Step, StepKind, advance, walk
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.sample import free_conditioning, guided
 from wetgen.training.student import distilled, sinusoids_of
@@ -121,20 +121,33 @@ def _conditioning(sizes: Sizes, batch: int, rng: np.random.Generator) -> NDArray
 
 def _denoised(unet: Any, step: Step, feed: dict[str, Array], seen: NDArray[np.float32]) -> dict[str, Array]:
     """A step in torch from texts (B or 2B, T, W), pair by pair: the sampler's guidance takes one scale for a batch."""
-    batch = len(feed["latent"])
-    after, kept = [], []
+    batch = len(feed[LATENT])
+    pairs = []
     for pair in range(batch):
-        places = [pair, batch + pair] if step.guided else [pair]  # of the pair in a batch of two halves
-        latent = torch.from_numpy(feed["latent"][pair : pair + 1])
-        texts = [torch.from_numpy(seen[place : place + 1]) for place in places]
+        rows = [pair, batch + pair] if step.guided else [pair]  # of the pair in a batch of two halves
+        texts = [torch.from_numpy(seen[row : row + 1]) for row in rows]
         extra = torch.from_numpy(feed["conditioning"][pair : pair + 1]) if "conditioning" in feed else None
-        deep = torch.from_numpy(feed[DEEP][places]) if step.cache == "reuse" else None
-        with deep_features(unet, deep) as entered:
-            prediction = predicted(unet, latent, step, texts[0], texts[-1], float(feed["guidance"][pair]), extra)
-        after.append((step.keep * latent + step.push * prediction).numpy()[0])
-        kept.append(entered[0].numpy())  # (1 or 2, F, h, w): the pair's row of every half
-    halves = np.stack(kept, axis=1).reshape(-1, *kept[0].shape[1:])  # (B or 2B, F, h, w)
-    return {"latent_after": np.stack(after), **({DEEP: halves} if step.cache == "store" else {})}
+        own = {name: feed[name][rows if len(feed[name]) > batch else [pair]] for name in step.kind.takes}
+        given = {name: torch.from_numpy(array) for name, array in own.items()}
+        pairs.append(step_of(unet, step, given, texts[0], texts[-1], float(feed["guidance"][pair]), extra))
+    # (1 or 2, ...) of every pair: its row in each half, and a batch has the halves one after the other.
+    arrays = {name: np.stack([made[name].numpy() for made in pairs], axis=1) for name in step.kind.gives}
+    return {name: array.reshape(-1, *array.shape[2:]) for name, array in arrays.items()}
+
+
+def step_of(
+    unet: Any,
+    step: Step,
+    given: Mapping[str, torch.Tensor],
+    uncond: torch.Tensor,
+    cond: torch.Tensor,
+    scale: float,
+    extra: torch.Tensor | None,
+) -> dict[str, torch.Tensor]:
+    """What a step gives of what it takes, for embeddings (B, T, W) and the conditioning (B, Cc, h, w), if any."""
+    with deep_features(unet, given.get(DEEP)) as entered:
+        prediction = predicted(unet, given[LATENT], step, uncond, cond, scale, extra)
+    return {**advance(step, given, prediction), DEEP: entered[0]}
 
 
 def predicted(
@@ -171,7 +184,7 @@ def deep_features(unet: Any, given: torch.Tensor | None) -> Iterator[list[torch.
 
 
 @torch.no_grad()
-def walk(
+def trajectory(
     unet: Any,
     noise: torch.Tensor,
     uncond: torch.Tensor,
@@ -184,13 +197,7 @@ def walk(
 
     `uncond` and `cond` are embeddings (B, T, W), `extra` the conditioning (B, Cc, h, w) where the network takes one.
     """
-    x, kept = noise, None
-    for step in steps:
-        with deep_features(unet, kept if step.cache == "reuse" else None) as entered:
-            prediction = predicted(unet, x, step, uncond, cond, scale, extra)
-        kept = entered[0] if step.cache == "store" else kept
-        x = step.keep * x + step.push * prediction
-        yield x
+    yield from walk(steps, noise, lambda _, step, given: step_of(unet, step, given, uncond, cond, scale, extra))
 
 
 @torch.no_grad()
@@ -207,7 +214,7 @@ def _last(
 ) -> NDArray[np.float32]:
     noise = torch.from_numpy(starting_noise(SEED, index, sizes.latent)[None])
     uncond, cond = torch.from_numpy(texts[:1]), torch.from_numpy(texts[index + 1 : index + 2])
-    *_, latent = walk(unet, noise, uncond, cond, plan.steps, guidance, free_conditioning(unet, noise))
+    *_, latent = trajectory(unet, noise, uncond, cond, plan.steps, guidance, free_conditioning(unet, noise))
     return np.asarray(latent[0].numpy(), np.float32)
 
 

@@ -14,7 +14,7 @@ The same checkpoint, prompts and quality give the same plans: nothing depends on
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,6 +29,7 @@ from wetgen.export.search_measure import JudgeOf, Loss, Pictures, decode_flops, 
 from wetgen.export.search_spacing import MENDED, Proposals, Trajectory, errors_of, weights_of
 from wetgen.export.search_walks import Distance, Walks
 from wetgen.export.tokens import padded
+from wetgen.runtime.bundle.schedule import SOLVERS
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.checkpoint import Checkpoint
@@ -131,7 +132,8 @@ def _candidates(walks: Walks, say: Say) -> list[Form]:
     found = [yardstick]
     for rung in LADDER:
         proposed = [*(one.at(rung * full) for one in proposals), _even(rung * full, walks)]
-        nearest = min((form for form in proposed if form is not None), key=distance, default=None)
+        forms = [replace(form, solver=solver) for form in proposed if form is not None for solver in SOLVERS]
+        nearest = min(forms, key=distance, default=None)
         if nearest is not None:
             found.append(nearest)
             say(f"  {walks.cost(nearest) / full:.2f} of the cost: distance {distance(nearest):.4f}  {nearest}")

@@ -12,7 +12,7 @@ tried at some values between none of that and all of it. So what comes out are p
 Axes: P pairs, N steps of the long trajectory, U units of cost.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from wetgen.export.plans import Form
 from wetgen.export.search_walks import Walks
-from wetgen.runtime.bundle.schedule import StepKind
+from wetgen.runtime.bundle.schedule import AFTER, LATENT, Step, StepKind, advance, walk
 
 UNITS = 20  # of cost in a guided whole step
 LAGS = (2, 4, 7)  # of features, in steps of the long trajectory, at which their age is tried
@@ -54,17 +54,19 @@ class Trajectory:
         steps = walks.schedule.at(walks.grid)
         made = cls(walks, pairs, [walks.noise(pairs)], {guided: [] for guided in guidances})
         features: dict[bool, list[Tensor]] = {guided: [] for guided in guidances}
-        for step in steps:
-            x = made.latents[-1]
+
+        def run(_: int, step: Step, given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
             for guided in guidances:
-                prediction, kept = walks.said(x, step.timestep, StepKind(guided, "store" if deep else "none"), pairs)
+                prediction, kept = walks.predicted(given[LATENT], step.timestep, StepKind(guided), pairs)
                 made.whole[guided].append(prediction)
-                features[guided].append(x.new_zeros(0) if kept is None else kept)
-            made.latents.append(step.keep * x + step.push * made.whole[guidances[0]][-1])
+                features[guided].append(kept)
+            return advance(step, given, made.whole[guidances[0]][-1])
+
+        made.latents += walk(steps, made.latents[0], run)
         for guided in guidances if deep else ():
             for lag in LAGS:
                 made.reused[guided, lag] = [
-                    walks.said(made.latents[place], walks.grid[place], StepKind(guided, "reuse"), pairs, old)[0]
+                    walks.predicted(made.latents[place], walks.grid[place], StepKind(guided, "reuse"), pairs, old)[0]
                     for place, old in enumerate(features[guided][:-lag], start=lag)
                 ]
         return made
@@ -129,7 +131,7 @@ def _errors(trajectory: Trajectory, predictions: Sequence[Tensor], first: int) -
         for target in range(place + 1, min(place + LONGEST, places) + 1):
             ends = [walks.grid[place]] if target == places else [walks.grid[place], walks.grid[target]]
             step = walks.schedule.at(ends)[0]
-            landed = step.keep * latents[place] + step.push * prediction
+            landed = advance(step, {LATENT: latents[place]}, prediction)[LATENT + AFTER]
             errors[place, target] = float(torch.mean((landed - latents[target]) ** 2).sqrt())
     return errors
 

@@ -17,7 +17,7 @@ from wetgen.export.denoisers import denoise
 from wetgen.export.plans import Form, Network
 from wetgen.export.reference import attended
 from wetgen.runtime.bundle.graphs import Sizes
-from wetgen.runtime.bundle.schedule import KINDS, Step, StepKind
+from wetgen.runtime.bundle.schedule import DEEP, KINDS, LATENT, Step, StepKind, advance, walk
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.diffusion import NoiseSchedule
 
@@ -42,13 +42,12 @@ class Walks:
         (1 + N, T, W) begins with the empty prompt."""
         self.schedule, self.network, self.grid = schedule, network, list(grid)
         self._sizes, self._guidance = sizes, guidance
-        # A step that adds nothing of the latent and all of the prediction gives the prediction.
         known = [*self.grid, *others]
-        self._denoise = denoise(unet, [Step(timestep, 0.0, 1.0) for timestep in known], sizes)
+        self._denoise = denoise(unet, [Step(timestep, 0.0, 0.0) for timestep in known], sizes)  # asked for predictions
         given = torch.from_numpy(attended(unet, texts))  # (1 + N, T, E)
         self._uncond, self._cond = given[:1], given[1:]
         self._rows = {timestep: row for row, timestep in enumerate(known)}
-        self._made: dict[tuple[object, ...], tuple[Tensor, Tensor | None]] = {}
+        self._made: dict[tuple[object, ...], dict[str, Tensor]] = {}
         self.costs = self._costs()
 
     def noise(self, pairs: Sequence[int]) -> Tensor:
@@ -56,43 +55,49 @@ class Walks:
         return torch.from_numpy(np.stack([starting_noise(0, pair, self._sizes.latent) for pair in pairs]))
 
     @torch.no_grad()
-    def said(
+    def predicted(
         self, x: Tensor, timestep: int, kind: StepKind, pairs: Sequence[int], deep: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """The prediction for x (P, C, h, w), and the deep features (P or 2P, F, h, w) if the kind keeps them."""
-        return self._said(x, timestep, kind, self._cond[[pair % len(self._cond) for pair in pairs]], deep)
+    ) -> tuple[Tensor, Tensor]:
+        """The prediction for x (P, C, h, w), and the deep features (P or 2P, F, h, w)."""
+        return self._predicted(x, timestep, kind, self._cond[[pair % len(self._cond) for pair in pairs]], deep)
 
-    def _said(
+    def _predicted(
         self, x: Tensor, timestep: int, kind: StepKind, cond: Tensor, deep: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor]:
         self._denoise.turn_to(kind)
-        free = x.new_zeros(len(x), self._sizes.conditioning_channels, *x.shape[2:])
-        embedding = torch.cat([self._uncond.expand(len(cond), -1, -1), cond]) if kind.guided else cond
-        row, scale = torch.tensor([self._rows[timestep]], dtype=torch.int32), x.new_full((len(x),), self._guidance)
-        made = self._denoise.after(x, torch.cat([x, free], dim=1), embedding, row, scale, deep)
-        return made if kind.cache == "store" else (made, None)
+        return self._denoise.predicted(
+            {
+                LATENT: x,
+                "embedding": torch.cat([self._uncond.expand(len(cond), -1, -1), cond]) if kind.guided else cond,
+                "conditioning": x.new_zeros(len(x), self._sizes.conditioning_channels, *x.shape[2:]),
+                "step": torch.tensor([self._rows[timestep]], dtype=torch.int32),
+                "guidance": x.new_full((len(x),), self._guidance),
+                **({} if deep is None else {DEEP: deep}),
+            }
+        )
 
     def walk(self, form: Form, pairs: Sequence[int]) -> Tensor:
         """The last latents (P, C, h, w) of a plan; steps that an earlier walk began with are not computed again."""
         steps = form.on(self.schedule, self.network)
-        x, deep = self.noise(pairs), None
-        done: tuple[object, ...] = tuple(pairs)
-        for step in steps:
-            done = (*done, step)  # the step's coefficients say where it leads
+
+        def run(i: int, step: Step, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            done = (*pairs, *steps[: i + 1])  # the steps' coefficients say where they lead
             if done not in self._made:
-                prediction, kept = self.said(
-                    x, step.timestep, step.kind, pairs, deep if step.cache == "reuse" else None
-                )
                 if len(self._made) >= _KEPT_LATENTS:
                     self._made.clear()
-                self._made[done] = (step.keep * x + step.push * prediction, kept if step.cache == "store" else deep)
-            x, deep = self._made[done]
-        return x
+                prediction, features = self.predicted(given[LATENT], step.timestep, step.kind, pairs, given.get(DEEP))
+                made = {**advance(step, given, prediction), DEEP: features}
+                self._made[done] = {name: made[name] for name in step.kind.gives}
+            return self._made[done]
+
+        *_, last = walk(steps, self.noise(pairs), run)
+        return last
 
     @torch.no_grad()
     def _costs(self) -> Mapping[StepKind, float]:
         """The arithmetic of a step of every kind that this network has, a guided whole step being 1."""
-        kinds = [kind for kind in KINDS if not (self.network.distilled and kind.guided)]
+        every = dict.fromkeys(StepKind(kind.guided, kind.cache) for kind in KINDS)
+        kinds = [kind for kind in every if not (self.network.distilled and kind.guided)]
         kinds = [kind for kind in kinds if self.network.deep or kind.cache == "none"]
         x = torch.zeros(1, *self._sizes.latent)
         found: dict[StepKind, float] = {}
@@ -100,7 +105,7 @@ class Walks:
             rows = 2 if kind.guided else 1
             deep = torch.zeros(rows, self._sizes.deep_channels, *x.shape[2:]) if kind.cache == "reuse" else None
             with FlopCounterMode(display=False) as counter:
-                self._said(x, self.grid[0], kind, self._cond[:1], deep)
+                self._predicted(x, self.grid[0], kind, self._cond[:1], deep)
             found[kind] = float(counter.get_total_flops())
         self.flops = max(found.values())  # of the dearest step, which a guided one is where there are any
         return {kind: flops / self.flops for kind, flops in found.items()}

@@ -23,7 +23,7 @@ from wetgen.export.precision import Precision, lowered, shown
 from wetgen.export.reference import SEED, Picture
 from wetgen.export.watching import Ranges, measured, rounded
 from wetgen.export.wrappers import Wrapper
-from wetgen.runtime.bundle.schedule import GUIDED, Plan, StepKind
+from wetgen.runtime.bundle.schedule import GUIDED, Plan, Step, StepKind, walk
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling.pair import picture_faults
 from wetgen.training.checkpoint import Checkpoint
@@ -136,13 +136,15 @@ class Trials:
         sizes = self._checkpoint.sizes
         free = torch.zeros(1, sizes.conditioning_channels, *sizes.latent[1:])
         scale = torch.tensor([self._guidance], dtype=torch.float32)
-        latent, kept = torch.from_numpy(starting_noise(SEED, index, sizes.latent)[None]), None
-        for row, step in zip(plan.rows, plan.steps, strict=True):
+        noise = torch.from_numpy(starting_noise(SEED, index, sizes.latent)[None])
+
+        def run(i: int, step: Step, given: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
             denoise.turn_to(step.kind)
             embedding = torch.from_numpy(texts if step.guided else texts[1:])
-            number, deep = torch.tensor([row], dtype=torch.int32), kept if step.cache == "reuse" else None
-            made = denoise.after(latent, torch.cat([latent, free], dim=1), embedding, number, scale, deep)
-            latent, kept = made if step.cache == "store" else (made, kept)
+            row = torch.tensor([plan.rows[i]], dtype=torch.int32)
+            return denoise.step({**given, "embedding": embedding, "conditioning": free, "step": row, "guidance": scale})
+
+        *_, latent = walk(plan.steps, noise, run)
         return np.asarray(latent[0].numpy(), np.float32)
 
     def _pictures(self, decode: Wrapper, last: Latents) -> dict[str, list[tuple[Any, ...]]]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wetgen.runtime.bundle.schedule import Curve, Prediction, Spacing, Step, alphas_cumprod, ddim_steps, timesteps
+from wetgen.runtime.bundle.schedule import SOLVERS, Curve, Prediction, Spacing, Step, alphas_cumprod, timesteps
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class NoiseSchedule:
         """The static DDIM plan of `count` evenly spaced steps."""
         return self.at(self.timesteps(count))
 
-    def at(self, chosen: Sequence[int]) -> tuple[Step, ...]:
-        """The static DDIM plan with these timesteps, noisiest first."""
+    def at(self, chosen: Sequence[int], solver: str = "ddim") -> tuple[Step, ...]:
+        """The static plan with these timesteps, noisiest first."""
         table = self.table()
         final = 1.0 if self.ends_clean else float(table[0])
-        return ddim_steps(table, chosen, self.prediction, final)
+        return SOLVERS[solver](table, chosen, self.prediction, final)
 
 
 def add_noise(x0: Tensor, eps: Tensor, a: Tensor) -> Tensor:

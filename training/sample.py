@@ -5,13 +5,13 @@ A student of guidance is asked once a step, with the guidance scale; it never se
 Export compares every bundle with this; keep it plain.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from wetgen.runtime.bundle.schedule import Step
+from wetgen.runtime.bundle.schedule import LATENT, Step, advance, walk
 from wetgen.training.student import distilled, sinusoids_of
 
 
@@ -45,14 +45,16 @@ def sample(
 
     `uncond` and `cond` are embeddings (B, T, E); `conditioning` (B, Cc, h, w), None where the network takes none.
     """
-    x = noise
-    for step in steps:
+
+    def run(_: int, step: Step, given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        x = given[LATENT]
         if sinusoids_of(unet) is None:
             prediction = guided(unet, x, step.timestep, uncond, cond, scale, conditioning)
         else:
             prediction = distilled(unet, x, step.timestep, cond, scale, conditioning)
-        x = step.keep * x + step.push * prediction
-        yield x
+        return advance(step, given, prediction)
+
+    yield from walk(steps, noise, run)
 
 
 def free_conditioning(unet: UNet2DConditionModel, noise: Tensor) -> Tensor | None:

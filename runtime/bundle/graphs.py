@@ -4,20 +4,19 @@ Axes: B pairs, C latent channels, h w latent size, H W image size, T tokens, E t
 that the denoiser's attentions see of a prompt, side by side), Cc conditioning channels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle.schedule import GUIDED, KINDS, StepKind
+from wetgen.runtime.bundle.schedule import AFTER, DEEP, GUIDED, KINDS, LATENT, StepKind
 from wetgen.runtime.errors import WetgenError
 
 Array = NDArray[np.generic]
 
 DENOISE = "denoise"  # what the names of all graphs that run sampling steps begin with
 JUDGE = "judge"  # the one graph that a bundle may lack
-DEEP = "deep_features"  # the tensor that steps hand to later ones
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,10 @@ class Tensor:
     def sizes(self, batch: int) -> tuple[int, ...]:
         """The shape at a given batch."""
         return tuple({"B": batch, "2B": 2 * batch}[axis] if isinstance(axis, str) else axis for axis in self.shape)
+
+    def nbytes(self, batch: int) -> int:
+        """The size in bytes at a given batch."""
+        return int(np.prod(self.sizes(batch))) * np.dtype(self.dtype).itemsize
 
     def check(self, array: Array, batch: int) -> None:
         """Raise unless the array has exactly this shape and dtype."""
@@ -131,19 +134,34 @@ def denoise_graph(sizes: Sizes, kind: StepKind = GUIDED) -> Graph:
     """
     conditioning = (sizes.conditioning_channels, sizes.latent_height, sizes.latent_width)
     rows = "2B" if kind.guided else "B"
-    deep = Tensor(DEEP, (rows, sizes.deep_channels, sizes.latent_height, sizes.latent_width))
+    latent = ("B", *sizes.latent)
+    between = {
+        LATENT: Tensor(LATENT, latent),
+        LATENT + AFTER: Tensor(LATENT + AFTER, latent),
+        DEEP: Tensor(DEEP, (rows, sizes.deep_channels, sizes.latent_height, sizes.latent_width)),
+    }
     return Graph(
         denoise_name(kind),
         (
-            Tensor("latent", ("B", *sizes.latent)),
+            between[LATENT],
             Tensor("embedding", (rows, sizes.tokens, sizes.text_width)),
             *([Tensor("conditioning", ("B", *conditioning))] if sizes.conditioning_channels else []),
-            *([deep] if kind.cache == "reuse" else []),
+            *(between[name] for name in kind.takes if name != LATENT),
             Tensor("step", (1,), "int32"),
             Tensor("guidance", ("B",)),
         ),
-        (Tensor("latent_after", ("B", *sizes.latent)), *([deep] if kind.cache == "store" else [])),
+        tuple(between[name] for name in kind.gives),
     )
+
+
+def kept_tensors(graphs: Iterable[Graph], batch: int) -> dict[str, int]:
+    """By name the tensors that denoise graphs keep between steps beside the latent, each at its largest, in bytes."""
+    sizes: dict[str, int] = {}
+    for graph in graphs:
+        for tensor in (*graph.inputs, *graph.outputs):
+            if tensor.name in kind_of(graph.name).kept:
+                sizes[tensor.name] = max(sizes.get(tensor.name, 0), tensor.nbytes(batch))
+    return sizes
 
 
 def decode_graph(sizes: Sizes) -> Graph:

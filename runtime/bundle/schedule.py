@@ -5,12 +5,14 @@ x the noisy latent, eps the noise in it, x0 the clean latent, v = sqrt(a) eps - 
 
 With eta = 0 a DDIM step (Song et al. 2021, eq. 12) is affine in x and in whatever the network predicts, so a step is
 two numbers: x_prev = keep * x + push * prediction.
+
+`advance` is that formula, and `walk` is the loop over a plan's steps. Whatever walks a plan does it with these two.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,10 @@ from wetgen.runtime.errors import WetgenError
 Prediction = Literal["v", "eps", "x0"]
 Spacing = Literal["trailing", "leading"]
 Curve = Literal["linear", "scaled_linear"]
+LATENT = "latent"
+DEEP = "deep_features"
+AFTER = "_after"  # an output NAME_after of a step's graph is the input NAME of the next step's
+
 Cache = Literal["none", "store", "reuse"]
 """What a step does with deep features, which enter the last up block of the UNet (DeepCache, Ma et al. 2024).
 
@@ -35,6 +41,21 @@ class StepKind(NamedTuple):
 
     guided: bool = True
     cache: Cache = "none"
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """What a step takes from the steps before it, as its graph's inputs are named."""
+        return (LATENT, *((DEEP,) if self.cache == "reuse" else ()))
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """What a step gives to the steps after it, as its graph's outputs are named."""
+        return (LATENT + AFTER, *((DEEP,) if self.cache == "store" else ()))
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The tensors that are kept between steps beside the latent, as the graph's inputs and outputs are named."""
+        return (*self.takes[1:], *self.gives[1:])
 
     @property
     def name(self) -> str:
@@ -93,8 +114,11 @@ def timesteps(count: int, steps: int, spacing: Spacing = "trailing", offset: int
     return [int(t) + offset for t in range((steps - 1) * (count // steps), -1, -(count // steps))]
 
 
+COEFFICIENTS = ("keep", "push")  # the numbers of a step that `advance` needs
+
+
 class Step(NamedTuple):
-    """One call of the denoiser: x_prev = keep * x + push * prediction."""
+    """One call of the denoiser, and the coefficients of the update behind it."""
 
     timestep: int
     keep: float
@@ -141,6 +165,11 @@ def _step(timestep: int, a: float, a_prev: float, prediction: Prediction) -> Ste
     return Step(timestep, signal_prev / signal, noise_prev - signal_prev * noise / signal)
 
 
+Solver = Callable[[NDArray[np.float64], Sequence[int], Prediction, float], tuple[Step, ...]]
+"""The steps for a table of alpha-bar, the timesteps, what the network predicts, and alpha-bar after the last step."""
+SOLVERS: dict[str, Solver] = {"ddim": ddim_steps}
+
+
 @dataclass(frozen=True)
 class Plan:
     """A named, static list of sampling steps; `first_row` is where its steps begin in the denoise graphs' tables.
@@ -182,6 +211,31 @@ class Plan:
     def rows(self) -> range:
         """The value of the graph's `step` input, step by step."""
         return range(self.first_row, self.first_row + len(self.steps))
+
+
+X = TypeVar("X")
+
+
+def advance(step: Step, given: Mapping[str, X], prediction: X) -> dict[str, X]:
+    """The update behind a step's prediction, for numpy arrays and torch tensors alike.
+
+    `given` holds what the step takes. Returns what it gives, deep features aside.
+    """
+    x, predicted = cast(Any, given[LATENT]), cast(Any, prediction)
+    return {LATENT + AFTER: step.keep * x + step.push * predicted}
+
+
+def walk(steps: Sequence[Step], noise: X, run: Callable[[int, Step, dict[str, X]], Mapping[str, X]]) -> Iterator[X]:
+    """Take the steps of a plan one after the other, from noise; yields the latent after each.
+
+    `run` computes a step: its number in the plan and what it takes go in, what it gives comes out. A latent may be
+    anything that `run` knows how to handle: an array, a list of them, an address on a device.
+    """
+    state = {LATENT: noise}
+    for i, step in enumerate(steps):
+        made = run(i, step, {name: state[name] for name in step.kind.takes})
+        state |= {name.removesuffix(AFTER): made[name] for name in step.kind.gives}
+        yield state[LATENT]
 
 
 def alphas_after(plan: Plan, table: NDArray[np.float64], *, ends_clean: bool = True) -> list[float]:

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-import numpy as np
-
 from wetgen.runtime.bundle.graphs import Array, Graph, Tensor, denoise_name
 from wetgen.runtime.bundle.schedule import GUIDED, StepKind
 from wetgen.runtime.engines import cuda
@@ -78,7 +76,7 @@ class DeviceGraphs:
 
 def nbytes(tensor: Tensor, batch: int) -> int:
     """The size of a tensor at a batch."""
-    return int(np.prod(tensor.sizes(batch))) * np.dtype(tensor.dtype).itemsize
+    return tensor.nbytes(batch)
 
 
 def aligned(size: int) -> int:

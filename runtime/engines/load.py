@@ -12,7 +12,7 @@ from typing import Any
 
 from wetgen.runtime.bundle.archive import names_in
 from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.graphs import DEEP, JUDGE, Graph, Tensor, denoises
+from wetgen.runtime.bundle.graphs import JUDGE, Graph, Tensor, denoises, kept_tensors
 from wetgen.runtime.bundle.manifest import ENGINES, TargetGraphs
 from wetgen.runtime.bundle.targets import Target, target_for
 from wetgen.runtime.engines import cuda
@@ -91,10 +91,10 @@ def plan_memory(
     told = _named(denoise, "conditioning") | _named(denoise, "guidance")
     fed += SETS * _sum(told, batch)
     constant = steps * aligned(4)
-    deep = max((aligned(nbytes(tensor, batch)) for tensor in _named(denoise, DEEP)), default=0)
+    kept = sum(map(aligned, kept_tensors(denoise, batch).values()))
     cache = embedding_slots(embedding) * aligned(nbytes(embedding, 1))
     pinned = SETS * (2 * latent + outputs + _sum(told, batch) + 2 * batch * nbytes(tokens, 1))
-    return MemoryPlan(sum(weights.values()), shared + own, fed + constant + deep + cache, pinned, integrated)
+    return MemoryPlan(sum(weights.values()), shared + own, fed + constant + kept + cache, pinned, integrated)
 
 
 def embedding_slots(embedding: Tensor) -> int:

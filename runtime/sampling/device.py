@@ -9,14 +9,14 @@ Axes: B pairs of a batch, C h w of a latent, H W of a picture, T tokens, E text 
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from wetgen.runtime.bundle.graphs import DEEP, Array, Sizes
-from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.bundle.graphs import Array, Sizes, kept_tensors
+from wetgen.runtime.bundle.schedule import AFTER, LATENT, Plan, Step, walk
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines.device_graph import DeviceGraphs, aligned, nbytes
 from wetgen.runtime.engines.load import SETS, embedding_slots
@@ -49,6 +49,7 @@ class _Set:
     said: set[str] = field(default_factory=set)  # what of `told` has been uploaded
     negatives: list[str] | None = None  # those whose embeddings are in place
     recorded: cuda.Graph | None = None
+    last: int = 0  # which of `latents` the trajectory ends in
 
 
 class DeviceSampler:
@@ -126,36 +127,41 @@ class DeviceSampler:
 
     def _allocate(self) -> None:
         text = self._graphs.text
-        graphs = [self._graphs.denoise[kind].graph for kind in self._plan.kinds]
-        self._tensors = [tensor for graph in graphs for tensor in (*graph.inputs, *graph.outputs)]
+        self._declared = [self._graphs.denoise[kind].graph for kind in self._plan.kinds]
         self._embedding_bytes = nbytes(text.graph.outputs[0], 1)
         self._token_bytes = nbytes(text.graph.inputs[0], 1)
         self._slots = embedding_slots(text.graph.outputs[0])
         self._cache = self._own.device(self._slots * aligned(self._embedding_bytes))
         self._cached: OrderedDict[str, int] = OrderedDict()  # prompt to slot, the one used last at the end
-        self._constants = self._upload_constants()
+        self._rows = self._upload_rows()
+        self._kept = self._room_to_keep()
         self._sets = [self._new_set() for _ in range(SETS)]
 
-    def _upload_constants(self) -> dict[str, int]:
-        """What no batch changes: each step's row.
-
-        Also the room for deep features: trajectories follow each other on one stream, so that both sets share it.
-        """
+    def _upload_rows(self) -> int:
+        """Each step's row in the graphs' tables; returns where the first one is."""
         rows, stream, stride = list(self._plan.rows), self._graphs.feed, aligned(4)
         # A recorded sequence reads the same addresses every time, so every step's number has an address of its own.
         steps, numbers = self._own.pinned((len(rows), stride // 4), "int32")
         numbers[...] = np.array(rows, np.int32)[:, None]
-        held = {"steps": self._own.device(len(rows) * stride)}
-        cuda.to_device(held["steps"], steps, len(rows) * stride, stream)
-        kept = [nbytes(tensor, self._batch) for tensor in self._tensors if tensor.name == DEEP]
-        if kept:
-            held[DEEP] = self._own.device(max(kept))
-        return held
+        on_device = self._own.device(len(rows) * stride)
+        cuda.to_device(on_device, steps, len(rows) * stride, stream)
+        return on_device
+
+    def _room_to_keep(self) -> dict[str, list[int]]:
+        """Buffers for what steps hand to later ones beside the latent; two where a step both takes and gives it.
+
+        Trajectories follow each other on one stream, so both sets share them.
+        """
+        room: dict[str, list[int]] = {}
+        for name, size in kept_tensors(self._declared, self._batch).items():
+            room.setdefault(name.removesuffix(AFTER), []).append(self._own.device(size))
+        return room
 
     def _room_to_tell(self) -> dict[str, tuple[int, int, Array]]:
         """Buffers for what batches say beside prompts and noise."""
         room = {}
-        for tensor in {tensor.name: tensor for tensor in self._tensors if tensor.name in _TOLD}.values():
+        tensors = [tensor for graph in self._declared for tensor in graph.inputs if tensor.name in _TOLD]
+        for tensor in {tensor.name: tensor for tensor in tensors}.values():
             device = self._own.device(nbytes(tensor, self._batch))
             room[tensor.name] = device, *self._own.pinned(tensor.sizes(self._batch), tensor.dtype)
         return room
@@ -257,26 +263,25 @@ class DeviceSampler:
         self._warm = True
 
     def _walk(self, chosen: _Set) -> None:
-        """Every step of the plan, then the decoder."""
-        for place, step in enumerate(self._plan.steps):
+        """Every step of the plan, then the decoder. What steps hand on is the address of a buffer."""
+        told = {name: device for name, (device, _, _) in chosen.told.items()}
+        buffers = {LATENT: chosen.latents, **self._kept}
+
+        def run(i: int, step: Step, given: Mapping[str, int]) -> dict[str, int]:
+            gives = {name: _free(buffers[name.removesuffix(AFTER)], given) for name in step.kind.gives}
+            row, embedding = self._rows + i * aligned(4), chosen.embeddings[step.guided]
+            addresses = {**told, **given, **gives, "embedding": embedding, "step": row}
             denoise = self._graphs.denoise[step.kind]
-            addresses = {
-                **self._constants,
-                **{name: device for name, (device, _, _) in chosen.told.items()},
-                "latent": chosen.latents[place % 2],
-                "latent_after": chosen.latents[(place + 1) % 2],
-                "embedding": chosen.embeddings[step.guided],
-                "step": self._constants["steps"] + place * aligned(4),
-            }
             declared = (*denoise.graph.inputs, *denoise.graph.outputs)
             denoise.enqueue({tensor.name: addresses[tensor.name] for tensor in declared}, self._graphs.compute)
-        self._graphs.decode.enqueue({"latent": self._last_latent(chosen), **chosen.outputs}, self._graphs.compute)
+            return gives
 
-    def _last_latent(self, chosen: _Set) -> int:
-        return chosen.latents[len(self._plan.steps) % 2]
+        *_, last = walk(self._plan.steps, chosen.latents[0], run)
+        self._graphs.decode.enqueue({LATENT: last, **chosen.outputs}, self._graphs.compute)
+        chosen.last = last
 
     def _bring_back(self, chosen: _Set) -> None:
-        sources = {"latent": self._last_latent(chosen), **chosen.outputs}
+        sources = {LATENT: chosen.last, **chosen.outputs}
         for name, (address, array) in chosen.results.items():
             cuda.to_host(address, sources[name], array.nbytes, self._copy)
 
@@ -297,3 +302,8 @@ class DeviceSampler:
         images = made["image"].astype(np.uint8, copy=False)
         saved = sum(picture_faults(latents[place], images[place]) == () for place in flat)
         self._say(f"{len(flat)} pictures of one colour were decoded again by the cpu target; {saved} are pictures now")
+
+
+def _free(buffers: Sequence[int], given: Mapping[str, int]) -> int:
+    """The first buffer that a step does not read."""
+    return next(address for address in buffers if address not in given.values())

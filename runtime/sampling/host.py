@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from wetgen.runtime.bundle.graphs import DEEP, Array, Sizes
-from wetgen.runtime.bundle.schedule import Plan, StepKind
+from wetgen.runtime.bundle.graphs import Array, Sizes
+from wetgen.runtime.bundle.schedule import Plan, Step, StepKind, walk
 from wetgen.runtime.engines import Engine
 from wetgen.runtime.sampling.conditioning import SampleInputs
 
@@ -95,11 +95,10 @@ def sample(
     """
     scale = np.broadcast_to(np.asarray(guidance, np.float32), (len(noise),)).copy()  # (B,)
     constant = {**conditioning, "guidance": scale}
-    made: dict[str, Array] = {"latent_after": noise}
-    deep: dict[str, Array] = {}
-    for row, step in zip(plan.rows, plan.steps, strict=True):
+
+    def run(i: int, step: Step, given: Mapping[str, Array]) -> Mapping[str, Array]:
         seen = embedding if step.guided else embedding[-len(noise) :]
-        feed = {"latent": made["latent_after"], "embedding": seen, "step": np.array([row], np.int32), **constant}
-        made = denoise[step.kind].run({**feed, **deep} if step.cache == "reuse" else feed)
-        deep = {DEEP: made[DEEP]} if step.cache == "store" else deep
-        yield made["latent_after"]
+        row = np.array([plan.rows[i]], np.int32)
+        return denoise[step.kind].run({**given, "embedding": seen, "step": row, **constant})
+
+    return walk(plan.steps, noise, run)

@@ -12,16 +12,17 @@ Axes: C h w of a latent, H W of a picture, N windows of all pairs, B the engines
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle.graphs import DEEP, Array, Sizes
-from wetgen.runtime.bundle.schedule import Plan, Step, StepKind
+from wetgen.runtime.bundle.graphs import Array, Sizes
+from wetgen.runtime.bundle.schedule import AFTER, LATENT, Plan, Step, StepKind, walk
 from wetgen.runtime.engines import Engine
 from wetgen.runtime.sampling.conditioning import Floats, Known, SampleInputs
 from wetgen.runtime.sampling.host import embedded
@@ -71,6 +72,13 @@ class Canvas:
         made /= self._total
         return made
 
+    def paste(self, windows: Sequence[Array]) -> Floats:
+        """The array float32 (..., H, W) of windows (..., H0, W0) that are equal where they overlap."""
+        whole: Floats = np.empty((*windows[0].shape[:-2], *self.shape), np.float32)
+        for part, window in zip(self.cut(whole), windows, strict=True):
+            part[...] = window
+        return whole
+
     def vote(self, masks: Sequence[NDArray[np.uint8]], sure: Sequence[NDArray[np.uint8]]) -> tuple[Bytes, Bytes]:
         """Class ids and confidence uint8 (H, W) of those of the windows (H0, W0): each votes with its confidence."""
         if len(self.corners) == 1:
@@ -115,6 +123,41 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class _Tiles:
+    """The windows of several canvases, one canvas after the other, in batches that are all full."""
+
+    canvases: Sequence[Canvas]
+    batch: int
+
+    @property
+    def counts(self) -> list[int]:
+        """How many windows each canvas has."""
+        return [len(canvas.corners) for canvas in self.canvases]
+
+    def batches(self, items: Sequence[T]) -> list[list[T]]:
+        """What belongs to the windows, batch by batch; the last batch is filled up with its first item."""
+        return [filled(items[i : i + self.batch], self.batch) for i in range(0, len(items), self.batch)]
+
+    def split(self, arrays: Sequence[Array]) -> list[Array]:
+        """The windows (B, ..., H0, W0) of arrays (..., H, W), one array for each canvas."""
+        canvases = zip(self.canvases, arrays, strict=True)
+        return list(map(np.stack, self.batches([window for canvas, array in canvases for window in canvas.cut(array)])))
+
+    def windows(self, batches: Sequence[Array]) -> list[list[Array]]:
+        """The windows of each canvas, out of batches (B, ...)."""
+        each = (window for batch in batches for window in batch)
+        return [list(islice(each, count)) for count in self.counts]
+
+    def merge(self, batches: Sequence[Array]) -> list[Floats]:
+        """The arrays (..., H, W) of windows that may differ where they overlap."""
+        return [canvas.join(own) for canvas, own in zip(self.canvases, self.windows(batches), strict=True)]
+
+    def paste(self, batches: Sequence[Array]) -> list[Floats]:
+        """The arrays (..., H, W) of windows that are equal where they overlap, as `split` gives them."""
+        return [canvas.paste(own) for canvas, own in zip(self.canvases, self.windows(batches), strict=True)]
+
+
+@dataclass(frozen=True)
 class CanvasEngines:
     """What a canvas is drawn with: engines of one batch, `embed` from a prompt to its embedding (T, E)."""
 
@@ -143,92 +186,64 @@ class CanvasSampler:
     def draw(self, wanted: Sequence[SampleInputs], plan: Plan, alphas: Sequence[float] = ()) -> list[Floats]:
         """The clean latents (C, h, w) of what is wanted; `alphas`, needed where a picture is known, are alpha-bar after
         each step of the plan."""
+        tiles = _Tiles([self._latent_canvas(each.cells(self._sizes)) for each in wanted], self._batch)
         noises = [each.noise(self._sizes) for each in wanted]
-        canvases = [self._latent_canvas(each.cells(self._sizes)) for each in wanted]
-        latents = noises
-        for place, latents in enumerate(self._walk(wanted, canvases, noises, plan)):
-            for number, each in enumerate(wanted):
+        batches = tiles.batches([each for each, n in zip(wanted, tiles.counts, strict=True) for _ in range(n)])
+        constant = self._constant(wanted, batches, tiles)
+
+        def run(i: int, step: Step, given: Mapping[str, list[Array]]) -> dict[str, list[Array]]:
+            engine, row = self._engines.denoise[step.kind], np.array([plan.rows[i]], np.int32)
+            made = []
+            for n, batch in enumerate(batches):
+                taken = {name: windows[n] for name, windows in given.items()}
+                embedding = embedded(batch, step.guided, self._engines.embed)
+                made.append(engine.run({**taken, "embedding": embedding, "step": row, **constant[n]}))
+            gives = {name: [each[name] for each in made] for name in step.kind.gives}
+            latents = tiles.merge(gives[LATENT + AFTER])
+            for n, each in enumerate(wanted):
                 if each.known is not None:
-                    latents[number] = _put_back(each.known, latents[number], noises[number], alphas[place])
-        return latents
+                    latents[n] = _put_back(each.known, latents[n], noises[n], alphas[i])
+            return {**gives, LATENT + AFTER: tiles.split(latents)}
+
+        *_, last = walk(plan.steps, tiles.split(noises), run)
+        return tiles.paste(last)
+
+    def _constant(
+        self, wanted: Sequence[SampleInputs], batches: Sequence[Sequence[SampleInputs]], tiles: "_Tiles"
+    ) -> list[dict[str, Array]]:
+        """The inputs of every batch that no step changes."""
+        feeds: list[dict[str, Array]] = [
+            {"guidance": np.array([each.guidance for each in batch], np.float32)} for batch in batches
+        ]
+        if self._sizes.conditioning_channels:
+            whole = [each.conditioning(self._sizes) for each in wanted]
+            for feed, windows in zip(feeds, tiles.split(whole), strict=True):
+                feed["conditioning"] = windows
+        return feeds
 
     def decode(self, latents: Sequence[Floats]) -> list[Drawn]:
         """Pictures, masks and confidences of latents (C, h, w)."""
         canvases = [self._latent_canvas(latent.shape[1:]) for latent in latents]
-        windows = [window for canvas, latent in zip(canvases, latents, strict=True) for window in canvas.cut(latent)]
-        parts = [self._engines.decode.run({"latent": part}) for part in self._chunks(windows)]
-        made = {name: np.concatenate([part[name] for part in parts])[: len(windows)] for name in parts[0]}
-        drawn, start = [], 0
-        for canvas in canvases:
-            there = slice(start, start := start + len(canvas.corners))
-            drawn.append(_put_together(self._picture_canvas(canvas.size), {name: made[name][there] for name in made}))
-        return drawn
+        tiles = _Tiles(canvases, self._batch)
+        parts = [self._engines.decode.run({LATENT: part}) for part in tiles.split(latents)]
+        made = {name: tiles.windows([part[name] for part in parts]) for name in parts[0]}
+        return [
+            _put_together(self._picture_canvas(canvas.size), {name: windows[n] for name, windows in made.items()})
+            for n, canvas in enumerate(canvases)
+        ]
 
     def encode(self, images: Sequence[Bytes], masks: Sequence[Bytes]) -> list[Floats]:
         """The latents (C, h, w) of pictures uint8 (H, W, 3) and masks uint8 (H, W), whose sides fit the stride."""
         rows, columns = self._sizes.stride
         canvases = [self._picture_canvas((mask.shape[0] // rows, mask.shape[1] // columns)) for mask in masks]
-        feed: dict[str, list[Array]] = {"image": [], "mask": []}
-        for canvas, image, mask in zip(canvases, images, masks, strict=True):
-            feed["image"] += [window.transpose(1, 2, 0) for window in canvas.cut(image.transpose(2, 0, 1))]
-            feed["mask"] += canvas.cut(mask)
+        tiles = _Tiles(canvases, self._batch)
+        planes = tiles.split([image.transpose(2, 0, 1) for image in images])  # (B, 3, H0, W0)
         engine = self._engines.encode()
-        parts = zip(self._chunks(feed["image"]), self._chunks(feed["mask"]), strict=True)
-        latents = np.concatenate([engine.run({"image": image, "mask": mask})["latent"] for image, mask in parts])
-        made, start = [], 0
-        for canvas in canvases:
-            there = slice(start, start := start + len(canvas.corners))
-            made.append(self._latent_canvas(canvas.size).join(list(latents[there])))
-        return made
-
-    def _walk(
-        self, wanted: Sequence[SampleInputs], canvases: Sequence[Canvas], noises: Sequence[Floats], plan: Plan
-    ) -> Iterator[list[Floats]]:
-        """The latents after each step of the plan; the caller may change them before the next."""
-        owners = [place for place, canvas in enumerate(canvases) for _ in canvas.corners]  # of each window
-        told = [window for each, canvas in zip(wanted, canvases, strict=True) for window in self._told(each, canvas)]
-        chunks = [filled(list(range(s, min(s + self._batch, len(owners)))), self._batch) for s in self._starts(owners)]
-        deep: dict[int, Array] = {}
-        latents = list(noises)
-        for row, step in zip(plan.rows, plan.steps, strict=True):
-            windows = [part for canvas, latent in zip(canvases, latents, strict=True) for part in canvas.cut(latent)]
-            after: list[Array] = []
-            for number, chunk in enumerate(chunks):
-                batch = [wanted[owners[place]] for place in chunk]
-                feed = self._feed(
-                    batch, [windows[place] for place in chunk], [told[place] for place in chunk], row, step
-                )
-                made = self._engines.denoise[step.kind].run(
-                    {**feed, DEEP: deep[number]} if step.cache == "reuse" else feed
-                )
-                if step.cache == "store":
-                    deep[number] = made[DEEP]
-                after += list(made["latent_after"])
-            latents, start = [], 0
-            for canvas in canvases:
-                latents.append(canvas.join(after[start : (start := start + len(canvas.corners))]))
-            yield latents
-
-    def _feed(
-        self, batch: Sequence[SampleInputs], windows: Sequence[Array], told: Sequence[Array], row: int, step: Step
-    ) -> dict[str, Array]:
-        feed = {
-            "latent": np.stack(windows),
-            "embedding": embedded(batch, step.guided, self._engines.embed),
-            "step": np.array([row], np.int32),
-            "guidance": np.array([each.guidance for each in batch], np.float32),
-        }
-        return {**feed, "conditioning": np.stack(told)} if self._sizes.conditioning_channels else feed
-
-    def _told(self, wanted: SampleInputs, canvas: Canvas) -> list[Array]:
-        return canvas.cut(wanted.conditioning(self._sizes))
-
-    def _starts(self, windows: Sequence[object]) -> range:
-        return range(0, len(windows), self._batch)
-
-    def _chunks(self, windows: Sequence[Array]) -> list[Array]:
-        """Windows in full batches; the last is filled up with its first, so that all run the same arithmetic."""
-        return [np.stack(filled(windows[s : s + self._batch], self._batch)) for s in self._starts(windows)]
+        parts = [
+            engine.run({"image": np.ascontiguousarray(part.transpose(0, 2, 3, 1)), "mask": mask})[LATENT]
+            for part, mask in zip(planes, tiles.split(masks), strict=True)
+        ]
+        return _Tiles([self._latent_canvas(canvas.size) for canvas in canvases], self._batch).merge(parts)
 
     def _latent_canvas(self, cells: tuple[int, ...]) -> Canvas:
         return Canvas((cells[0], cells[1]), (self._sizes.latent_height, self._sizes.latent_width))
@@ -273,11 +288,11 @@ def _put_back(known: Known, latent: Floats, noise: Floats, alpha: float) -> Floa
     return made
 
 
-def _put_together(canvas: Canvas, made: Mapping[str, Array]) -> Drawn:
+def _put_together(canvas: Canvas, made: Mapping[str, Sequence[Array]]) -> Drawn:
     images = [image.transpose(2, 0, 1) for image in made["image"]]
     image = np.round(canvas.join(images)).astype(np.uint8).transpose(1, 2, 0)
     image = np.ascontiguousarray(image)
     if "mask" not in made:
         return Drawn(image, None, None)
-    masks, sure = (list(made[name].astype(np.uint8, copy=False)) for name in ("mask", "confidence"))
+    masks, sure = ([part.astype(np.uint8, copy=False) for part in made[name]] for name in ("mask", "confidence"))
     return Drawn(image, *canvas.vote(masks, sure))

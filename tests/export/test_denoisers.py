@@ -1,6 +1,5 @@
 """Steps of every kind in torch, before any export, against the network they came from."""
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from wetgen.export import reference
 from wetgen.export.denoisers import Denoise, denoise
 from wetgen.export.plans import plans_of
 from wetgen.export.reference import Case
-from wetgen.runtime.bundle.graphs import DEEP, Sizes, denoise_graph
-from wetgen.runtime.bundle.schedule import KINDS, Step, StepKind
+from wetgen.runtime.bundle.graphs import Sizes, denoise_graph
+from wetgen.runtime.bundle.schedule import DEEP, KINDS, Step, StepKind
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.checkpoint import Checkpoint, _prompt_width
 from wetgen.training.diffusion import NoiseSchedule
@@ -32,11 +31,15 @@ def cases(unet: Any, kind: StepKind, sizes: Sizes) -> list[Case]:
     return reference.denoise_cases(unet, kind, sizes, steps(), texts)
 
 
+def outputs(wrapper: Denoise, feed: dict[str, Any]) -> tuple[Any, ...]:
+    found = wrapper(*(feed[name] for name in wrapper.inputs))
+    return found if isinstance(found, tuple) else (found,)
+
+
 @torch.no_grad()
 def errors(wrapper: Denoise, case: Case) -> dict[str, float]:
     """The largest error of each output, relative to its largest value."""
-    names = list(inspect.signature(wrapper.forward).parameters)
-    found = wrapper(*(torch.from_numpy(case.feed[name]) for name in names))
+    found = wrapper(*(torch.from_numpy(case.feed[name]) for name in wrapper.inputs))
     made = dict(zip(case.expected, found if isinstance(found, tuple) else (found,), strict=True))
     return {name: float(np.abs(made[name].numpy() - e).max() / np.abs(e).max()) for name, e in case.expected.items()}
 
@@ -66,7 +69,7 @@ def test_a_step_of_every_kind_is_the_networks_own(kind: StepKind, networks: Chec
     for unet, sizes in ((networks.unet, networks.sizes), other_network(center_input_sample=True)):
         wrapper = denoise(unet, steps(), sizes, kind)
         declared = denoise_graph(sizes, kind)
-        assert list(inspect.signature(wrapper.forward).parameters) == [tensor.name for tensor in declared.inputs]
+        assert wrapper.graph == declared and wrapper.inputs == [tensor.name for tensor in declared.inputs]
         for case in cases(unet, kind, sizes):
             assert list(case.expected) == [tensor.name for tensor in declared.outputs]
             for tensor in declared.outputs:
@@ -101,15 +104,20 @@ def test_one_wrapper_walks_every_kind_as_the_reference_does(networks: Checkpoint
     given = torch.from_numpy(reference.attended(networks.unet, texts.numpy()))
     noise = torch.from_numpy(starting_noise(0, 0, sizes.latent)[None])
     free = free_conditioning(networks.unet, noise)
-    *_, wanted = reference.walk(networks.unet, noise, texts[:1], texts[1:], steps(), 3.0, free)
-    latent, kept = noise, None
+    *_, wanted = reference.trajectory(networks.unet, noise, texts[:1], texts[1:], steps(), 3.0, free)
+    latent, kept = noise, {}
     with torch.no_grad():
         for row, step in enumerate(steps()):
             wrapper.turn_to(step.kind)
-            seen = torch.cat([latent, free], 1) if free is not None else latent
-            deep = kept if step.cache == "reuse" else None
-            scale = torch.tensor([3.0])
-            embedding = given if step.guided else given[1:]
-            made = wrapper.after(latent, seen, embedding, torch.tensor([row]), scale, deep)
-            latent, kept = made if step.cache == "store" else (made, kept)
+            feed = {
+                **kept,
+                "latent": latent,
+                "embedding": given if step.guided else given[1:],
+                "conditioning": free,
+                "step": torch.tensor([row]),
+                "guidance": torch.tensor([3.0]),
+            }
+            made = dict(zip([t.name for t in wrapper.graph.outputs], outputs(wrapper, feed), strict=True))
+            latent = made.pop("latent_after")
+            kept = made if made else kept
     torch.testing.assert_close(latent, wanted, rtol=1e-4, atol=1e-4)

@@ -60,6 +60,7 @@ def test_timesteps_may_be_chosen():
     "spec, why",
     [
         ("ddim:0", "a plan is written"),
+        ("euler:4", "a plan is written"),
         ("ddim:4;guided=1-2", "a plan is written"),
         ("a b=ddim:4", "a plan is written"),
         ("ddim:4,guide=1-2", "'guide=1-2' is not an option"),

@@ -41,14 +41,14 @@ def test_a_search_walks_what_the_reference_walks(networks: Checkpoint, spec: str
         uncond, cond = (torch.from_numpy(texts[place][None]) for place in (0, 1 + pair % 2))
         free = free_conditioning(networks.unet, noise)
         steps = form.on(networks.schedule, Network())
-        *_, wanted = reference.walk(networks.unet, noise, uncond, cond, steps, 3.0, free)
+        *_, wanted = reference.trajectory(networks.unet, noise, uncond, cond, steps, 3.0, free)
         torch.testing.assert_close(found[row : row + 1], wanted, rtol=1e-3, atol=1e-4)  # sums in another order
 
 
 def test_what_walks_begin_with_is_computed_once(networks: Checkpoint, monkeypatch: pytest.MonkeyPatch):
     walks, _ = walks_of(networks, 4)
-    asked, said = [], walks.said
-    monkeypatch.setattr(walks, "said", lambda *given: asked.append(given[2]) or said(*given))
+    asked, predicted = [], walks.predicted
+    monkeypatch.setattr(walks, "predicted", lambda *given: asked.append(given[2]) or predicted(*given))
     walks.walk(Form(4), [0])
     walks.walk(Form(4, guided=range(3)), [0])  # differs in the last step
     walks.walk(Form(4), [1])  # begins elsewhere

@@ -16,9 +16,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.bundle.bundle import FORMAT, TOKENIZER_NAME, declarations, plan_to_json, sizes_to_json
-from wetgen.runtime.bundle.graphs import DEEP, JUDGE, Graph, Sizes, Tensor, graphs_of
+from wetgen.runtime.bundle.graphs import JUDGE, Graph, Sizes, Tensor, graphs_of
 from wetgen.runtime.bundle.manifest import graph_entry, target_entry
-from wetgen.runtime.bundle.schedule import Plan, StepKind, alphas_cumprod, ddim_steps, kinds_of, timesteps
+from wetgen.runtime.bundle.schedule import DEEP, Plan, StepKind, alphas_cumprod, ddim_steps, kinds_of, timesteps
 from wetgen.runtime.bundle.targets import TARGETS
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.run.fingerprints import KIND, Fingerprints

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.graphs import DEEP, denoise_name
-from wetgen.runtime.bundle.schedule import Plan, Step, alphas_cumprod, ddim_steps, timesteps
+from wetgen.runtime.bundle.graphs import denoise_name
+from wetgen.runtime.bundle.schedule import DEEP, GUIDED, Plan, Step, alphas_cumprod, ddim_steps, timesteps
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.sampling.conditioning import Known, SampleInputs, layout_of
@@ -274,7 +274,7 @@ def test_before_every_step_what_is_known_is_noised_as_the_latent_is(bundle, step
     table = alphas_cumprod()
     plan = Plan("tried", 0, ddim_steps(table, timesteps(1000, steps)))
     watched, known = Watched(), some_known(0)
-    engines = CanvasEngines({"guided": watched}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
+    engines = CanvasEngines({GUIDED: watched}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
     wanted = SampleInputs("a crack", 5, 0, 3.0, known=known)
     (latent,) = CanvasSampler(engines).draw([wanted], plan, bundle.alphas_after(plan))
     noise, there = wanted.noise(bundle.sizes), known.where > 0
@@ -290,7 +290,7 @@ def test_before_every_step_what_is_known_is_noised_as_the_latent_is(bundle, step
 def test_a_schedule_that_does_not_end_clean_leaves_a_little_noise(bundle):
     table = alphas_cumprod()
     plan = Plan("tried", 0, ddim_steps(table, timesteps(1000, 2), final=float(table[0])))
-    engines = CanvasEngines({"guided": Watched()}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
+    engines = CanvasEngines({GUIDED: Watched()}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
     wanted, alphas = SampleInputs("a crack", 5, 0, 3.0, known=some_known(0)), [float(table[499]), float(table[0])]
     (latent,) = CanvasSampler(engines).draw([wanted], plan, alphas)
     there = wanted.known.where > 0
@@ -310,7 +310,7 @@ def test_the_denoiser_is_told_what_is_known(bundle):
             return {"latent_after": feed["latent"]}
 
     told, known = Told(), some_known(0, (8, 12))
-    engines = CanvasEngines({"guided": told}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
+    engines = CanvasEngines({GUIDED: told}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
     wanted = SampleInputs("a crack", 5, 0, 3.0, known=known, size=(8, 12))
     CanvasSampler(engines).draw([wanted], Plan("one", 0, (Step(999, 1.0, 0.0),)), [1.0])
     whole = wanted.conditioning(bundle.sizes)

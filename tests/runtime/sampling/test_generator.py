@@ -12,7 +12,7 @@ import pytest
 from tests.runtime.sampling.batches import Batches
 from wetgen.runtime import Generator, Pair, WetgenError
 from wetgen.runtime.bundle.bundle import open_bundle
-from wetgen.runtime.bundle.schedule import Plan, Step, StepKind
+from wetgen.runtime.bundle.schedule import GUIDED, Plan, Step
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling import generator as module
@@ -57,7 +57,7 @@ def test_sampling_walks_the_plan_row_by_row():
     engine, noise = Recorder(), np.zeros((2, 4, 8, 8), np.float32)
     plan = Plan("p", 7, tuple(Step(t, 1.0, 0.0) for t in (999, 499, 0)))
     embedding = np.arange(4 * 3 * 5, dtype=np.float32).reshape(4, 3, 5)
-    latents = list(sample({StepKind(): engine}, plan, noise, embedding, 2.5, {"conditioning": noise}))
+    latents = list(sample({GUIDED: engine}, plan, noise, embedding, 2.5, {"conditioning": noise}))
     assert [feed["step"].tolist() for feed in engine.feeds] == [[7], [8], [9]]
     assert [float(latent[0, 0, 0, 0]) for latent in latents] == [2.5, 5.0, 7.5]
     for feed in engine.feeds:
@@ -70,13 +70,13 @@ def test_sampling_walks_the_plan_row_by_row():
 
 def _first_feed(plan, noise, embedding):
     engine = Recorder()
-    list(sample({StepKind(): engine}, plan, noise, embedding, 1.0, {}))
+    list(sample({GUIDED: engine}, plan, noise, embedding, 1.0, {}))
     return engine.feeds
 
 
 def test_a_batch_has_uncond_before_cond_and_zeros_for_what_is_free(bundle, monkeypatch):
     generator = Generator(bundle, batch=2, threads=1)
-    recorder = generator._denoise["guided"] = Recorder()
+    recorder = generator._denoise[GUIDED] = Recorder()
     list(generator.generate(PROMPTS[:2], seed=9, negative="a dry wall", guidance=4.0))
     uncond, first, second = (
         generator._text.run({"token_ids": generator._tokenizer.encode([text])})["embedding"][0]
@@ -307,7 +307,7 @@ def test_a_latent_that_is_not_finite_is_caught_and_its_neighbours_are_not(bundle
         return outputs
 
     generator = Generator(bundle, batch=3, threads=1)
-    generator._denoise["guided"] = Spoiled(generator._denoise["guided"], one_nan)
+    generator._denoise[GUIDED] = Spoiled(generator._denoise[GUIDED], one_nan)
     good, bad, other = generator.generate(["mold", "a crack", "mold"])
     assert not good.broken and good.faults == () and not other.broken
     assert bad.broken and NOT_FINITE in bad.faults
@@ -337,7 +337,7 @@ def halves(*ids, shape=(32, 32)):
 
 def test_each_prompt_has_the_layout_at_its_place(bundle, monkeypatch):
     generator = Generator(bundle, batch=2, threads=1)
-    recorder = generator._denoise["guided"] = Recorder()
+    recorder = generator._denoise[GUIDED] = Recorder()
     layouts = halves(1, 3)
     list(generator.generate(PROMPTS[:2], count=2, layouts=layouts))
     assert len(recorder.feeds) == 8
