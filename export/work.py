@@ -1,9 +1,9 @@
 """How much work a graph is: floating-point operations and bytes, counted from its ONNX file as it will run.
 
 Counted are the multiplications and additions, one each, of convolutions, matrix products and attention, as in torch's
-FlopCounterMode. Bytes are counted twice: the least that must cross the border of the chip (weights, inputs, outputs),
-and what operators would move if none were fused (besides those, every value once for each operator that takes or gives
-it). What engines compute when they load (a Cast of a weight, a shape) and what only renames (Reshape) is free.
+FlopCounterMode, and the least bytes that must cross the border of the chip: weights, inputs, outputs. What engines
+compute when they load (a Cast of a weight, a shape) and what only renames (Reshape) is free. The bytes differ from
+target to target and are known from the file alone, so the operations are counted there too.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,8 @@ from wetgen.runtime.errors import WetgenError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_RENAMING = frozenset({"Flatten", "Identity", "Reshape", "Shape", "Squeeze", "Unsqueeze"})
+# They only rename, or read a few rows of a table.
+_READS_NO_WEIGHT = frozenset({"Flatten", "Gather", "Identity", "Reshape", "Shape", "Squeeze", "Unsqueeze"})
 # They give the shape of their first input; ONNX's inference does not know them.
 _SHAPE_OF_FIRST = frozenset(
     {"BiasGelu", "FusedGelu", "GroupNormalization", "LayerNormalization", "MultiHeadAttention", "QuickGelu"}
@@ -41,12 +42,11 @@ class Work:
     """What one call of a graph takes."""
 
     flops: int
-    bytes: int  # the least
-    moved: int  # if nothing were fused
+    bytes: int
 
 
 def work_of_bundle(folder: Path, info: Mapping[str, Any]) -> dict[str, dict[str, dict[str, list[int]]]]:
-    """The "work" entry of bundle.json: per target and graph, flops, bytes and moved as [constant, per pair].
+    """The "work" entry of bundle.json: per target and graph, flops and bytes as [constant, per pair].
 
     `info` is bundle.json with its targets. Per pair means per item of the batch; for the text graph that is a prompt.
     """
@@ -59,10 +59,10 @@ def work_of_bundle(folder: Path, info: Mapping[str, Any]) -> dict[str, dict[str,
 
 
 def work_of_graph(path: Path) -> dict[str, list[int]]:
-    """A graph's "flops", "bytes" and "moved" (`Work`), each as [constant, per pair]."""
+    """A graph's "flops" and "bytes" (`Work`), each as [constant, per pair]."""
     counted = [count(path, batch) for batch in _TRIED]
     lines = {}
-    for name in ("flops", "bytes", "moved"):
+    for name in ("flops", "bytes"):
         first, second, third = (int(getattr(work, name)) for work in counted)
         slope = second - first
         if third != first + 2 * slope:
@@ -78,26 +78,18 @@ def count(path: Path, batch: int) -> Work:
     shapes, folded = _shapes(model, batch, path)
     constant = {weight.name for weight in model.graph.initializer} | folded
     sizes = _bytes_per_element(model)
-    flops, moved, weights = 0, 0, {}
+    flops, weights = 0, dict[str, int]()
     for node in nodes:
         given = [name for name in node.input if name]
         if node.op_type == "Constant" or all(name in constant for name in given):
             constant.update(node.output)
             continue
         flops += _flops(node, shapes, path)
-        if node.op_type in _RENAMING:
-            continue
-        values = list(node.output) if node.op_type == "Gather" else [*given, *node.output]
-        for name in filter(None, values):
-            size = prod(_shape(name, shapes, node, path)) * sizes.get(name, 4)
-            if name in constant:
-                weights[name] = size
-            else:
-                moved += size
+        if node.op_type not in _READS_NO_WEIGHT:
+            for name in constant.intersection(given):
+                weights[name] = prod(_shape(name, shapes, node, path)) * sizes.get(name, 4)
     border = (*model.graph.input, *model.graph.output)
-    held = sum(weights.values())
-    least = held + sum(prod(shapes[value.name]) * sizes[value.name] for value in border)
-    return Work(flops, least, held + moved)
+    return Work(flops, sum(weights.values()) + sum(prod(shapes[value.name]) * sizes[value.name] for value in border))
 
 
 def _flops(node: onnx.NodeProto, shapes: Shapes, path: Path) -> int:

@@ -1,10 +1,10 @@
-"""The arms of the downstream trial: what a segmenter is trained on, real pairs and what comes beside them.
+"""The arms of the downstream trial: the real pairs and the extra pairs that a segmenter is trained on.
 
-Real pairs weigh the same in every arm; what comes beside them never takes their place, and together weighs at most
+Real pairs have the same weight in every arm. Extra pairs never replace them, and together weigh at most
 `mixing.MOST_EXTRA` times as much.
 
-Mind what the low-data curve says: its arms go without most real pairs, but a generator that was trained on all of them
-did not. It tells what synthetic pairs are worth to those who have few labels, not what a generator makes of few.
+The low-data curve has a limit: its arms leave out most real pairs, but the generator was trained on all of them. It
+shows the value of synthetic pairs to people with few labels, not what a generator learns from few pairs.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from wetgen.benchmarks.quality.split import Item, spread_groups
 from wetgen.runtime.errors import WetgenError
 
 RATIOS = (0.5, 1)  # synthetic pairs to a real one, before the greatest
-BESIDE = 3  # synthetic pairs, copies or augmented versions of each real pair: the greatest ratio
+BESIDE = 3  # the greatest ratio of extra pairs (synthetic, copied, augmented) to real ones
 SHARES = (0.5, 0.25, 0.1)  # of the real pairs, for the low-data curve; each is drawn from the one before
 SHIFT = 6  # pixels
 
@@ -45,7 +45,7 @@ def arms(real: Pairs, synthetic: Pairs, unfiltered: Pairs | None, seed: int) -> 
     Synthetic sets of any number begin alike, the smaller first: segmenters that add up pairs go on from there.
     """
     synthetic = _shuffled(synthetic, seed)
-    kept = {share: real.take(places) for share, places in shares(real, seed).items()}
+    kept = {share: real.take(indices) for share, indices in shares(real, seed).items()}
     for share, some in kept.items():
         yield Arm(REAL, share, some, None)
         yield Arm(COPIES, share, some, some.take(np.tile(np.arange(len(some)), BESIDE)))
@@ -60,7 +60,7 @@ def arms(real: Pairs, synthetic: Pairs, unfiltered: Pairs | None, seed: int) -> 
 
 
 def _mixtures(kept: dict[float, Pairs], available: int) -> Iterator[tuple[int, float, str]]:
-    """How many synthetic pairs come beside which share of the real ones, and the arm's name."""
+    """The number of synthetic pairs, the share of real pairs, and the name of each arm."""
     for share, some in kept.items():
         most = min(available, BESIDE * len(some))
         yield most, share, MIXED
@@ -73,7 +73,7 @@ def _mixtures(kept: dict[float, Pairs], available: int) -> Iterator[tuple[int, f
 
 
 def shares(real: Pairs, seed: int) -> dict[float, NDArray[np.intp]]:
-    """The places of all real pairs and of those at each of SHARES: whole groups, each class in proportion.
+    """The indices of all real pairs and of those at each of SHARES: whole groups, each class in proportion.
 
     A group is never cut, so a share may hold somewhat more or less, and a class of one group may be missing from it.
     """
@@ -85,7 +85,7 @@ def shares(real: Pairs, seed: int) -> dict[float, NDArray[np.intp]]:
 
 
 def _part(pairs: Pairs, share: float, seed: int) -> NDArray[np.intp]:
-    """The places of about this share of the pairs; of the smallest group, when groups are too large for that."""
+    """The indices of about this share of the pairs; of the smallest group, when groups are too large for that."""
     items = [
         Item(group, tuple(int(id) for id in np.unique(mask) if id) or (0,), np.empty(0, np.float32))
         for group, mask in zip(pairs.groups, pairs.masks, strict=True)

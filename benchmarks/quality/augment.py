@@ -12,7 +12,7 @@ from scipy.ndimage import label
 
 from wetgen.benchmarks.quality.pairs import Pairs
 
-Picture = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # image (S, S, 3), mask (S, S)
+_Picture = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # image (S, S, 3), mask (S, S)
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ def augmented(pairs: Pairs, copies: int, seed: int, how: Augmentation = CLASSICA
     nothing passes from one part of a split to another.
     """
     damaged = np.flatnonzero(pairs.masks.any((1, 2)))
-    made = [
+    versions = [
         _version(pairs, i, damaged, how, np.random.default_rng([seed, i, k]))
         for k in range(copies)
         for i in range(len(pairs))
     ]
     repeated = pairs.take(list(range(len(pairs))) * copies)
-    return repeated.with_pixels(np.stack([image for image, _ in made]), np.stack([mask for _, mask in made]))
+    return repeated.with_pixels(np.stack([image for image, _ in versions]), np.stack([mask for _, mask in versions]))
 
 
-def _version(pairs: Pairs, i: int, damaged: NDArray[np.intp], how: Augmentation, rng: np.random.Generator) -> Picture:
+def _version(pairs: Pairs, i: int, damaged: NDArray[np.intp], how: Augmentation, rng: np.random.Generator) -> _Picture:
     picture = _flipped((pairs.images[i], pairs.masks[i]), how, rng)
     others = damaged[damaged != i]
     if len(others) and rng.random() < how.pasted:
@@ -61,7 +61,7 @@ def _version(pairs: Pairs, i: int, damaged: NDArray[np.intp], how: Augmentation,
     return _lit(picture[0], how, rng), picture[1]
 
 
-def pasted(onto: Picture, donor: Picture, rng: np.random.Generator) -> Picture:
+def pasted(onto: _Picture, donor: _Picture, rng: np.random.Generator) -> _Picture:
     """`onto` with one connected region of the donor's damage, moved to a random place that it fits in whole."""
     regions, count = label(donor[1] > 0, np.ones((3, 3)))
     region = regions == rng.integers(1, count + 1)
@@ -73,7 +73,7 @@ def pasted(onto: Picture, donor: Picture, rng: np.random.Generator) -> Picture:
     return image, mask
 
 
-def _flipped(picture: Picture, how: Augmentation, rng: np.random.Generator) -> Picture:
+def _flipped(picture: _Picture, how: Augmentation, rng: np.random.Generator) -> _Picture:
     image, mask = picture
     if rng.random() < how.mirrored:
         image, mask = image[:, ::-1], mask[:, ::-1]

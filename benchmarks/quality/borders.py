@@ -1,4 +1,4 @@
-"""Whether the regions that damage was painted in can be told by their borders.
+"""Whether painted regions can be recognised by their borders.
 
     python -m wetgen.benchmarks.quality.borders DATASET --photos PHOTOS
 
@@ -25,7 +25,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.benchmarks.realism import auc
+from wetgen.benchmarks.metrics import auc
 from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.errors import WetgenError
@@ -41,18 +41,18 @@ _OUT, _IN = 15, 8  # pixels that are looked at outside and inside
 _LEVELS = 0.25  # of 255, added to both sides of a ratio: less is rounding
 _RIDGE = 0.05  # of the mean variance of the features
 
-Floats = NDArray[np.float64]
-Region = NDArray[np.bool_]
-Pixels = NDArray[np.uint8]
+_Floats = NDArray[np.float64]
+_Region = NDArray[np.bool_]
+_Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class Painted:
     """A painted picture and its photograph, uint8 (H, W, 3), the regions that could change, bool (H, W), its name."""
 
-    image: Pixels
-    photo: Pixels
-    regions: Sequence[Region]
+    image: _Pixels
+    photo: _Pixels
+    regions: Sequence[_Region]
     name: str
 
 
@@ -67,11 +67,11 @@ class Stretch(NamedTuple):
 def border_aucs(pictures: Sequence[Painted], seed: int = 0) -> dict[str, float]:
     """`gradient` and `trained` of painted pictures; raises WetgenError where no border can be looked at."""
     rng = np.random.default_rng(seed)
-    features, placed, names = list[Floats](), list[bool](), list[str]()
+    features, placed, names = list[_Floats](), list[bool](), list[str]()
     for picture in pictures:
         painted, untouched = _light(picture.image), _light(picture.photo)
-        for number, region in enumerate(picture.regions):
-            others = [other for place, other in enumerate(picture.regions) if place != number]
+        for i, region in enumerate(picture.regions):
+            others = [*picture.regions[:i], *picture.regions[i + 1 :]]
             sides = [(painted, stretch, True) for stretch in stretches(region, others)]
             for _ in range(SHIFTS if sides else 0):
                 sides += [(untouched, stretch, False) for stretch in stretches(_shifted(region, rng))]
@@ -81,7 +81,7 @@ def border_aucs(pictures: Sequence[Painted], seed: int = 0) -> dict[str, float]:
                 names.append(picture.name)
     if len(set(names)) < 2 or not any(placed):
         raise WetgenError(
-            "There are too few borders to look at.",
+            "There are too few borders to compare.",
             why=f"{len(set(names))} photographs have regions whose border lies inside the picture; it takes 2.",
             fix="paint more photographs.",
         )
@@ -90,7 +90,7 @@ def border_aucs(pictures: Sequence[Painted], seed: int = 0) -> dict[str, float]:
     return {"gradient": round(gradient, 4), "trained": round(auc(_left_out(x, labels, groups), labels), 4)}
 
 
-def stretches(region: Region, others: Sequence[Region] = ()) -> Iterator[Stretch]:
+def stretches(region: _Region, others: Sequence[_Region] = ()) -> Iterator[Stretch]:
     """The stretches of a region's border, bool (H, W), that have room on both sides and no other region beside them."""
     taken = np.zeros_like(region)
     for other in others:
@@ -116,16 +116,16 @@ def read_painted(dataset: Path, photos: Path) -> list[Painted]:
     read = Dataset.open(dataset)
     found = []
     for row in read.rows:
-        said = row.extra.get("background")
-        if not isinstance(said, dict) or "photo" not in said or "cropped" in said:
+        background = row.extra.get("background")
+        if not isinstance(background, dict) or "photo" not in background or "cropped" in background:
             raise WetgenError(
                 f"{dataset} holds pairs that were not painted into photographs.",
                 why=f"row {row.file_name} names none.",
                 fix="give a folder that `wetgen paint` wrote.",
             )
-        path = photos / str(said["photo"])
+        path = photos / str(background["photo"])
         photo = read_image(path)
-        if file_sha256(path) != said.get("sha256"):
+        if file_sha256(path) != background.get("sha256"):
             raise WetgenError(
                 f"{path} is not the photograph that was painted in.",
                 why=f"its hash is not that of {row.file_name}'s row.",
@@ -133,42 +133,42 @@ def read_painted(dataset: Path, photos: Path) -> list[Painted]:
             )
         image, _ = read.load(row, ignore=True)
         painted: Any = row.extra.get("painted", [])
-        regions = [_region(each, photo.shape[:2], f"{dataset}, {row.file_name}") for each in painted]
+        regions = [_region(picture, photo.shape[:2], f"{dataset}, {row.file_name}") for picture in painted]
         found.append(Painted(image, photo, regions, path.name))
     return found
 
 
-def _region(said: Mapping[str, Any], size: tuple[int, ...], where: str) -> Region:
+def _region(painted: Mapping[str, Any], size: tuple[int, ...], where: str) -> _Region:
     """What a row says could change for one damage, bool (H, W)."""
     region = np.zeros(size, bool)
-    if "grown_to" in said:
-        region[Box(*said["grown_to"]).slices] = True
+    if "grown_to" in painted:
+        region[Box(*painted["grown_to"]).slices] = True
     else:
-        region[Box(*said["box"]).slices] = region_from_json(said["where"], where) if "where" in said else True
+        region[Box(*painted["box"]).slices] = region_from_json(painted["where"], where) if "where" in painted else True
     return region
 
 
-def _shifted(region: Region, rng: np.random.Generator) -> Region:
+def _shifted(region: _Region, rng: np.random.Generator) -> _Region:
     """The region anywhere in its picture."""
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     part = region[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     top = int(rng.integers(region.shape[0] - part.shape[0], endpoint=True))
     left = int(rng.integers(region.shape[1] - part.shape[1], endpoint=True))
-    made = np.zeros_like(region)
-    made[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return made
+    shifted = np.zeros_like(region)
+    shifted[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return shifted
 
 
-def _light(picture: Pixels) -> Floats:
+def _light(picture: _Pixels) -> _Floats:
     return picture.astype(np.float64).mean(-1)
 
 
-def _features(light: Floats, stretch: Stretch) -> Floats:
+def _features(light: _Floats, stretch: Stretch) -> _Floats:
     """Logarithms of ratios: the gradients, the step, and the grain inside to that outside."""
     steps = np.arange(-_OUT, _IN + 1)
     profile = light[stretch.y[:, None] + stretch.step[0] * steps, stretch.x[:, None] + stretch.step[1] * steps]
 
-    def across(away: int, distance: int) -> Floats:
+    def across(away: int, distance: int) -> _Floats:
         """The gradient (N,) across a line so many pixels outside the border."""
         edge = _OUT - away  # the last pixel outside that line
         return profile[:, edge + 1 : edge + 1 + distance].mean(1) - profile[:, edge + 1 - distance : edge + 1].mean(1)
@@ -189,7 +189,7 @@ def _ratio(one: float, other: float) -> float:
     return float(np.log((one + _LEVELS) / (other + _LEVELS)))
 
 
-def _left_out(x: Floats, placed: NDArray[np.bool_], groups: NDArray[np.str_]) -> Floats:
+def _left_out(x: _Floats, placed: NDArray[np.bool_], groups: NDArray[np.str_]) -> _Floats:
     """The discriminant's score (N,) of each stretch (N, F), fitted on the photographs that it is not of."""
     scores = np.zeros(len(x))
     for name in sorted(set(groups)):
@@ -213,9 +213,9 @@ def main(dataset: Path, photos: Path, seed: int) -> None:
     found = border_aucs(pictures, seed)
     placed = sum(
         1
-        for each in pictures
-        for place, region in enumerate(each.regions)
-        for _ in stretches(region, [*each.regions[:place], *each.regions[place + 1 :]])
+        for picture in pictures
+        for i, region in enumerate(picture.regions)
+        for _ in stretches(region, [*picture.regions[:i], *picture.regions[i + 1 :]])
     )
     click.echo(json.dumps({"pictures": len(pictures), "stretches": placed, **found}))
 

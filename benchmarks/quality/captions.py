@@ -4,7 +4,7 @@ Axes: N pairs, K classes, S pixels a side.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from wetgen.benchmarks.quality.floors import Entry, Rows, score_beside_floor
+from wetgen.benchmarks.quality.integrity import Synonyms
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.prompts.mentions import mentioned_classes
@@ -21,15 +22,13 @@ FOUND = 0.01  # share of the picture from which a class counts as read
 LEAST_PROMPTED = 5  # pairs that ask for a class before its recall is told
 BORDER = 2  # pixels around both masks at 64 a side that may change with the damage
 
-Words = Mapping[str, Sequence[str]]
-
 
 def read_back(
     synthetic: Pairs,
     predicted: NDArray[np.uint8],
     real: Pairs,
     real_predicted: NDArray[np.uint8],
-    words: Words,
+    words: Synonyms,
 ) -> dict[str, Any]:
     """How often the judge finds the class that the prompt asks for: recall, beside that on real pairs' captions.
 
@@ -50,7 +49,7 @@ def read_back(
     }
 
 
-def _asked(pairs: Pairs, words: Words) -> NDArray[np.bool_]:
+def _asked(pairs: Pairs, words: Synonyms) -> NDArray[np.bool_]:
     """Which classes each prompt asks for, (N, K)."""
     listed = [mentioned_classes(text, words) for text in pairs.texts]
     return np.array([[name in asked for name in pairs.table.names] for asked in listed])
@@ -66,12 +65,12 @@ def _recall(
 ) -> Entry:
     """Classes found over classes asked for, counted over the pairs that ask for one."""
     counts = [
-        np.stack([wanted[:, classes].sum(1), (wanted & seen)[:, classes].sum(1)], 1).astype(np.float64)
-        for wanted, seen in zip(asked, read, strict=True)
+        np.stack([requested[:, classes].sum(1), (requested & seen)[:, classes].sum(1)], 1).astype(np.float64)
+        for requested, seen in zip(asked, read, strict=True)
     ]
-    made, known = (rows[rows[:, 0] > 0] for rows in counts)
+    drawn, known = (rows[rows[:, 0] > 0] for rows in counts)
     prompted = [group for group, row in zip(groups, counts[1], strict=True) if row[0]]
-    return score_beside_floor(_found_share, made, known, prompted, "lower", least=LEAST_PROMPTED)
+    return score_beside_floor(_found_share, drawn, known, prompted, "lower", least=LEAST_PROMPTED)
 
 
 def _found_share(counts: Rows) -> float:
@@ -99,7 +98,7 @@ class Swap:
     swapped_for: int
 
 
-def swaps(prompts: Sequence[str], words: Words, table: ClassTable, classes: Sequence[int], count: int) -> list[Swap]:
+def swaps(prompts: Sequence[str], words: Synonyms, table: ClassTable, classes: Sequence[int], count: int) -> list[Swap]:
     """Up to `count` swaps among these damage classes, of prompts that ask for exactly one; each prompt serves once.
 
     The other classes take turns. Left out is what by its words would not ask for exactly the other class.
@@ -145,7 +144,7 @@ def one_word(
     count there.
     """
     assert len(first) == len(second) == len(swapped)
-    changed = [_changes(first, second, place) for place in range(len(first))]
+    changed = [_changes(first, second, i) for i in range(len(first))]
     means = {
         name: [float(np.mean(values)) for values in column if len(values)]
         for name, column in zip(("inside", "outside", "other_picture"), zip(*changed, strict=True), strict=True)
@@ -175,12 +174,12 @@ def _follows(first: NDArray[np.bool_], second: NDArray[np.bool_], swapped: Seque
     )
 
 
-def _changes(first: Pairs, second: Pairs, place: int) -> tuple[Rows, Rows, Rows]:
+def _changes(first: Pairs, second: Pairs, i: int) -> tuple[Rows, Rows, Rows]:
     """Absolute differences inside both masks of a twin, outside them, and outside them to the next picture."""
-    damaged = (first.masks[place] > 0) | (second.masks[place] > 0)
+    damaged = (first.masks[i] > 0) | (second.masks[i] > 0)
     border = max(1, round(BORDER * first.size / 64))
     outside = ~ndimage.binary_dilation(damaged, iterations=border)
-    image = first.images[place] / 255.0
-    between = np.abs(image - second.images[place] / 255.0)
-    to_next = np.abs(image - first.images[(place + 1) % len(first)] / 255.0)
+    image = first.images[i] / 255.0
+    between = np.abs(image - second.images[i] / 255.0)
+    to_next = np.abs(image - first.images[(i + 1) % len(first)] / 255.0)
     return between[damaged], between[outside], to_next[outside]

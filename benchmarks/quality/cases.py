@@ -1,4 +1,4 @@
-"""The pictures a segmenter gets most and least right, kept so that people can look at them."""
+"""The best and worst pictures of a segmenter, kept for people to look at."""
 
 import base64
 from typing import Any
@@ -14,7 +14,7 @@ SHOWN = 6
 
 
 def picture_iou(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> float:
-    """The mean IoU of the damage classes that stand in either mask (H, W); 1 when both are empty."""
+    """The mean IoU of the damage classes in either mask (H, W); 1 when both are empty."""
     present = sorted((set(np.unique(truth)) | set(np.unique(predicted))) - {0})
     ious = [((truth == id) & (predicted == id)).sum() / ((truth == id) | (predicted == id)).sum() for id in present]
     return float(np.mean(ious)) if ious else 1.0

@@ -67,10 +67,10 @@ def layouts(generator: Generator, pairs: int, seed: int) -> dict[str, object]:
     """By class: the mean share of pixels on which mask and layout agree, and the mean IoU of the class."""
     found = {}
     for name, prompt in PROMPTS.items():
-        drawn = [_layout(generator.bundle, name, seed, number, _SEVERITY) for number in range(pairs)]
+        drawn = [_layout(generator.bundle, name, seed, i, _SEVERITY) for i in range(pairs)]
         masks = _masks(generator, [prompt] * pairs, 1, seed, layouts=drawn)
         agreed = [layout_agreement(mask, layout) for mask, layout in zip(masks, drawn, strict=True)]
-        found[name] = {key: round(float(np.mean([each[key] for each in agreed])), 4) for key in agreed[0]}
+        found[name] = {key: round(float(np.mean([value[key] for value in agreed])), 4) for key in agreed[0]}
     return found
 
 
@@ -80,9 +80,9 @@ def severities(generator: Generator, pairs: int, seed: int) -> dict[str, object]
     for name, prompt in PROMPTS.items():
         id, areas = _id(generator.bundle, name), []
         for step in STEPS:
-            drawn = [_layout(generator.bundle, name, seed, number, step) for number in range(pairs)]
-            said = with_severity(prompt, step, generator.bundle.words)
-            areas.append([(mask == id).mean() for mask in _masks(generator, [said] * pairs, 1, seed, layouts=drawn)])
+            drawn = [_layout(generator.bundle, name, seed, i, step) for i in range(pairs)]
+            worded = with_severity(prompt, step, generator.bundle.words)
+            areas.append([(mask == id).mean() for mask in _masks(generator, [worded] * pairs, 1, seed, layouts=drawn)])
         table = np.array(areas)  # (steps, pairs)
         grows = [round(float((after > before).mean()), 3) for before, after in pairwise(table)]
         found[name] = {"area": [round(float(value), 4) for value in table.mean(1)], "pairs that grow": grows}
@@ -101,10 +101,10 @@ def _masks(generator: Generator, prompts: Sequence[str], count: int, seed: int, 
     return [pair.mask for pair in pairs if pair.mask is not None]
 
 
-def _layout(bundle: Bundle, name: str, seed: int, number: int, severity: float) -> Mask:
+def _layout(bundle: Bundle, name: str, seed: int, i: int, severity: float) -> Mask:
     assert bundle.classes is not None
     size = bundle.sizes.height, bundle.sizes.width
-    return random_layout(seed, number, size, [name], bundle.mask_statistics, bundle.classes, severity)
+    return random_layout(seed, i, size, [name], bundle.mask_statistics, bundle.classes, severity)
 
 
 def _id(bundle: Bundle, name: str) -> int:
@@ -116,7 +116,7 @@ def _interval(values: NDArray[np.float64], seed: int) -> list[float]:
     """The mean, and the 95 % interval of it."""
     rng = np.random.default_rng(seed)
     means = values[rng.integers(len(values), size=(2000, len(values)))].mean(1)
-    return [round(float(each), 4) for each in (values.mean(), *np.quantile(means, (0.025, 0.975)))]
+    return [round(float(value), 4) for value in (values.mean(), *np.quantile(means, (0.025, 0.975)))]
 
 
 @click.command()
@@ -129,8 +129,8 @@ def main(bundle: Path | None, pairs: int, seed: int, only: tuple[str, ...], out:
     """Measure how well the pairs of a bundle obey."""
     with Generator.open(bundle) as generator:
         found = {name: MEASURES[name](generator, pairs, seed) for name in (only or MEASURES)}
-    said = {"bundle": generator.bundle.hash, "pairs": pairs, "seed": seed, **found}
-    text = json.dumps(said, indent=1)
+    figures = {"bundle": generator.bundle.hash, "pairs": pairs, "seed": seed, **found}
+    text = json.dumps(figures, indent=1)
     if out is not None:
         out.write_text(text + "\n", encoding="utf-8")
     click.echo(text)

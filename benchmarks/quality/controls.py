@@ -55,9 +55,9 @@ def noisy(images: NDArray[np.uint8], deviation: float, seed: int) -> NDArray[np.
 def shifted(masks: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
     """Masks (N, S, S) moved by so many pixels right, down, left and up in turn; what comes in is background."""
     moved = np.zeros_like(masks)
-    for place, mask in enumerate(masks):
-        row, column = (pixels * step for step in _RIGHT_DOWN_LEFT_UP[place % 4])
-        moved[place] = ndimage.shift(mask, (row, column), order=0)
+    for i, mask in enumerate(masks):
+        row, column = (pixels * step for step in _RIGHT_DOWN_LEFT_UP[i % 4])
+        moved[i] = ndimage.shift(mask, (row, column), order=0)
     return moved
 
 
@@ -76,7 +76,7 @@ def _bytes(images: NDArray[np.float32]) -> NDArray[np.uint8]:
 def figures(
     judge: Sequence[Segmenter], words: Mapping[str, Sequence[str]], train: Pairs, validation: Pairs
 ) -> Callable[[Pairs], dict[str, Any]]:
-    """Every figure of a set of pairs beside its floor, one family a key; what real pairs need is computed once."""
+    """Every figure of a set of pairs with its floor, one family per key; results for real pairs are computed once."""
     judge_embed, random_embed = remembered(judge_features(judge)), remembered(random_features)
     read = remembered(partial(agreement.read, judge))
 
@@ -116,7 +116,7 @@ def seen_by(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def table(reports: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown: a row per figure with its floor and margin, a column per control; a flagged value stands in bold."""
+    """Markdown: a row per figure with its floor and margin, a column per control; flagged values are bold."""
     controls_ = list(reports)
     measured: dict[str, dict[str, Mapping[str, Any]]] = {}
     for control, report in reports.items():

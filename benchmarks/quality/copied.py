@@ -14,12 +14,12 @@ from typing import Any
 import click
 import numpy as np
 
+from wetgen.benchmarks.document import Heading, Table, write
 from wetgen.benchmarks.quality.memorisation import memorisation
 from wetgen.benchmarks.quality.pairs import Pairs, common_size, load_pairs
-from wetgen.benchmarks.quality.report.document import Heading, Table, write
 from wetgen.benchmarks.quality.report.words import figure_row, figures
 from wetgen.benchmarks.quality.report.worth import FIGURE_HEAD, closest_sheets
-from wetgen.benchmarks.quality.store import plain
+from wetgen.benchmarks.quality.results import plain
 from wetgen.export.cli import Command
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, os_errors
@@ -33,7 +33,7 @@ RESULTS_NAME = "copied.json"
 
 def run(pairs: Path, checkpoint: Path, data: Path, size: int, out: Path) -> dict[str, Any]:
     """Hold pairs against the training and the validation pairs of their generator; returns the figures."""
-    made = load_pairs(pairs, min(size, common_size(pairs)))
+    synthetic = load_pairs(pairs, min(size, common_size(pairs)))
     stated = Checkpoint.load(checkpoint).info.get("config")
     if stated is None:
         raise WetgenError(
@@ -43,16 +43,18 @@ def run(pairs: Path, checkpoint: Path, data: Path, size: int, out: Path) -> dict
         )
     config = from_data(stated, str(checkpoint))
     photos = load_photos(data, config.data, config.seed)
-    views = replace(config.data, size=made.size)
+    views = replace(config.data, size=synthetic.size)
     seen, unseen = (as_pairs(part, photos.table, views) for part in (photos.training, photos.validation))
     with os_errors(out, "created"):
         out.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = plain(memorisation(seen, unseen, made), "copied")
+    found: dict[str, Any] = plain(memorisation(seen, unseen, synthetic), "copied")
     atomic_write(out / RESULTS_NAME, (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
     rows = [figure_row(name, figure) for name, figure in figures(found)]
     verdict = {True: "No sign of copies.", False: "COPIES FOUND.", None: "Could not be judged."}[found["passed"]]
-    blocks = [Heading(verdict), Table(FIGURE_HEAD, rows), *closest_sheets(found, made, seen)]
-    write(blocks, f"{len(made)} pairs against {len(seen)} training and {len(unseen)} held-out pairs", out, "copied")
+    blocks = [Heading(verdict), Table(FIGURE_HEAD, rows), *closest_sheets(found, synthetic, seen)]
+    write(
+        blocks, f"{len(synthetic)} pairs against {len(seen)} training and {len(unseen)} held-out pairs", out, "copied"
+    )
     return found
 
 
@@ -66,7 +68,7 @@ def as_pairs(photos: Sequence[Photo], table: ClassTable, config: DataConfig) -> 
         tuple(photo.text for photo in photos),
         tuple(f"{photo.source}/{photo.scene}" for photo in photos),
         tuple(photo.source for photo in photos),
-        tuple(f"{photo.source}/{photo.scene}/{number}" for number, photo in enumerate(photos)),
+        tuple(f"{photo.source}/{photo.scene}/{i}" for i, photo in enumerate(photos)),
         ("",) * len(photos),
     )
 

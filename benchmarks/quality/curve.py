@@ -4,18 +4,18 @@ Every point trains on the same number of synthetic pairs, since generation repla
 choice differs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.benchmarks.quality.pairs import Pairs
+from wetgen.benchmarks.quality.results import Recall
 from wetgen.benchmarks.quality.scores import confusion_matrices, mean_iou
 from wetgen.benchmarks.quality.segmenters import Trainer
 
 KEEP_RATES = (1.0, 0.8, 0.6, 0.4, 0.25)
-Cache = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
 
 
 def keep_curve(
@@ -25,7 +25,7 @@ def keep_curve(
     agreement: NDArray[np.float64],
     trainer: Trainer,
     seeds: int,
-    cache: Cache,
+    cache: Recall,
 ) -> dict[str, Any]:
     """Points {keep_rate, threshold, mean_iou, deviation} and the `suggested` threshold.
 

@@ -7,17 +7,14 @@ Axes: N and M pictures, D features.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wetgen.benchmarks.quality.features import Embed, standardise
-from wetgen.benchmarks.quality.floors import Entry, Sides, beside_floor
+from wetgen.benchmarks.quality.floors import Entry, Rows, Sides, beside_floor
 from wetgen.benchmarks.quality.pairs import Pairs
 
 SUBSET = 100  # pictures in a subset of the kernel distance
 SUBSETS = 100  # subsets drawn
 NEIGHBOURS = 5
-
-Rows = NDArray[np.float64]
 
 
 def frechet(first: Rows, second: Rows) -> float:

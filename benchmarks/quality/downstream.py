@@ -3,22 +3,23 @@
 Axes: R seeds, G groups of pictures, K classes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wetgen.benchmarks.bootstrap import Difference, paired_bootstrap
+from wetgen.benchmarks.metrics import iou
 from wetgen.benchmarks.quality import arms, scores
 from wetgen.benchmarks.quality.arms import CLASSICAL, COPIES, MIXED, REAL, SHIFTED, Arm
-from wetgen.benchmarks.quality.bootstrap import Difference, paired_bootstrap
 from wetgen.benchmarks.quality.pairs import Pairs
+from wetgen.benchmarks.quality.results import Recall
 from wetgen.benchmarks.quality.segmenters import Segmenter, Trainer
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import ClassTable
 
-Cache = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
 Counts = NDArray[np.int64]
 
 
@@ -50,7 +51,7 @@ def measure(
     unfiltered: Pairs | None,
     trainer: Trainer,
     seeds: int,
-    cache: Cache,
+    cache: Recall,
 ) -> dict[Key, list[Found]]:
     """Train every arm with every seed and predict each of `sets`; every arm and seed passes through `cache`.
 
@@ -146,7 +147,7 @@ def _control(
 def _scores(found: Measured, table: ClassTable, classes: Sequence[int]) -> dict[str, Any]:
     """Scores over seeds; `confusion` is the sum of the seeds' matrices, true classes in rows."""
     each = [matrices.sum(0) for matrices in found.matrices]
-    ious, dices = (np.stack([score(matrix) for matrix in each]) for score in (scores.iou, scores.dice))
+    ious, dices = (np.stack([score(matrix) for matrix in each]) for score in (iou, scores.dice))
     borders = np.stack([scores.boundary_f1(counts.sum(0)) for counts in found.boundaries])
     return {
         "mean_iou": _spread([scores.mean_iou(matrix, classes) for matrix in each]),
@@ -174,7 +175,7 @@ def _spread(values: Iterable[float]) -> dict[str, float | None]:
 
 def class_ious(found: Measured, table: ClassTable, classes: Sequence[int]) -> dict[str, float]:
     """IoU of each class over all pictures, the mean over seeds."""
-    each = scores.iou(found.matrices.sum(1)).mean(0)
+    each = iou(found.matrices.sum(1)).mean(0)
     return {table.names[id]: float(each[id]) for id in classes}
 
 
@@ -201,8 +202,8 @@ def counted_classes(real: Pairs, test: Pairs) -> tuple[int, ...]:
     found = tuple(sorted(set(real.classes) & set(test.classes)))
     if not found:
         raise WetgenError(
-            "No class of damage stands in both the real train and the real test pairs.",
-            why="so nothing that is learned could be tested.",
+            "No class of damage is in both the real train and the real test pairs.",
+            why="no learned class could be tested.",
             fix="bring more photographs of each class, from more scenes.",
         )
     return found
@@ -216,7 +217,7 @@ def downstream(
     unfiltered: Pairs | None,
     trainer: Trainer,
     seeds: int,
-    cache: Cache,
+    cache: Recall,
 ) -> dict[str, Any]:
     """The whole trial with one kind of segmenter; every figure is of the classes in both real train and test pairs."""
     classes = counted_classes(real, test)

@@ -26,8 +26,8 @@ from wetgen.benchmarks.quality import (
 )
 from wetgen.benchmarks.quality.evaluation import Material, gather
 from wetgen.benchmarks.quality.judge import agreements, known_classes, train_judge
+from wetgen.benchmarks.quality.results import Result, ResultCache
 from wetgen.benchmarks.quality.segmenters import Segmenter, Trainer
-from wetgen.benchmarks.quality.store import Result, Store
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write
 from wetgen.training.words import words_of
@@ -35,11 +35,10 @@ from wetgen.training.words import words_of
 RESULTS_NAME = "results.json"
 SEEDS = {"cpu": 3, "full": 5}
 TWINS = 16  # prompts drawn again with one word swapped
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluationOptions:
     """What a user asks of an evaluation."""
 
     synthetic: Path
@@ -57,7 +56,7 @@ class Asked:
 class Evaluation:
     """The material, the segmenters, and where results are kept; the judge is trained when first needed."""
 
-    def __init__(self, asked: Asked, material: Material, store: Store) -> None:
+    def __init__(self, asked: EvaluationOptions, material: Material, store: ResultCache) -> None:
         self.asked, self.material, self.store = asked, material, store
         self.words = words_of(material.train.table)
         self.trainers = trainers(asked.profile)
@@ -84,7 +83,7 @@ def trainers(profile: str) -> list[Trainer]:
     return [UNetTrainer(), SegformerTrainer()]
 
 
-def evaluate(asked: Asked, say: Say) -> dict[str, Any]:
+def evaluate(asked: EvaluationOptions, say: Callable[[str], None]) -> dict[str, Any]:
     """Run or finish an evaluation, write results and reports to `asked.out`; raises WetgenError if a check fails."""
     from wetgen.benchmarks.quality.report import task, worth
 
@@ -93,7 +92,7 @@ def evaluate(asked: Asked, say: Say) -> dict[str, Any]:
     material = gather(asked.synthetic, asked.real, asked.test, asked.unfiltered, asked.size, asked.seed, say)
     bundle = "" if asked.bundle is None else twins.bundle_hash(asked.bundle)
     key = hashlib.sha256(f"{material.digest}/{asked.profile}/{asked.seed}/{bundle}".encode()).hexdigest()
-    evaluation = Evaluation(asked, material, Store(asked.out / "results", key, say))
+    evaluation = Evaluation(asked, material, ResultCache(asked.out / "results", key, say))
     results = {name: evaluation.store(name, part) for name, part in _parts(evaluation).items()}
     results["asked"] = {name: str(value) for name, value in asdict(asked).items() if value is not None}
     results["checks"] = checks(results)

@@ -51,21 +51,21 @@ def gather(
     `test`, real pairs are only trained and validated on.
     """
     side = common_size(synthetic) if size is None else size
-    made = load_pairs(synthetic, side)
+    drawn = load_pairs(synthetic, side)
     known = load_pairs(real, side)
     kept_apart = None if test is None else load_pairs(test, side)
     raw = None if unfiltered is None else load_pairs(unfiltered, side)
     for other in (known, kept_apart, raw):
-        same_table(made, other)
+        same_table(drawn, other)
     parts = _parts(known, kept_apart is not None, seed, real)
     if kept_apart is not None:  # the real folder's own test part stays unused: the given one takes its place
         inside = [i for i, part in enumerate(parts) if part != "test"]
         known, parts = known.take(inside) + kept_apart, [parts[i] for i in inside] + ["test"] * len(kept_apart)
     chosen, dropped = _held(known, parts)
-    material = Material(**chosen, synthetic=made, unfiltered=raw, dropped=dropped)
+    material = Material(**chosen, synthetic=drawn, unfiltered=raw, dropped=dropped)
     _check(material)
     counts = ", ".join(f"{len(pairs)} {name}" for name, pairs in chosen.items())
-    say(f"real pairs: {counts}; {dropped} near-duplicates left out; {len(made)} synthetic; {side} pixels")
+    say(f"real pairs: {counts}; {dropped} near-duplicates left out; {len(drawn)} synthetic; {side} pixels")
     return material
 
 
@@ -78,8 +78,8 @@ def real_parts(real: Path, size: int, seed: int) -> dict[str, Pairs]:
 def _held(known: Pairs, parts: list[str]) -> tuple[dict[str, Pairs], int]:
     """The pairs of each part without near-duplicates of a later one, and how many those were."""
     dropped = drop_duplicates(_items(known), parts)
-    places = {name: [i for i, part in enumerate(parts) if part == name and i not in dropped] for name in LEAST}
-    return {name: known.take(listed) for name, listed in places.items()}, len(dropped)
+    indices = {name: [i for i, part in enumerate(parts) if part == name and i not in dropped] for name in LEAST}
+    return {name: known.take(listed) for name, listed in indices.items()}, len(dropped)
 
 
 def _parts(known: Pairs, elsewhere: bool, seed: int, folder: Path) -> list[str]:
@@ -89,13 +89,13 @@ def _parts(known: Pairs, elsewhere: bool, seed: int, folder: Path) -> list[str]:
     if stated:
         raise WetgenError(
             f"Only {stated} of {len(known)} rows of {folder} state their split.",
-            why="the others could stand on both sides.",
+            why="pairs without one could be on both sides.",
             fix="split the whole folder with `wetgen split`, or remove `split` from every row.",
         )
     if len(set(known.groups)) < LEAST_GROUPS:
         raise WetgenError(
             f"{folder} has {len(set(known.groups))} scene(s).",
-            why="pictures of one scene may not stand on two sides of a split, so there is nothing to test on.",
+            why="all pictures of a scene belong on one side of a split, so no test part is possible.",
             fix="bring photographs of more places, and give each place its own `scene` in metadata.jsonl.",
         )
     return assign(_items(known), Shares(test=0, validation=VALIDATION_BESIDE_TEST) if elsewhere else Shares(), seed)
@@ -137,7 +137,7 @@ def _check(material: Material) -> None:
     real = set(material.train.classes) & set(material.test.classes)
     if not real:
         raise WetgenError(
-            "No class of damage stands in both the real train and the real test pairs.",
+            "No class of damage is in both the real train and the real test pairs.",
             why=f"train shows {_named(material.train)}; test shows {_named(material.test)}.",
             fix="bring more photographs of each class, from more scenes.",
         )

@@ -1,8 +1,8 @@
-"""What pictures look like to a network that nobody trained, and to the judge: numbers for distances between sets.
+"""Features of pictures for distances between sets: those of an untrained network, and those of the judge.
 
 Weights from ImageNet would have to be downloaded and know objects, not walls; where pictures are far from ImageNet's,
-Naeem et al. (2020) advise random weights. The network is fixed by a seed in this file and its sha256 stands in the
-report: figures of two reports compare only where it is the same.
+Naeem et al. (2020) advise random weights. The network is fixed by a seed in this file and its sha256 is in the
+report: figures of two reports can be compared only if it is the same.
 
 Axes: N pictures, S pixels a side, D features.
 """
@@ -61,7 +61,7 @@ def random_features(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def judge_features(judge: Sequence[Segmenter]) -> Embed:
-    """What the judge sees of pictures: the features of all its segmenters side by side."""
+    """The features of all segmenters of the judge, concatenated."""
 
     def embed(images: NDArray[np.uint8]) -> NDArray[np.float64]:
         return np.concatenate([segmenter.features(images) for segmenter in judge], axis=1)

@@ -1,7 +1,7 @@
-"""A figure beside its floor: what the same figure says of real pairs against other real pairs, at the same number.
+"""A figure and its floor: the same figure of real pairs against other real pairs, at the same number of pairs.
 
 Every figure that compares two sets depends on how many pairs the sets hold, and chance alone moves it. So a figure for
-synthetic pairs is never read alone: beside it stand the figure of real train against real validation pairs, and the
+synthetic pairs is never read alone: with it come the figure of real train against real validation pairs, and the
 deviation of the figure between halves of the real pairs. One rule says what is seen, for every figure: a value that is
 worse than its floor by more than SIGMAS deviations.
 """
@@ -13,16 +13,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST = 16  # pairs a side; the deviation between smaller halves hides whatever one looks for
-MOST = 300  # pairs a side; more take longer and show nothing that these don't
+LEAST = 16  # pairs a side; between smaller halves the deviation hides every effect
+MOST = 300  # pairs a side; more take longer and show nothing new
 LEAST_VALIDATION = 50  # pairs; with fewer, halves of all real pairs give the floor
 DRAWS = 40  # of subsets and of halves: the deviation is then known to about a tenth
 SIGMAS = 4.0  # of 380 figures of fresh photographs against others, one lay beyond 3 and none beyond 4
-LEAST_PLACES = 5  # real scenes that a score's deviation can be had from
+LEAST_SCENES = 5  # real scenes that a score's deviation can be had from
 RESAMPLES = 200
 
 Rows = NDArray[np.float64]
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 Statistic = Callable[[Rows, Rows], float]
 Worse = Literal["higher", "lower"]
 Entry = dict[str, Any]
@@ -44,8 +44,8 @@ class Sides:
         train, validation, synthetic = rows
         return cls(train, validation, synthetic, tuple(train_groups), tuple(validation_groups))
 
-    def where(self, train: Places, validation: Places, synthetic: Places) -> "Sides":
-        """The rows at these places."""
+    def where(self, train: Indices, validation: Indices, synthetic: Indices) -> "Sides":
+        """The rows at these indices."""
         rows = self.train[train], self.validation[validation], self.synthetic[synthetic]
         return Sides.of(rows, [self.train_groups[i] for i in train], [self.validation_groups[i] for i in validation])
 
@@ -65,7 +65,7 @@ def limited(value: float, floor: float, limit: float, worse: Worse, **more: obje
 
 
 def not_measured(reason: str) -> Entry:
-    """A figure that the pairs at hand don't allow, and why."""
+    """A figure that these pairs do not allow, and why."""
     return {"not_measured": reason}
 
 
@@ -107,16 +107,16 @@ def score_beside_floor(
     The deviation is that of the difference of the two, each resampled (Efron 1979): synthetic pairs one by one, real
     ones in whole groups.
     """
-    places = len(set(real_groups))
-    if len(synthetic) < least or places < LEAST_PLACES:
+    scenes = len(set(real_groups))
+    if len(synthetic) < least or scenes < LEAST_SCENES:
         return not_measured(
-            f"{len(synthetic)} synthetic pairs and real ones of {places} scenes; {least} and {LEAST_PLACES} are needed"
+            f"{len(synthetic)} synthetic pairs and real ones of {scenes} scenes; {least} and {LEAST_SCENES} are needed"
         )
-    by_group = np.zeros((places, *real.shape[1:]))
+    by_group = np.zeros((scenes, *real.shape[1:]))
     np.add.at(by_group, np.unique(np.array(real_groups), return_inverse=True)[1], real)
     value, floor = score(synthetic.sum(0)), score(real.sum(0))
     if np.isnan([value, floor]).any():
-        return not_measured("nothing of this kind stands in the synthetic or in the real pairs")
+        return not_measured("the synthetic or the real pairs show nothing of this kind")
     rng = np.random.default_rng(seed)
     variances = [_variance([score(total) for total in _resampled(rows, rng)]) for rows in (synthetic, by_group)]
     deviation = float(np.sqrt(sum(variances)))
@@ -125,8 +125,8 @@ def score_beside_floor(
 
 def _variance(scores: Sequence[float]) -> float:
     """Of the resamples that hold anything to score."""
-    held = np.array(scores)
-    return float(np.var(held[~np.isnan(held)], ddof=1))
+    known = np.array(scores)
+    return float(np.var(known[~np.isnan(known)], ddof=1))
 
 
 def _resampled(rows: Rows, rng: np.random.Generator) -> Rows:
@@ -143,13 +143,13 @@ def _means(statistic: Statistic, reference: Rows, other: Rows, n: int, rng: np.r
     ]
 
 
-def _some(places: Places, n: int, rng: np.random.Generator) -> Places:
-    """`n` of these places, ascending: the same set then gives the same digits."""
-    return np.asarray(np.sort(rng.choice(places, n, replace=False)))
+def _some(indices: Indices, n: int, rng: np.random.Generator) -> Indices:
+    """`n` of these indices, ascending: the same set then gives the same digits."""
+    return np.asarray(np.sort(rng.choice(indices, n, replace=False)))
 
 
-def _halves(groups: Sequence[str], rng: np.random.Generator) -> tuple[Places, Places]:
-    """The places of two random halves, whole groups each."""
+def _halves(groups: Sequence[str], rng: np.random.Generator) -> tuple[Indices, Indices]:
+    """The indices of two random halves, whole groups each."""
     names, member = np.unique(np.array(groups, dtype=str), return_inverse=True)
     order = rng.permutation(len(names))
     counts = np.bincount(member, minlength=len(names))[order]

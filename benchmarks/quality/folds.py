@@ -10,14 +10,14 @@ from typing import Any
 
 import click
 
+from wetgen.benchmarks.document import write
 from wetgen.benchmarks.quality import arms, downstream
 from wetgen.benchmarks.quality.downstream import Key, Measured
 from wetgen.benchmarks.quality.evaluate import SEEDS, trainers
 from wetgen.benchmarks.quality.evaluation import Material, gather
-from wetgen.benchmarks.quality.report.document import write
 from wetgen.benchmarks.quality.report.worth import trial_blocks
+from wetgen.benchmarks.quality.results import ResultCache, plain
 from wetgen.benchmarks.quality.segmenters import Trainer
-from wetgen.benchmarks.quality.store import Store, plain
 from wetgen.runtime.cli import Cli
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write
@@ -25,7 +25,7 @@ from wetgen.runtime.files import atomic_write
 RESULTS_NAME = "folds.json"
 
 
-def trial(materials: Sequence[Material], trainer: Trainer, seeds: int, stores: Sequence[Store]) -> dict[str, Any]:
+def trial(materials: Sequence[Material], trainer: Trainer, seeds: int, stores: Sequence[ResultCache]) -> dict[str, Any]:
     """The downstream trial of each fold, their test pictures taken together before any score is computed."""
     pooled: dict[Key, dict[str, Measured]] = {}
     for material, store in zip(materials, stores, strict=True):
@@ -51,9 +51,9 @@ def trial(materials: Sequence[Material], trainer: Trainer, seeds: int, stores: S
 
 def run(folds: Sequence[tuple[Path, Path]], profile: str, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure, pool and report; raises WetgenError when a real picture is tested in two folds."""
-    materials = [gather(made, real, None, None, None, 0, say) for made, real in folds]
+    materials = [gather(synthetic, real, None, None, None, 0, say) for synthetic, real in folds]
     check_tested_once([name for material in materials for name in material.test.names])
-    stores = [Store(out / f"fold{i}", f"{m.digest}/{profile}", say) for i, m in enumerate(materials)]
+    stores = [ResultCache(out / f"fold{i}", f"{m.digest}/{profile}", say) for i, m in enumerate(materials)]
     trials = {t.name: plain(trial(materials, t, SEEDS[profile], stores), t.name) for t in trainers(profile)}
     atomic_write(out / RESULTS_NAME, (json.dumps(trials, indent=1, allow_nan=False) + "\n").encode())
     write([block for found in trials.values() for block in trial_blocks(found)], "Trial over folds", out, "folds")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from wetgen.benchmarks.metrics import iou
 from wetgen.benchmarks.quality import agreement, scores
 from wetgen.benchmarks.quality.evaluate import RESULTS_NAME, trainers
 from wetgen.benchmarks.quality.evaluation import real_parts
@@ -54,7 +55,7 @@ def install_judge(
 
 
 def _figures(seen: Any, validation: Pairs) -> dict[str, Any]:
-    ious = scores.iou(scores.confusions(validation.masks, seen, len(validation.table)).sum(0))
+    ious = iou(scores.confusions(validation.masks, seen, len(validation.table)).sum(0))
     names = validation.table.names
     return {"pairs": len(validation), "iou": {names[id]: round(float(ious[id]), 4) for id in validation.classes}}
 

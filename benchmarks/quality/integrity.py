@@ -17,11 +17,11 @@ from wetgen.runtime.sampling.pair import mask_faults, picture_faults
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
-Words = Mapping[str, Sequence[str]]
-Faults = list[tuple[str, str]]  # kind, and what it is in words
+Synonyms = Mapping[str, Sequence[str]]
+PairFaults = list[tuple[str, str]]  # kind, and what it is in words
 
 
-def integrity(pairs: Pairs, words: Words) -> dict[str, Any]:
+def integrity(pairs: Pairs, words: Synonyms) -> dict[str, Any]:
     """How many pairs were `checked`, `counts` by kind of fault, the `offenders` with their reasons, and `passed`.
 
     `words` are those by which prompts ask for each class.
@@ -36,37 +36,37 @@ def folder_integrity(folder: Path) -> dict[str, Any]:
     differ, unknown ids, numbers that are not finite), and pictures stored with loss.
     """
     checked, found = 0, []
-    for place in dataset_folders(folder):
-        report = check(place)
+    for part in dataset_folders(folder):
+        report = check(part)
         checked += len(report.rows)
-        found += [(place.name, [("file", f"{fault.what} {fault.why}")]) for fault in report.faults]
-        found += [(f"{place.name}/{row.file_name}", _row_faults(place, row)) for row in report.rows]
+        found += [(part.name, [("file", f"{fault.what} {fault.why}")]) for fault in report.faults]
+        found += [(f"{part.name}/{row.file_name}", _row_faults(part, row)) for row in report.rows]
     return _report(checked, found)
 
 
-def offending_share(synthetic: Pairs, real: Pairs, words: Words) -> Entry:
+def offending_share(synthetic: Pairs, real: Pairs, words: Synonyms) -> Entry:
     """The share of pairs with a fault beside that of real pairs, whose captions err too."""
-    made, known = (np.array([[1.0, bool(faults)] for faults in _faults(pairs, words)]) for pairs in (synthetic, real))
-    return score_beside_floor(lambda counts: float(counts[1] / counts[0]), made, known, real.groups, "higher")
+    drawn, known = (np.array([[1.0, bool(faults)] for faults in _faults(pairs, words)]) for pairs in (synthetic, real))
+    return score_beside_floor(lambda counts: float(counts[1] / counts[0]), drawn, known, real.groups, "higher")
 
 
-def _faults(pairs: Pairs, words: Words) -> list[Faults]:
+def _faults(pairs: Pairs, words: Synonyms) -> list[PairFaults]:
     """The faults of each pair."""
     first: dict[bytes, int] = {}
     found = []
-    for place, (image, mask, text) in enumerate(zip(pairs.images, pairs.masks, pairs.texts, strict=True)):
+    for i, (image, mask, text) in enumerate(zip(pairs.images, pairs.masks, pairs.texts, strict=True)):
         # The latent is gone by now; that it was finite, the generator saw to.
-        faults: Faults = [("constant", fault) for fault in picture_faults(np.zeros(1, np.float32), image)]
+        faults: PairFaults = [("constant", fault) for fault in picture_faults(np.zeros(1, np.float32), image)]
         unknown = unknown_ids(mask, pairs.table, "the mask")
         faults += [("unknown id", unknown.what)] if unknown else []
         faults += [("asked class absent", fault) for fault in mask_faults(text, mask, pairs.table, words)]
-        earlier = first.setdefault(image.tobytes(), place)
-        faults += [("repeat", f"the same picture as {pairs.names[earlier]}")] if earlier != place else []
+        earlier = first.setdefault(image.tobytes(), i)
+        faults += [("repeat", f"the same picture as {pairs.names[earlier]}")] if earlier != i else []
         found.append(faults)
     return found
 
 
-def _row_faults(folder: Path, row: Row) -> Faults:
+def _row_faults(folder: Path, row: Row) -> PairFaults:
     path = folder / row.file_name
     if not path.exists():
         return []  # which is among the folder's faults
@@ -75,7 +75,7 @@ def _row_faults(folder: Path, row: Row) -> Faults:
     return [] if lossless else [("lossy", "the picture is stored with loss, not as PNG")]
 
 
-def _report(checked: int, found: Iterable[tuple[str, Faults]]) -> dict[str, Any]:
+def _report(checked: int, found: Iterable[tuple[str, PairFaults]]) -> dict[str, Any]:
     offenders = [(name, faults) for name, faults in found if faults]
     return {
         "checked": checked,

@@ -57,14 +57,14 @@ class Pairs:
         digest.update(np.ascontiguousarray(self.masks).tobytes())
         return digest.hexdigest()
 
-    def take(self, indexes: Sequence[int] | NDArray[np.integer]) -> "Pairs":
-        """The pairs at these places, in this order; a place may come twice."""
-        places = [int(i) for i in indexes]
+    def take(self, indices: Sequence[int] | NDArray[np.integer]) -> "Pairs":
+        """The pairs at these indices, in this order; an index may come twice."""
+        chosen = [int(i) for i in indices]
         listed = {
-            name: tuple(getattr(self, name)[i] for i in places)
+            name: tuple(getattr(self, name)[i] for i in chosen)
             for name in ("texts", "groups", "sources", "names", "parts")
         }
-        return Pairs(self.table, self.images[places], self.masks[places], **listed)
+        return Pairs(self.table, self.images[chosen], self.masks[chosen], **listed)
 
     def with_pixels(self, images: NDArray[np.uint8], masks: NDArray[np.uint8]) -> "Pairs":
         """The same pairs with other images and masks."""

@@ -1,6 +1,6 @@
 """Whether the picture looks, where the mask says damage is, as damage looks in photographs: image given mask.
 
-Distances between sets of pictures cannot see a mask that lies beside its damage. Here each region of a mask is
+Distances between sets of pictures cannot see a mask that misses its damage. Here each region of a mask is
 described by how the picture under it differs from the picture around it, and synthetic regions are compared with real
 ones of the same class by a kernel distance.
 
@@ -42,7 +42,7 @@ _NOISE = 0.01  # luminance of 1: deviations and gradients below it are a camera'
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """All pixels of one class in one pair are one region: its features (R, F) and the place of its pair."""
+    """All pixels of one class in one pair are one region: its features (R, F) and the index of its pair."""
 
     features: Rows
     owners: NDArray[np.intp]
@@ -51,11 +51,11 @@ class Regions:
 def regions_of(pairs: Pairs, class_id: int) -> Regions:
     """The regions of a class; those of fewer than LEAST_PIXELS pixels, or with no ring around them, are left out."""
     found, owners = [], []
-    for place in np.flatnonzero((pairs.masks == class_id).any((1, 2))):
-        described = _describe(pairs.images[place], pairs.masks[place], class_id)
+    for i in np.flatnonzero((pairs.masks == class_id).any((1, 2))):
+        described = _describe(pairs.images[i], pairs.masks[i], class_id)
         if described is not None:
             found.append(described)
-            owners.append(place)
+            owners.append(i)
     return Regions(np.array(found).reshape(-1, len(FEATURES)), np.array(owners, np.intp))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from wetgen.benchmarks.document import Block, Heading, Paragraph, Table, write
 from wetgen.benchmarks.quality import downstream
 from wetgen.benchmarks.quality.arms import REAL, Arm
 from wetgen.benchmarks.quality.downstream import Found, Measured
@@ -21,10 +22,9 @@ from wetgen.benchmarks.quality.evaluate import SEEDS, trainers
 from wetgen.benchmarks.quality.evaluation import real_parts, same_table
 from wetgen.benchmarks.quality.folds import check_tested_once
 from wetgen.benchmarks.quality.pairs import Pairs, load_pairs
-from wetgen.benchmarks.quality.report.document import Block, Heading, Table, Text, write
 from wetgen.benchmarks.quality.report.words import interval, number, points
+from wetgen.benchmarks.quality.results import ResultCache, plain
 from wetgen.benchmarks.quality.segmenters import Trainer
-from wetgen.benchmarks.quality.store import Store, plain
 from wetgen.runtime.cli import Cli
 from wetgen.runtime.files import atomic_write
 
@@ -40,7 +40,7 @@ def trial(
     part: str,
     trainer: Trainer,
     seeds: int,
-    stores: Sequence[Store],
+    stores: Sequence[ResultCache],
 ) -> dict[str, Any]:
     """Scores of each source's pictures of `part`, and of all together: by arm, with differences to real pairs alone."""
     measured: dict[str, dict[str, list[Measured]]] = defaultdict(lambda: defaultdict(list))
@@ -62,7 +62,7 @@ def _by_source(pairs: Pairs) -> Iterator[tuple[str, Pairs]]:
 
 
 def _measure(
-    real: Pairs, scenes: Pairs, sets: Mapping[str, Pairs], trainer: Trainer, seeds: int, store: Store
+    real: Pairs, scenes: Pairs, sets: Mapping[str, Pairs], trainer: Trainer, seeds: int, store: ResultCache
 ) -> dict[str, dict[str, Measured]]:
     arms = (Arm(REAL, 1.0, real, None), Arm(SCENES, 0.0, None, scenes), Arm(BOTH, 1.0, real, scenes))
     found: dict[tuple[str, float], list[Found]] = {
@@ -107,12 +107,12 @@ def _summary(arms: Mapping[str, Measured], scenes: Pairs) -> dict[str, Any]:
 def run(
     scenes: Path, real: Sequence[Path], part: str, size: int, profile: str, out: Path, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Measure, pool and report. Raises WetgenError when a real picture stands in the tested part of two folds."""
+    """Measure, pool and report. Raises WetgenError if a real picture is tested in two folds."""
     rendered = load_pairs(scenes, size)
     folds = [real_parts(folder, size, 0) for folder in real]
     _check(folds, part, rendered)
     keys = ["/".join([rendered.digest, *(pairs.digest for pairs in fold.values())]) for fold in folds]
-    stores = [Store(out / f"fold{i}", f"{key}/{part}/{profile}", say) for i, key in enumerate(keys)]
+    stores = [ResultCache(out / f"fold{i}", f"{key}/{part}/{profile}", say) for i, key in enumerate(keys)]
     found = {t.name: trial(folds, rendered, part, t, SEEDS[profile], stores) for t in trainers(profile)}
     results = {"part": part, "size": size, "scenes": len(rendered), "folds": len(folds), "trials": found}
     atomic_write(out / RESULTS_NAME, (json.dumps(plain(results, "scenes"), indent=1) + "\n").encode())
@@ -128,7 +128,7 @@ def _check(folds: Sequence[Mapping[str, Pairs]], part: str, scenes: Pairs) -> No
 
 
 def _blocks(results: Mapping[str, Any]) -> Iterator[Block]:
-    yield Text(
+    yield Paragraph(
         f"{results['scenes']} scenes; {results['folds']} folds; {results['size']} pixels; tested on the "
         f"{results['part']} parts. IoU over all pictures of a row, mean over seeds; differences in points with the "
         "95 % interval over photographs and seeds."

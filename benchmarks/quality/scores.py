@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt, generate_binary_structure
 
+from wetgen.benchmarks.metrics import iou
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.benchmarks.quality.segmenters import Segmenter
 from wetgen.runtime.errors import WetgenError
@@ -52,12 +53,6 @@ def confusions(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: 
     cells = (truth.astype(np.int64) * classes + predicted).reshape(len(truth), -1)
     counted = [np.bincount(row, minlength=classes**2) for row in cells]
     return np.stack(counted).reshape(-1, classes, classes)
-
-
-def iou(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Intersection over union (Jaccard 1912) per class, (..., K), of confusion matrices (..., K, K)."""
-    hit, true, predicted = _counts(matrix)
-    return _ratio(hit, true + predicted - hit, true)
 
 
 def dice(matrix: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Train, validation and test parts of real photographs: no photograph, claim or near-duplicate on two sides.
 
-The part stands in each row's `split`, which `wetgen-train` and `wetgen eval` follow, so that generator, judge,
+The part is in `split` of each row, which `wetgen-train` and `wetgen eval` follow, so that generator, judge,
 filters and segmenters are all blind to the same test pictures.
 """
 
@@ -30,7 +30,7 @@ PROMPTS_NAME = "train-prompts.txt"
 
 @dataclass(frozen=True)
 class Item:
-    """What splitting must know of a pair."""
+    """The facts about a pair that decide its part."""
 
     group: str
     kinds: tuple[int, ...]  # the classes in its mask, or (0,) for none
@@ -50,7 +50,7 @@ class Shares:
         fair = self.validation > 0 and self.test >= 0 and self.test + self.validation < 1
         if not fair or self.folds == 1 or not 0 <= self.fold < max(1, self.folds):
             raise WetgenError(
-                "These shares split nothing.",
+                "These shares give no split.",
                 why=f"test {self.test:g}, validation {self.validation:g}, fold {self.fold} of {self.folds}; train and "
                 "validation each need some, folds are at least 2 and counted from 0.",
                 fix="for example --test 0.3 --validation 0.1, or --folds 3 --fold 0.",
@@ -83,12 +83,12 @@ def assign(items: Sequence[Item], shares: Shares, seed: int) -> list[str]:
         for i, part in zip(kept, inner, strict=True):
             parts[i] = PARTS[part]
         return parts
-    wanted = [1 - shares.validation - shares.test, shares.validation, *([shares.test] if shares.test else [])]
-    return [PARTS[part] for part in spread_groups(items, wanted, seed)]
+    sizes = [1 - shares.validation - shares.test, shares.validation, *([shares.test] if shares.test else [])]
+    return [PARTS[part] for part in spread_groups(items, sizes, seed)]
 
 
 def spread_groups(items: Sequence[Item], shares: Sequence[float], seed: int) -> list[int]:
-    """Place whole groups, the largest first, where the classes' shares then are nearest to the wanted ones."""
+    """Assign whole groups, the largest first, each to the part that brings the classes' shares nearest to `shares`."""
     kinds = sorted({kind for item in items for kind in item.kinds})
     counts: dict[str, NDArray[np.float64]] = {}
     for item in items:
@@ -96,14 +96,14 @@ def spread_groups(items: Sequence[Item], shares: Sequence[float], seed: int) -> 
         row[[kinds.index(kind) for kind in item.kinds]] += 1
         row[-1] += 1  # pictures count too, whatever they show
     total = np.maximum(sum(counts.values()), 1)
-    held = np.zeros((len(shares), len(kinds) + 1))
+    filled = np.zeros((len(shares), len(kinds) + 1))
     placed: dict[str, int] = {}
     for group in sorted(counts, key=lambda name: (-counts[name][-1], _digest(seed, name))):
         # Only the part that receives changes, so its change of squared deviation decides.
-        before = held / total - np.array(shares)[:, None]
+        before = filled / total - np.array(shares)[:, None]
         after = before + counts[group] / total
         placed[group] = int((after**2 - before**2).sum(1).argmin())
-        held[placed[group]] += counts[group]
+        filled[placed[group]] += counts[group]
     return [placed[item.group] for item in items]
 
 
@@ -112,7 +112,7 @@ def _digest(seed: int, name: str) -> str:
 
 
 def drop_duplicates(items: Sequence[Item], parts: Sequence[str]) -> dict[int, tuple[int, float]]:
-    """Which items of train and validation must go, and the item of a later part each one repeats, with correlation."""
+    """By item of train and validation to drop: the item of a later part that it repeats, and their correlation."""
     dropped: dict[int, tuple[int, float]] = {}
     for part, later in (("train", ("validation", "test")), ("validation", ("test",))):
         mine = [i for i, name in enumerate(parts) if name == part]
@@ -131,7 +131,7 @@ def write_split(real: Path, out: Path, shares: Shares, seed: int, say: Callable[
     """
     datasets = Dataset.open_many(real)
     if out.exists() and any(out.iterdir()):
-        raise WetgenError(f"{out} is not empty.", why="a split never overwrites another.", fix="choose a new --out.")
+        raise WetgenError(f"{out} is not empty.", why="a split never overwrites files.", fix="choose a new --out.")
     items, rows, parts = [], [], []
     for dataset in datasets:
         own = _items(dataset)

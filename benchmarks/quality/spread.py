@@ -1,4 +1,4 @@
-"""How synthetic pairs spread over classes, sizes and places, beside how real ones do.
+"""How synthetic pairs spread over classes, sizes and places, compared with real pairs.
 
 A generator that draws each picture well may still draw the same few. What a user asks for moves these figures too:
 prompts for a rare class change the shares, and should.
@@ -26,7 +26,7 @@ TOUCHING = np.ones((3, 3))  # pixels that touch at a corner belong to one region
 def spread(embed: Embed, train: Pairs, validation: Pairs, synthetic: Pairs) -> dict[str, Any]:
     """Shares of the classes and variety over all pairs; per damage class areas, regions, places and variety.
 
-    Under `data` stands what they are figures of, per class and set: `pairs` that show the class, their `areas` counted
+    `data` has the numbers behind the figures, per class and set: `pairs` that show the class, their `areas` counted
     by the bins of a dataset's statistics, and a map of the `places` of their regions.
     """
     sets = (train, validation, synthetic)
@@ -86,9 +86,9 @@ def _variety(features: Sides) -> dict[str, Entry]:
 
 def _of_class(features: Sides, sets: tuple[Pairs, Pairs, Pairs], class_id: int) -> dict[str, Entry]:
     """The figures of the pairs that show the class."""
-    places = [np.flatnonzero((pairs.masks == class_id).any((1, 2))) for pairs in sets]
-    masks = [pairs.masks[chosen] == class_id for pairs, chosen in zip(sets, places, strict=True)]
-    of_class = features.where(*places)
+    shown = [np.flatnonzero((pairs.masks == class_id).any((1, 2))) for pairs in sets]
+    masks = [pairs.masks[chosen] == class_id for pairs, chosen in zip(sets, shown, strict=True)]
+    of_class = features.where(*shown)
     groups = of_class.train_groups, of_class.validation_groups
     figures: dict[str, tuple[Statistic, list[Rows]]] = {
         "area": (earth_movers, [np.log10(mask.mean((1, 2))) for mask in masks]),  # in powers of ten
@@ -120,8 +120,8 @@ def _region_counts(masks: NDArray[np.bool_]) -> Rows:
 def _region_maps(masks: NDArray[np.bool_]) -> Rows:
     """In which cell each region's centroid lies: counts (N, CELLS, CELLS) of masks (N, S, S)."""
     maps = np.zeros((len(masks), CELLS, CELLS))
-    for place, mask in enumerate(masks):
+    for i, mask in enumerate(masks):
         regions, count = ndimage.label(mask, TOUCHING)
         for row, column in ndimage.center_of_mass(mask, regions, range(1, count + 1)):
-            maps[place, int((row + 0.5) * CELLS / len(mask)), int((column + 0.5) * CELLS / len(mask))] += 1
+            maps[i, int((row + 0.5) * CELLS / len(mask)), int((column + 0.5) * CELLS / len(mask))] += 1
     return maps

@@ -33,9 +33,9 @@ def draw(generator: Generator, prompts: Sequence[str], seed: int) -> Pairs:
     """A pair for each prompt; its noise depends on its place and the seed, never on the prompt."""
     table = generator.bundle.classes
     assert table is not None
-    made = sorted(generator.generate(list(prompts), seed=seed), key=lambda pair: pair.index)
-    masks = [pair.mask for pair in made if pair.mask is not None]
-    names = tuple(str(pair.index) for pair in made)
-    texts = tuple(pair.prompt for pair in made)
-    images = np.stack([pair.image for pair in made])
-    return Pairs(table, images, np.stack(masks), texts, names, ("drawn",) * len(made), names, ("",) * len(made))
+    pairs = sorted(generator.generate(list(prompts), seed=seed), key=lambda pair: pair.index)
+    masks = [pair.mask for pair in pairs if pair.mask is not None]
+    names = tuple(str(pair.index) for pair in pairs)
+    texts = tuple(pair.prompt for pair in pairs)
+    images = np.stack([pair.image for pair in pairs])
+    return Pairs(table, images, np.stack(masks), texts, names, ("drawn",) * len(pairs), names, ("",) * len(pairs))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from wetgen.benchmarks.quality.floors import Rows
 from wetgen.benchmarks.quality.pairs import Pairs
 
 PICTURE_SIDE = 16  # pixels: a smaller view forgives blur and noise, a larger one tells more places apart
@@ -19,21 +20,20 @@ MARGIN = 0.15  # of the damage's larger side, around it on each side
 LEAST_CUT = 0.25  # of the picture's side that a cut-out spans
 FLAT = 0.5  # levels of 255 that a view must deviate by: the rest is noise, and would match other noise
 
-Rows = NDArray[np.float64]
 Seen = Iterator[tuple[int, Rows]]
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """Rows (N, V) of mean 0 and length 1, and the places of their pairs; pairs with nothing to see have no row."""
+    """Rows (N, V) of mean 0 and length 1, and the indices of their pairs; pairs with nothing to see have no row."""
 
     rows: Rows
-    places: NDArray[np.intp]
+    indices: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class View:
-    """A way to look at pairs: `look` gives the place of a pair and what is seen of it (s, s)."""
+class CopyView:
+    """A way to look at pairs: `look` gives the index of a pair and what is seen of it (s, s)."""
 
     name: str
     look: Callable[[Pairs], Seen]
@@ -46,7 +46,7 @@ class View:
         """The view of every pair that has one."""
         found = list(self.look(pairs))
         rows = np.stack([row.ravel() for _, row in found]) if found else np.zeros((0, 1))
-        return Shown(rows, np.array([place for place, _ in found], np.intp))
+        return Shown(rows, np.array([i for i, _ in found], np.intp))
 
 
 def mirrored(rows: Rows) -> Rows:
@@ -56,29 +56,29 @@ def mirrored(rows: Rows) -> Rows:
 
 
 def _pictures(pairs: Pairs) -> Seen:
-    for place, image in enumerate(pairs.images):
+    for i, image in enumerate(pairs.images):
         seen = _relief(image)
         if seen is not None:
-            yield place, seen
+            yield i, seen
 
 
 def _damage(pairs: Pairs) -> Seen:
-    for place in np.flatnonzero(pairs.masks.any((1, 2))):
-        rows, columns = _square_around(pairs.masks[place] > 0)
-        seen = _relief(pairs.images[place][rows, columns])
+    for i in np.flatnonzero(pairs.masks.any((1, 2))):
+        rows, columns = _square_around(pairs.masks[i] > 0)
+        seen = _relief(pairs.images[i][rows, columns])
         if seen is not None:
-            yield int(place), seen
+            yield int(i), seen
 
 
 def _masks(pairs: Pairs) -> Seen:
     """Masks slightly blurred, so that one that came back a pixel wider or farther is still alike."""
     blur = pairs.size / 64
-    for place in np.flatnonzero(pairs.masks.any((1, 2))):
-        soft = ndimage.gaussian_filter((pairs.masks[place] > 0).astype(np.float32), blur)
+    for i in np.flatnonzero(pairs.masks.any((1, 2))):
+        soft = ndimage.gaussian_filter((pairs.masks[i] > 0).astype(np.float32), blur)
         small = Image.fromarray(soft).resize((MASK_SIDE, MASK_SIDE), Image.Resampling.BOX)
         seen = _unit(np.asarray(small, np.float64), FLAT / 255)
         if seen is not None:
-            yield int(place), seen
+            yield int(i), seen
 
 
 def _relief(image: NDArray[np.uint8]) -> Rows | None:
@@ -114,7 +114,7 @@ def _square_around(damage: NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 VIEWS = (
-    View("image", _pictures, surely=0.3, scale=0.7),  # a correlation of 0.955
-    View("damage", _damage, surely=0.3, scale=0.7),
-    View("mask", _masks, surely=0.0, scale=0.5),  # straight cracks have equal masks in different places
+    CopyView("image", _pictures, surely=0.3, scale=0.7),  # a correlation of 0.955
+    CopyView("damage", _damage, surely=0.3, scale=0.7),
+    CopyView("mask", _masks, surely=0.0, scale=0.5),  # straight cracks have equal masks in different places
 )

@@ -1,4 +1,4 @@
-"""What the runtime is measured against, in one process: torch eager and compiled, ONNX Runtime and OpenVINO plain."""
+"""Baselines of the runtime, in one process: torch eager and compiled, plain ONNX Runtime, plain OpenVINO."""
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wetgen.benchmarks.speed.cases import PROMPTS, SEED
-from wetgen.benchmarks.speed.loops import Call, HostLoop, Pictures, TorchLoop, noises
+from wetgen.benchmarks.speed.cases import COMPILED, EAGER, OPENVINO, PLAIN, PROMPTS, SEED, BatchArrays, DrawBatch
+from wetgen.benchmarks.speed.loops import HostLoop, RunGraph, TorchLoop, noises
 from wetgen.benchmarks.speed.raw_graphs import raw_graphs
-from wetgen.benchmarks.speed.turns import COMPILED, EAGER, OPENVINO, PLAIN
 from wetgen.runtime.bundle.schedule import Plan
 from wetgen.runtime.files import usable_cores
 from wetgen.training.checkpoint import Checkpoint
@@ -18,28 +17,26 @@ from wetgen.training.sample import free_conditioning, sample
 from wetgen.training.sheets import as_bytes
 from wetgen.training.text_encoder import embed, token_ids
 
-Work = Callable[[], Pictures]
-
 
 def makers(
     folder: Path, cache: Path, plan: Plan, guidance: float, batch: int, threads: int | None
-) -> Mapping[str, Callable[[], Work]]:
-    """By name, what loads a baseline and gives the work of a batch; loading raises what goes wrong with it."""
+) -> Mapping[str, Callable[[], DrawBatch]]:
+    """By name, a function that loads a baseline and returns a function that draws a batch."""
     checkpoint, prompts = Checkpoint.load(folder), _cycled(batch)
     count = usable_cores() if threads is None else threads
     torch.set_num_threads(count)
 
-    def in_torch(change: Callable[[object], object]) -> Work:
+    def in_torch(change: Callable[[object], object]) -> DrawBatch:
         loop = TorchLoop(checkpoint, plan, guidance, change)
         return lambda: loop.generate(prompts, SEED)
 
-    def plain(load: Callable[[Path, int], Call]) -> Work:
+    def plain(load: Callable[[Path, int], RunGraph]) -> DrawBatch:
         files = raw_graphs(checkpoint, cache)
         text, unet, decode = (load(files[name], count) for name in ("text", "unet", "decode"))
         loop = HostLoop(text, unet, decode, checkpoint, plan, guidance)
         return lambda: loop.generate(prompts, SEED)
 
-    found: dict[str, Callable[[], Work]] = {
+    found: dict[str, Callable[[], DrawBatch]] = {
         EAGER: lambda: in_torch(lambda part: part),
         COMPILED: lambda: in_torch(torch.compile),
         PLAIN: lambda: plain(_onnxruntime),
@@ -53,7 +50,7 @@ def _cycled(batch: int) -> list[str]:
     return [PROMPTS[index % len(PROMPTS)] for index in range(batch)]
 
 
-def _onnxruntime(path: Path, threads: int) -> Call:
+def _onnxruntime(path: Path, threads: int) -> RunGraph:
     """As a first example does it: default options, arrays in and out."""
     import onnxruntime
 
@@ -64,7 +61,7 @@ def _onnxruntime(path: Path, threads: int) -> Call:
     return lambda *given: session.run(None, dict(zip(names, given, strict=True)))
 
 
-def _openvino(path: Path, threads: int) -> Call:
+def _openvino(path: Path, threads: int) -> RunGraph:
     import openvino
 
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -78,7 +75,7 @@ def _openvino(path: Path, threads: int) -> Call:
 
 
 @torch.inference_mode()
-def reference(folder: Path, plan: Plan, guidance: float, batch: int) -> Pictures:
+def reference(folder: Path, plan: Plan, guidance: float, batch: int) -> BatchArrays:
     """The same batch by the float32 reference sampler."""
     checkpoint = Checkpoint.load(folder)
     noise = torch.from_numpy(noises(SEED, batch, checkpoint.sizes.latent))

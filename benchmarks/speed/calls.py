@@ -30,11 +30,11 @@ def watched() -> Iterator[list[Call]]:
 
     def timed(engine: OrtEngine, feed: Mapping[str, Array]) -> dict[str, Array]:
         began = time.perf_counter()
-        made = run(engine, feed)
+        outputs = run(engine, feed)
         ended = time.perf_counter()
         row = int(feed["step"].item()) if "step" in feed else None
         seen.append(Call(engine.graph.name, row, began, ended))
-        return made
+        return outputs
 
     OrtEngine.run = timed  # type: ignore[method-assign]
     try:

@@ -1,15 +1,29 @@
-"""What a sweep measures: one case for each thing that runs in a process of its own."""
+"""The cases of a sweep: each runs in its own process."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wetgen.runtime.bundle.bundle import Bundle
 
-Kind = Literal["ceilings", "sampling", "turns", "files"]
+CaseKind = Literal["ceilings", "sampling", "turns", "files"]
+
+# Candidates that take turns with one another.
+OURS = "wetgen"
+EAGER = "diffusers and torch, eager"  # the base of ratios, where it was measured
+COMPILED = "diffusers and torch.compile"
+PLAIN = "ONNX Runtime, call by call"
+OPENVINO = "OpenVINO, call by call"
+
+BatchArrays = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
+"""Images (B, H, W, 3), and masks (B, H, W) where the networks draw them."""
+DrawBatch = Callable[[], BatchArrays]
 
 SEED = 11
-# Every bundle is asked for the same pairs, so that rows of two bundles can be compared.
+# Every bundle draws the same prompts, so that rows of two bundles can be compared.
 PROMPTS = (
     "a brown water stain on a white ceiling",
     "black mold in the corner of a bathroom wall",
@@ -23,13 +37,13 @@ PROMPTS = (
 
 
 @dataclass(frozen=True)
-class Case:
-    """One thing to measure. `round` tells the times apart that a sweep measures it, spread over the whole run.
+class BenchCase:
+    """One thing to measure. `round` numbers its repetitions, which are spread over the whole sweep.
 
-    `seconds` is for how long warm work repeats, at least `least` times. `plan` and `batch` say nothing of the ceilings.
+    Warm work repeats for `seconds`, at least `least` times. Ceilings do not use `plan` and `batch`.
     """
 
-    kind: Kind
+    kind: CaseKind
     round: int
     device: str
     threads: int | None
@@ -37,14 +51,14 @@ class Case:
     batch: int = 0
     seconds: float = 0.0
     least: int = 0
-    checkpoint: str = ""  # where baselines find the weights; empty: none are measured
-    cache: str = ""  # where baselines keep what they export
+    checkpoint: str = ""  # the weights of baselines; empty: no baselines
+    cache: str = ""  # where baselines keep the graphs that they export
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def settings(self) -> dict[str, Any]:
-        """What makes the case this one, for the key of its row: no path, which says nothing of the work."""
+        """The settings that identify the case, for the key of its row; paths do not."""
         return {**asdict(self), "checkpoint": bool(self.checkpoint), "cache": ""}
 
     def __str__(self) -> str:
@@ -53,7 +67,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchOptions:
     """The options of `wetgen bench`; `plan` None is the bundle's default, `batches` in rising order."""
 
     batches: tuple[int, ...] = (1, 2, 4, 8)
@@ -66,20 +80,27 @@ class Asked:
     cache: str = ""
 
 
-def cases_of(bundle: Bundle, asked: Asked) -> Iterator[Case]:
-    """The cases in the order in which they are measured: rounds over all batches, so that drift hits them alike."""
-    plan = bundle.plan(asked.plan).name
-    common: dict[str, Any] = {"device": asked.device, "threads": asked.threads}
-    yield Case("ceilings", 0, **common)
-    for round in range(asked.rounds):
-        for batch in asked.batches:
-            yield Case("sampling", round, plan=plan, batch=batch, seconds=asked.seconds, least=4, **common)
-    yield Case("ceilings", 1, **common)
-    turns = sorted({asked.batches[0], *([4] if 4 in asked.batches and asked.checkpoint else [])})
+def cases_of(bundle: Bundle, options: BenchOptions) -> Iterator[BenchCase]:
+    """The cases in order: rounds over all batches, so that drift of the machine affects all alike."""
+    plan = bundle.plan(options.plan).name
+    common: dict[str, Any] = {"device": options.device, "threads": options.threads}
+    yield BenchCase("ceilings", 0, **common)
+    for round in range(options.rounds):
+        for batch in options.batches:
+            yield BenchCase("sampling", round, plan=plan, batch=batch, seconds=options.seconds, least=4, **common)
+    yield BenchCase("ceilings", 1, **common)
+    turns = sorted({options.batches[0], *([4] if 4 in options.batches and options.checkpoint else [])})
     for batch in turns:
-        least = 9 if asked.checkpoint else 5
-        yield Case(
-            "turns", 0, plan=plan, batch=batch, least=least, checkpoint=asked.checkpoint, cache=asked.cache, **common
+        least = 9 if options.checkpoint else 5
+        yield BenchCase(
+            "turns",
+            0,
+            plan=plan,
+            batch=batch,
+            least=least,
+            checkpoint=options.checkpoint,
+            cache=options.cache,
+            **common,
         )
-    files = 4 if 4 in asked.batches else asked.batches[-1]
-    yield Case("files", 0, plan=plan, batch=files, least=2, **common)
+    files = 4 if 4 in options.batches else options.batches[-1]
+    yield BenchCase("files", 0, plan=plan, batch=files, least=2, **common)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wetgen.benchmarks.speed.cases import Case
+from wetgen.benchmarks.speed.cases import BenchCase
 from wetgen.benchmarks.speed.tiny_models import one_operator
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.targets import target_for
@@ -42,7 +42,7 @@ class Product:
         return self.flops / 1e9 * len(times) / sum(times)
 
 
-def measure(case: Case, bundle: Path) -> dict[str, Any]:
+def measure(case: BenchCase, bundle: Path) -> dict[str, Any]:
     """The ceilings of a case's device, in the arithmetic of the target that it runs of the bundle."""
     opened = Bundle.open(bundle)
     dtype = target_for(case.device, opened.targets).compute

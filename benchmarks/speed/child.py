@@ -1,6 +1,6 @@
-"""One case in a process of its own: `python -m wetgen.benchmarks.speed.child BUNDLE CASE BEGAN` prints one JSON line.
+"""One case in its own process: `python -m wetgen.benchmarks.speed.child BUNDLE CASE BEGAN` prints one JSON line.
 
-A process of its own, because load is only cold once, and a peak of memory stays until a process ends.
+Load is cold only once per process, and the peak of memory lasts until the process ends.
 """
 
 import json
@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from wetgen.benchmarks.speed.cases import Case
+from wetgen.benchmarks.speed.cases import BenchCase
 from wetgen.runtime.errors import WetgenError
 
 
-def observe(case: Case, bundle: Path, began: float) -> dict[str, Any]:
+def observe(case: BenchCase, bundle: Path, began: float) -> dict[str, Any]:
     """The observed values of a case."""
     if case.kind == "sampling":
         from wetgen.benchmarks.speed import sampling
@@ -32,13 +32,13 @@ def observe(case: Case, bundle: Path, began: float) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """Print what was observed, or why it could not be."""
-    bundle, case, began = Path(arguments[0]), Case(**json.loads(arguments[1])), float(arguments[2])
+    """Print the observed values, or the error."""
+    bundle, case, began = Path(arguments[0]), BenchCase(**json.loads(arguments[1])), float(arguments[2])
     try:
-        said: dict[str, Any] = {"observed": observe(case, bundle, began)}
+        result: dict[str, Any] = {"observed": observe(case, bundle, began)}
     except WetgenError as error:
-        said = {"error": {"what": error.what, "why": error.why, "fix": error.fix}}
-    sys.stdout.write(json.dumps(said, allow_nan=False) + "\n")
+        result = {"error": {"what": error.what, "why": error.why, "fix": error.fix}}
+    sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":

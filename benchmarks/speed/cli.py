@@ -9,7 +9,7 @@ from wetgen.runtime.cli import batch_list
 
 
 class Bench(click.Group):
-    """A group whose first word may also be a bundle: `wetgen bench my-bundle` is `wetgen bench measure my-bundle`."""
+    """A group that takes a bundle in place of a command: `wetgen bench B` means `wetgen bench measure B`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
@@ -27,21 +27,25 @@ def bench() -> None:
 
 @bench.command()
 @click.argument("bundle", type=click.Path(path_type=Path), required=False)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of rows and report; new or empty.")
-@click.option("--resume", is_flag=True, help="Measure what an earlier run left undone in --out.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for rows and report; new or empty.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run in --out.")
 @click.option("--plan", metavar="NAME", help="Sampling plan.  [default: the bundle's]")
 @click.option("--batches", callback=batch_list, metavar="1,2,4", help="Batch sizes.  [default: 1,2,4,8]")
 @click.option(
-    "--device", type=click.Choice(["cpu", "cuda", "tensorrt"]), default="cpu", show_default=True, help="What computes."
+    "--device",
+    type=click.Choice(["cpu", "cuda", "tensorrt"]),
+    default="cpu",
+    show_default=True,
+    help="Where the graphs run.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all usable cores]")
-@click.option("--rounds", type=click.IntRange(min=1), help="New processes for each batch size.  [default: 3]")
-@click.option("--seconds", type=click.FloatRange(min=0), help="Warm work in each of them.  [default: 3]")
+@click.option("--rounds", type=click.IntRange(min=1), help="Processes for each batch size.  [default: 3]")
+@click.option("--seconds", type=click.FloatRange(min=0), help="Seconds of warm batches per process.  [default: 3]")
 @click.option("--quick", is_flag=True, help="One round of batches 1 and 4, one second each.")
 @click.option(
     "--checkpoint",
     type=click.Path(exists=True, path_type=Path),
-    help="What the bundle was exported from: measure baselines too (needs torch).",
+    help="The checkpoint of the bundle: also measures baselines (needs torch).",
 )
 def measure(
     bundle: Path | None,
@@ -54,30 +58,33 @@ def measure(
 ) -> None:
     """Measure BUNDLE into a folder: rows.jsonl, report.md, report.html.
 
-    Load, first pair, warm rate over batch sizes, time by graph and step, memory, power where the board tells, and the
-    share of the machine's ceilings. Ctrl-C loses nothing that is finished; the same command with --resume goes on.
+    Measures load, first pair, warm rate by batch size, time by graph and step, memory, power where the board reports
+    it, and the share of the machine's ceilings. After Ctrl-C, the same command with --resume goes on.
     """
-    from wetgen.benchmarks.speed.cases import Asked
+    from wetgen.benchmarks.speed.cases import BenchOptions
     from wetgen.benchmarks.speed.report import write_report
-    from wetgen.benchmarks.speed.summary import Summary
+    from wetgen.benchmarks.speed.summary import BenchSummary
     from wetgen.benchmarks.speed.sweep import sweep
     from wetgen.runtime.bundle.bundle import open_bundle
 
-    asked: dict[str, Any] = {"batches": (1, 4), "rounds": 1, "seconds": 1.0} if quick else {}
-    asked.update({name: value for name, value in how.items() if value is not None})
+    options: dict[str, Any] = {"batches": (1, 4), "rounds": 1, "seconds": 1.0} if quick else {}
+    options.update({name: value for name, value in how.items() if value is not None})
     if batches:
-        asked["batches"] = batches
+        options["batches"] = batches
     if checkpoint is not None:
-        asked.update(checkpoint=str(checkpoint), cache=str(out / "cache"))
+        options.update(checkpoint=str(checkpoint), cache=str(out / "cache"))
     try:
-        rows = sweep(open_bundle(bundle), out, Asked(**asked), lambda line: click.echo(line, err=True), resume=resume)
+        rows = sweep(
+            open_bundle(bundle), out, BenchOptions(**options), lambda line: click.echo(line, err=True), resume=resume
+        )
     except KeyboardInterrupt:
         click.echo(f"Interrupted. Finished cases are in {out}; the same command with --resume goes on.", err=True)
         raise
-    summary = Summary(rows)
-    page = write_report(summary, out)
+    summary = BenchSummary(rows)
+    page = write_report(summary, out, charts=False)
     failed = f" {len(summary.failed)} cases failed; the report says why." if summary.failed else ""
     click.echo(f"{page}{failed}")
+    click.echo(f"Charts: wetgen bench render {out}", err=True)
 
 
 @bench.command()
@@ -87,7 +94,7 @@ def measure(
 def compare(first: Path, second: Path, tolerance: float) -> None:
     """Compare the measurements in SECOND with those in FIRST.
 
-    Exits with 0 when nothing is slower, 1 when something is (or when the two did not do the same work), and 3 when the
+    Exits with 0 if nothing is slower, with 1 if something is slower or the two did different work, and with 3 if the
     measurements are too noisy to tell.
     """
     from wetgen.benchmarks.speed import compare as comparing
@@ -105,9 +112,9 @@ def compare(first: Path, second: Path, tolerance: float) -> None:
 @bench.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
 def render(folder: Path) -> None:
-    """Write the report of the rows in FOLDER again."""
+    """Write the report of the rows in FOLDER again, with charts (needs matplotlib: wetgen[bench])."""
     from wetgen.benchmarks.speed import rows
     from wetgen.benchmarks.speed.report import write_report
-    from wetgen.benchmarks.speed.summary import Summary
+    from wetgen.benchmarks.speed.summary import BenchSummary
 
-    click.echo(write_report(Summary(rows.read(folder)), folder))
+    click.echo(write_report(BenchSummary(rows.read(folder)), folder, charts=True))

@@ -1,52 +1,27 @@
-"""Two runs of `wetgen bench`, case by case: is the second slower? Only equal work within equal borders is compared.
+"""Compare two runs of `wetgen bench`, case by case: is the second slower? Only equal work is compared.
 
-Machines are faster at one time than at another. Between any two batches a run measures the pace of a matrix product,
-and a batch's time is multiplied by it: what is compared is how much of the machine a batch takes, in GFLOP that the
-product would have done meanwhile. On a GPU, where no pace is measured, it is the time itself.
+The speed of a machine varies over time. So a run measures the pace of a matrix product between any two batches, and a
+batch's time is multiplied by that pace: the result is how many GFLOP the product would have done meanwhile. On a GPU,
+where no pace is measured, times themselves are compared.
 """
 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wetgen.benchmarks.bootstrap import Ratio, bootstrap_ratio
 from wetgen.benchmarks.speed import rows
 from wetgen.runtime.errors import WetgenError
 
-Verdict = Literal["no difference", "faster", "slower", "too noisy to tell"]
-
-TOLERANCE = 0.05
-DRAWS, LEVEL = 2000, 0.95
 LEAST_PSNR = 40.0  # dB between thumbnails: float16 stays above, other weights draw other pictures
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """How many times as long the second takes, and the percentile interval of its bootstrap."""
-
-    value: float
-    low: float
-    high: float
-
-    def verdict(self, tolerance: float) -> Verdict:
-        """What may be said of it.
-
-        Beyond the tolerance and with an interval without 1 it is a difference. Within the tolerance it is none, if the
-        interval leaves no room for one of twice the tolerance. Everything else cannot be told.
-        """
-        if self.value > 1 + tolerance and self.low > 1:
-            return "slower"
-        if self.value < 1 - tolerance and self.high < 1:
-            return "faster"
-        within = abs(self.value - 1) <= tolerance and 1 - 2 * tolerance < self.low and self.high < 1 + 2 * tolerance
-        return "no difference" if within else "too noisy to tell"
-
-
-@dataclass(frozen=True)
-class Comparison:
+class CaseComparison:
     """One case of both runs."""
 
     name: str
@@ -55,7 +30,7 @@ class Comparison:
     ratio: Ratio
 
 
-def compare(first: Sequence[rows.Row], second: Sequence[rows.Row]) -> list[Comparison]:
+def compare(first: Sequence[rows.BenchRow], second: Sequence[rows.BenchRow]) -> list[CaseComparison]:
     """The sampling cases that both runs finished.
 
     Raises WetgenError when they share none, and when a shared case is not the same work in both.
@@ -72,9 +47,9 @@ def compare(first: Sequence[rows.Row], second: Sequence[rows.Row]) -> list[Compa
     return [_compared(name, sides[0][name], sides[1][name]) for name in shared]
 
 
-def _cases(run: Sequence[rows.Row]) -> dict[str, list[rows.Row]]:
+def _cases(run: Sequence[rows.BenchRow]) -> dict[str, list[rows.BenchRow]]:
     """The rounds of every sampling case, by what it is called."""
-    found: dict[str, list[rows.Row]] = {}
+    found: dict[str, list[rows.BenchRow]] = {}
     for row in rows.done(run, "sampling"):
         case = row["case"]
         threads = "" if case["threads"] is None else f", {case['threads']} threads"
@@ -82,13 +57,15 @@ def _cases(run: Sequence[rows.Row]) -> dict[str, list[rows.Row]]:
     return found
 
 
-def _compared(name: str, first: Sequence[rows.Row], second: Sequence[rows.Row]) -> Comparison:
+def _compared(name: str, first: Sequence[rows.BenchRow], second: Sequence[rows.BenchRow]) -> CaseComparison:
     check_same_work(name, first[0]["observed"]["work"], second[0]["observed"]["work"])
-    return Comparison(name, *(_median_ms(side) for side in (first, second)), ratio(_taken(first), _taken(second)))
+    return CaseComparison(
+        name, *(_median_ms(side) for side in (first, second)), bootstrap_ratio(_taken(first), _taken(second))
+    )
 
 
 def check_same_work(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-    """Raise WetgenError, with what differs, unless two times are of the same work within the same borders."""
+    """Raise WetgenError, naming the differences, unless both sides did the same work."""
     differ = [key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)]
     if "picture" in differ and _alike(first, second):
         differ.remove("picture")
@@ -113,11 +90,11 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _median_ms(side: Sequence[rows.Row]) -> float:
+def _median_ms(side: Sequence[rows.BenchRow]) -> float:
     return float(np.median(np.concatenate([row["observed"]["warm_ms"] for row in side])))
 
 
-def _taken(side: Sequence[rows.Row]) -> list[NDArray[np.float64]]:
+def _taken(side: Sequence[rows.BenchRow]) -> list[NDArray[np.float64]]:
     """Per round what each warm batch took: GFLOP of the product's pace around it, or milliseconds without a pace."""
     found = []
     for row in side:
@@ -126,35 +103,7 @@ def _taken(side: Sequence[rows.Row]) -> list[NDArray[np.float64]]:
     return found
 
 
-def ratio(
-    first: Sequence[NDArray[np.float64]], second: Sequence[NDArray[np.float64]], draws: int = DRAWS, seed: int = 0
-) -> Ratio:
-    """The ratio of medians, second over first; every draw takes rounds, then batches within them, with replacement.
-
-    Rounds are processes of their own: what one has in common (where its memory came to lie) must widen the interval.
-    """
-    rng = np.random.default_rng(seed)
-    drawn = [_drawn_medians(side, draws, rng) for side in (first, second)]
-    low, high = np.quantile(drawn[1] / drawn[0], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    value = np.median(np.concatenate(second)) / np.median(np.concatenate(first))
-    return Ratio(float(value), float(low), float(high))
-
-
-def _drawn_medians(side: Sequence[NDArray[np.float64]], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(draws,) medians; axes below: draws, rounds, batches of the longest round, with NaN beyond a shorter one's."""
-    lengths = np.array([len(times) for times in side])
-    padded = np.full((len(side), lengths.max()), np.nan)
-    for place, times in enumerate(side):
-        padded[place, : len(times)] = times
-    chosen = rng.integers(len(side), size=(draws, len(side)))
-    batches = (rng.random((draws, len(side), lengths.max())) * lengths[chosen][..., None]).astype(int)
-    drawn = padded[chosen[..., None], batches]
-    drawn[np.arange(lengths.max()) >= lengths[chosen][..., None]] = np.nan
-    medians: NDArray[np.float64] = np.nanmedian(drawn.reshape(draws, -1), axis=1)
-    return medians
-
-
-def render(found: Sequence[Comparison], tolerance: float) -> str:
+def render(found: Sequence[CaseComparison], tolerance: float) -> str:
     """The comparison as a table for people."""
     lines = [f"{'case':34} {'first':>10} {'second':>10}  times as long (95 % interval)"]
     for one in found:

@@ -1,22 +1,23 @@
-"""Candidates that took turns, as tables: the baselines beside the runtime, and the bundle's plans beside each other."""
+"""Tables of candidates that took turns: runtime and baselines, and the plans of the bundle."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from wetgen.benchmarks.quality.report.document import Table
-from wetgen.benchmarks.speed.compare import Ratio, check_same_work, ratio
+from wetgen.benchmarks.bootstrap import Ratio, bootstrap_ratio
+from wetgen.benchmarks.document import Table
+from wetgen.benchmarks.speed.cases import EAGER, OURS
+from wetgen.benchmarks.speed.compare import check_same_work
 from wetgen.benchmarks.speed.rates import percentile
-from wetgen.benchmarks.speed.turns import EAGER, OURS
 
 _PLAN_ALONE = ("timesteps", "kinds", "picture")  # what two plans may differ in
 
-Candidate = Mapping[str, Any]
+CandidateRow = Mapping[str, Any]
 
 
-def candidates_table(candidates: Sequence[Candidate], plan: str) -> Table:
-    """Everyone who walked the plan: median, times as fast as the first, error. A failure stands with its reason."""
+def candidates_table(candidates: Sequence[CandidateRow], plan: str) -> Table:
+    """Every candidate that ran the plan: median, p90, speed relative to the base, error; or why it failed."""
     walked = [one for one in candidates if one["plan"] == plan]
     base = _base(walked)
     rows = []
@@ -30,7 +31,7 @@ def candidates_table(candidates: Sequence[Candidate], plan: str) -> Table:
     return Table(["", "median", "p90", f"times as fast as {_name(base)}", "error"], rows)
 
 
-def plans_table(candidates: Sequence[Candidate], about: Mapping[str, Any], batch: int) -> Table:
+def plans_table(candidates: Sequence[CandidateRow], about: Mapping[str, Any], batch: int) -> Table:
     """The runtime's plans; `about` is the row of the bundle, which has what export measured of them."""
     base = _base([one for one in candidates if one["plan"] == about["plan"]])
     rows = []
@@ -44,7 +45,7 @@ def plans_table(candidates: Sequence[Candidate], about: Mapping[str, Any], batch
             continue
         if base is not None:
             # Another plan is other work by intent; everything else must still be the same.
-            sides = [{k: v for k, v in each["work"].items() if k not in _PLAN_ALONE} for each in (base, one)]
+            sides = [{k: v for k, v in side["work"].items() if k not in _PLAN_ALONE} for side in (base, one)]
             check_same_work(f"plan {one['plan']}", *sides)
         pairs = f"{1000 * batch / percentile(one['times_ms'], 0.5):.2f}"
         rows.append([one["plan"], steps, _times(one)[0], pairs, _fast(base, one), _error(one), _measured(plan)])
@@ -52,7 +53,7 @@ def plans_table(candidates: Sequence[Candidate], about: Mapping[str, Any], batch
     return Table(head, rows)
 
 
-def _base(walked: Sequence[Candidate]) -> Candidate | None:
+def _base(walked: Sequence[CandidateRow]) -> CandidateRow | None:
     """What ratios are of: the eager baseline, or else the runtime with the first plan."""
     for name in (EAGER, OURS):
         for one in walked:
@@ -61,28 +62,28 @@ def _base(walked: Sequence[Candidate]) -> Candidate | None:
     return None
 
 
-def _name(base: Candidate | None) -> str:
+def _name(base: CandidateRow | None) -> str:
     return "nothing" if base is None else base["name"]
 
 
-def speedup(base: Candidate, one: Candidate) -> Ratio:
+def speedup(base: CandidateRow, one: CandidateRow) -> Ratio:
     """How many times as fast, turn by turn: the median of the turns' ratios, and its bootstrap interval."""
     turns = [slow / fast for slow, fast in zip(base["times_ms"], one["times_ms"], strict=True)]
-    return ratio([np.ones(1)], [np.asarray(turns)])
+    return bootstrap_ratio([np.ones(1)], [np.asarray(turns)])
 
 
-def _fast(base: Candidate | None, one: Candidate) -> str:
+def _fast(base: CandidateRow | None, one: CandidateRow) -> str:
     if base is None:
         return ""
     found = speedup(base, one)
     return "1" if one is base else f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
-def _times(one: Candidate) -> list[str]:
+def _times(one: CandidateRow) -> list[str]:
     return [f"{percentile(one['times_ms'], share):.1f} ms" for share in (0.5, 0.9)]
 
 
-def _error(one: Candidate) -> str:
+def _error(one: CandidateRow) -> str:
     if "error" not in one:
         return "no reference here"
     error = one["error"]

@@ -13,7 +13,7 @@ WHOLE = "VDD_IN"  # the rail that feeds the module, where a board measures one
 
 
 @dataclass(frozen=True)
-class Reading:
+class SensorReading:
     """One look. Rails in watts, temperatures in degrees Celsius, clocks in MHz; empty where the board tells nothing."""
 
     rails: dict[str, float]
@@ -43,14 +43,16 @@ class Board:
     def measures_power(self) -> bool:
         return bool(self._rails)
 
-    def read(self) -> Reading:
+    def read(self) -> SensorReading:
         """Every sensor once; one that does not answer just now is left out."""
         rails = {}
         for name, (volts, amperes) in self._rails.items():
             millivolts, milliamperes = _number(volts), _number(amperes)
             if millivolts is not None and milliamperes is not None:
                 rails[name] = millivolts * milliamperes / 1e6
-        return Reading(rails, _scaled(self._zones, 1e-3), {name: _mhz(name, hz) for name, hz in _known(self._clocks)})
+        return SensorReading(
+            rails, _scaled(self._zones, 1e-3), {name: _mhz(name, hz) for name, hz in _known(self._clocks)}
+        )
 
     def throttled(self) -> dict[str, int]:
         """How often each over-current alarm has gone off since the board started."""

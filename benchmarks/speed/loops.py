@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wetgen.benchmarks.speed.cases import BatchArrays
 from wetgen.runtime.bundle.schedule import Plan
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import starting_noise
@@ -18,10 +19,7 @@ from wetgen.training.sample import free_conditioning
 from wetgen.training.sheets import as_bytes
 from wetgen.training.text_encoder import embed, token_ids
 
-Pictures = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
-"""Images (B, H, W, 3), and masks (B, H, W) where the networks draw them."""
-Floats = NDArray[np.float32]
-Call = Callable[..., Sequence[Floats]]
+RunGraph = Callable[..., Sequence[NDArray[np.float32]]]
 
 
 def check_walkable(plan: Plan) -> None:
@@ -34,7 +32,7 @@ def check_walkable(plan: Plan) -> None:
         )
 
 
-def noises(seed: int, count: int, shape: Sequence[int]) -> Floats:
+def noises(seed: int, count: int, shape: Sequence[int]) -> NDArray[np.float32]:
     """The runtime's noise of the first pairs of a seed, (B, C, h, w)."""
     return np.stack([starting_noise(seed, index, shape) for index in range(count)])
 
@@ -55,7 +53,7 @@ class TorchLoop:
         self._follows = self._scheduler.timesteps.tolist() == [step.timestep for step in plan.steps]
 
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[str], seed: int) -> Pictures:
+    def generate(self, prompts: Sequence[str], seed: int) -> BatchArrays:
         parts = self._parts
         x = torch.from_numpy(noises(seed, len(prompts), parts.sizes.latent))
         embedding = embed(parts.text_encoder, token_ids(parts.tokenizer, ["", *prompts]))
@@ -68,13 +66,13 @@ class TorchLoop:
             time = torch.tensor(step.timestep)
             if step.guided:
                 without, with_prompt = self._unet(torch.cat([seen, seen]), time, both).sample.chunk(2)
-                said = without + self._guidance * (with_prompt - without)
+                prediction = without + self._guidance * (with_prompt - without)
             else:
-                said = self._unet(seen, time, cond).sample
+                prediction = self._unet(seen, time, cond).sample
             if self._follows:
-                x = self._scheduler.step(said, step.timestep, x).prev_sample
+                x = self._scheduler.step(prediction, step.timestep, x).prev_sample
             else:
-                x = step.keep * x + step.push * said
+                x = step.keep * x + step.push * prediction
         image, logits = self._decode(x)
         return as_bytes(image), None if logits is None else logits.argmax(1).to(torch.uint8).numpy()
 
@@ -83,14 +81,14 @@ class HostLoop:
     """Three graphs in an engine, called one after the other; guidance and DDIM in numpy between the calls."""
 
     def __init__(
-        self, text: Call, unet: Call, decode: Call, checkpoint: Checkpoint, plan: Plan, guidance: float
+        self, text: RunGraph, unet: RunGraph, decode: RunGraph, checkpoint: Checkpoint, plan: Plan, guidance: float
     ) -> None:
         check_walkable(plan)
         self._text, self._unet, self._decode = text, unet, decode
         self._tokenizer, self._sizes = checkpoint.tokenizer, checkpoint.sizes
         self._plan, self._guidance = plan, np.float32(guidance)
 
-    def generate(self, prompts: Sequence[str], seed: int) -> Pictures:
+    def generate(self, prompts: Sequence[str], seed: int) -> BatchArrays:
         sizes, count = self._sizes, len(prompts)
         x = noises(seed, count, sizes.latent)
         ids = token_ids(self._tokenizer, ["", *prompts]).numpy().astype(np.int64)
@@ -101,10 +99,10 @@ class HostLoop:
             seen, time = np.concatenate([x, extra], 1), np.array([step.timestep], np.int64)
             if step.guided:
                 without, with_prompt = np.split(self._unet(np.concatenate([seen, seen]), time, both)[0], 2)
-                said = without + self._guidance * (with_prompt - without)
+                prediction = without + self._guidance * (with_prompt - without)
             else:
-                said = self._unet(seen, time, embedding[1:])[0]
-            x = np.float32(step.keep) * x + np.float32(step.push) * said
+                prediction = self._unet(seen, time, embedding[1:])[0]
+            x = np.float32(step.keep) * x + np.float32(step.push) * prediction
         image, *logits = self._decode(x)
         levels = np.rint((image.clip(-1, 1) + 1) * 127.5).astype(np.uint8).transpose(0, 2, 3, 1)
         return levels, logits[0].argmax(1).astype(np.uint8) if logits else None

@@ -1,4 +1,4 @@
-"""What a measurement was made on and with: processor, cores, memory, versions, commit."""
+"""The conditions of a measurement: processor, cores, memory, versions, commit."""
 
 import os
 import platform

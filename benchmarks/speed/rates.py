@@ -42,7 +42,7 @@ def rate_of(batch: int, rounds: Sequence[Mapping[str, Any]]) -> Rate:
         float(np.median([observed["to_loaded_ms"] for observed in rounds])),
         float(np.median([observed["to_first_batch_ms"] - observed["to_loaded_ms"] for observed in rounds])),
         *(percentile(warm, share) for share in (0.5, 0.9, 0.99)),
-        *(_peak([each[name] for each in memory]) for name in ("host_mib", "device_mib", "unified_mib")),
+        *(_peak([one[name] for one in memory]) for name in ("host_mib", "device_mib", "unified_mib")),
         _joules(batch, rounds),
     )
 

@@ -33,8 +33,8 @@ class _Unet(nn.Module):
         self.unet = unet
 
     def forward(self, sample: Tensor, timestep: Tensor, states: Tensor) -> Tensor:
-        said: Tensor = self.unet(sample, timestep, states, return_dict=False)[0]
-        return said
+        prediction: Tensor = self.unet(sample, timestep, states, return_dict=False)[0]
+        return prediction
 
 
 class _Decode(nn.Module):
@@ -74,7 +74,7 @@ def _makers(checkpoint: Checkpoint) -> dict[str, Callable[[Path], None]]:
         extra = free_conditioning(checkpoint.unet, latent)
         seen = latent if extra is None else torch.cat([latent, extra], 1)
         states = torch.zeros(2, sizes.tokens, checkpoint.unet.config.cross_attention_dim)
-        _export(_Unet(checkpoint.unet), (seen, torch.tensor([1]), states), path, "sample timestep states", "said")
+        _export(_Unet(checkpoint.unet), (seen, torch.tensor([1]), states), path, "sample timestep states", "prediction")
 
     def decode(path: Path) -> None:
         outputs = "image logits" if sizes.classes else "image"

@@ -1,28 +1,30 @@
-"""The report of a run, for people: blocks that are rendered as Markdown and as one HTML page without a network."""
+"""The report of a run as blocks, which are written as Markdown and as one HTML page."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wetgen.benchmarks.quality.report.document import Block, Figure, Heading, Table, Text, write
-from wetgen.benchmarks.speed import svg
+from wetgen.benchmarks import plots
+from wetgen.benchmarks.document import Block, Figure, Heading, Paragraph, Table, write
 from wetgen.benchmarks.speed.comparison import candidates_table, plans_table
 from wetgen.benchmarks.speed.rates import Rate, percentile
-from wetgen.benchmarks.speed.summary import HOST, KNEE, Summary
+from wetgen.benchmarks.speed.summary import HOST, KNEE, BenchSummary
 
 TITLE, STEM = "How fast", "report"
 NONE = "—"
 
 
-def write_report(summary: Summary, out: Path) -> Path:
-    """Write out/report.md, out/report.html and the drawings; returns the page."""
-    write(list(blocks(summary)), TITLE, out, STEM)
+def write_report(summary: BenchSummary, out: Path, *, charts: bool) -> Path:
+    """Write out/report.md and out/report.html, with charts if asked for (they need matplotlib); returns the page."""
+    chosen = [block for block in blocks(summary) if charts or not isinstance(block, Figure)]
+    write(chosen, TITLE, out, STEM)
     return out / f"{STEM}.html"
 
 
-def blocks(summary: Summary) -> Iterator[Block]:
+def blocks(summary: BenchSummary) -> Iterator[Block]:
     """All of the report."""
-    yield Text(conditions(summary))
+    yield Paragraph(conditions(summary))
     yield from _rates(summary)
     yield from _stages(summary)
     yield from _ceilings(summary)
@@ -31,8 +33,8 @@ def blocks(summary: Summary) -> Iterator[Block]:
     yield from _failures(summary)
 
 
-def conditions(summary: Summary) -> str:
-    """What was measured on what, in a sentence or two."""
+def conditions(summary: BenchSummary) -> str:
+    """The conditions of the measurement, in a sentence or two."""
     last, about = summary.rows[-1], summary.about
     where, sizes = last["machine"], about["sizes"]
     packages = ", ".join(f"{name} {number}" for name, number in last["versions"].items() if name != "wetgen")
@@ -48,12 +50,12 @@ def conditions(summary: Summary) -> str:
     )
 
 
-def _rates(summary: Summary) -> Iterator[Block]:
+def _rates(summary: BenchSummary) -> Iterator[Block]:
     rates, knee = summary.rates(), summary.knee()
     if not rates:
         return
     yield Heading("Batches")
-    yield Text(
+    yield Paragraph(
         "Load is from the start of a new process to loaded graphs (the disk's cache is warm), the first batch what the "
         "next one takes there; warm are all later batches. Peak memory is that of the process which drew the batch. "
         f"The knee is the smallest batch with {KNEE:.0%} of the best rate."
@@ -62,11 +64,11 @@ def _rates(summary: Summary) -> Iterator[Block]:
     yield Table([*head, "unified", "J/pair"], [_rate_cells(summary, rate, knee) for rate in rates])
     points = [(float(rate.batch), rate.pairs_per_second) for rate in rates]
     mark = None if knee is None else (float(knee), "knee")
-    drawing = svg.lines({"pairs/s": points}, "batch", "pairs/s", mark)
-    yield Figure("batches.svg", drawing, "Pairs a second over the batch size; the knee is marked.")
+    chart = partial(plots.lines, {"pairs/s": points}, "batch", "pairs/s", mark)
+    yield Figure("batches.svg", chart, "Pairs a second over the batch size; the knee is marked.")
 
 
-def _rate_cells(summary: Summary, rate: Rate, knee: int | None) -> list[str]:
+def _rate_cells(summary: BenchSummary, rate: Rate, knee: int | None) -> list[str]:
     share = summary.share_of_matrix(rate.batch)
     return [
         f"{rate.batch}{' (knee)' if rate.batch == knee else ''}",
@@ -78,12 +80,12 @@ def _rate_cells(summary: Summary, rate: Rate, knee: int | None) -> list[str]:
     ]
 
 
-def _stages(summary: Summary) -> Iterator[Block]:
+def _stages(summary: BenchSummary) -> Iterator[Block]:
     staged = [(batch, summary.stages(batch)) for batch in summary.batches]
     if not any(stages for _, stages in staged):
         return
     yield Heading("Where the time goes")
-    yield Text(f'Calls of graphs in warm batches, and "{HOST}": the gaps before, between and after them.')
+    yield Paragraph(f'Calls of graphs in warm batches, and "{HOST}": the gaps before, between and after them.')
     cells = [
         [
             str(batch),
@@ -97,20 +99,20 @@ def _stages(summary: Summary) -> Iterator[Block]:
     ]
     yield Table(["batch", "graph", "calls a batch", "p50", "p90", "p99", "of the time"], cells)
     bars = [(f"batch {batch}", {stage.name: 100 * stage.share for stage in stages}) for batch, stages in staged]
-    yield Figure("stages.svg", svg.stacked(bars, "%"), "Shares of a warm batch's time.")
+    yield Figure("stages.svg", partial(plots.stacked, bars, "%"), "Shares of a warm batch's time.")
     steps = summary.steps(summary.batches[0])
     series: dict[str, list[tuple[float, float]]] = {}
-    for place, (kind, took) in enumerate(steps, start=1):
-        series.setdefault(kind, []).append((float(place), took))
+    for i, (kind, took) in enumerate(steps, start=1):
+        series.setdefault(kind, []).append((float(i), took))
     caption = f"Median time of every step at batch {summary.batches[0]}, by kind of step."
-    yield Figure("steps.svg", svg.lines(series, "step", "ms"), caption)
+    yield Figure("steps.svg", partial(plots.lines, series, "step", "ms"), caption)
 
 
-def _ceilings(summary: Summary) -> Iterator[Block]:
+def _ceilings(summary: BenchSummary) -> Iterator[Block]:
     if summary.matrix is None:
         return
     yield Heading("Shares of the machine")
-    yield Text(
+    yield Paragraph(
         f"Matrix ceiling {summary.matrix:.1f} GFLOP/s, copy ceiling {summary.copy(float('inf')):.1f} GB/s beyond the "
         "caches: the best that products, convolutions and copies reached in the same run, with the same engine and "
         "threads. FLOPs are the multiplications and additions of convolutions, matrix products and attention; bytes "
@@ -135,21 +137,23 @@ def _ceilings(summary: Summary) -> Iterator[Block]:
     yield Table(head, rows)
 
 
-def _turns(summary: Summary) -> Iterator[Block]:
+def _turns(summary: BenchSummary) -> Iterator[Block]:
     for batch, candidates in summary.candidates():
         table = candidates_table(candidates, summary.about["plan"])
         if len(table.rows) > 1:
             yield Heading(f"Against others, batch {batch}")
-            yield Text(
+            yield Paragraph(
                 "The same weights, plan, noise and prompts in one process, taking turns; text included. Every speed "
-                "stands beside its error against the float32 reference sampler (the worst pair)."
+                "is shown with its error against the float32 reference sampler (the worst pair)."
             )
             yield table
-            yield Figure(f"turns-{batch}.svg", _bars(candidates, summary.about["plan"]), "Milliseconds of a batch.")
+            yield Figure(
+                f"turns-{batch}.svg", partial(_bars, candidates, summary.about["plan"]), "Milliseconds of a batch."
+            )
         plans = plans_table(candidates, summary.about, batch)
         if len(plans.rows) > 1:
             yield Heading(f"Plans, batch {batch}")
-            yield Text(
+            yield Paragraph(
                 "What each of the bundle's plans takes, in the same turns. Other plans are other work: they draw other "
                 "pictures, and how far these are from those of the plan first named is stated beside."
             )
@@ -162,15 +166,17 @@ def _bars(candidates: Sequence[Mapping[str, Any]], plan: str) -> bytes:
         for one in candidates
         if one["plan"] == plan and "times_ms" in one
     ]
-    return svg.stacked(found, "ms")
+    return plots.stacked(found, "ms")
 
 
-def _storing(summary: Summary) -> Iterator[Block]:
+def _storing(summary: BenchSummary) -> Iterator[Block]:
     found = summary.storing()
     if not found:
         return
     yield Heading("Files")
-    yield Text("The same pairs with and without writing the dataset folder, in turns; each time from a new generator.")
+    yield Paragraph(
+        "The same pairs with and without writing the dataset folder, in turns; each time from a new generator."
+    )
     rows = []
     for batch, observed in found:
         without, with_files = (sorted(observed[name])[len(observed[name]) // 2] for name in _FILES)
@@ -183,7 +189,7 @@ def _storing(summary: Summary) -> Iterator[Block]:
 _FILES = ("without_files_ms", "with_files_ms")
 
 
-def _failures(summary: Summary) -> Iterator[Block]:
+def _failures(summary: BenchSummary) -> Iterator[Block]:
     if not summary.failed:
         return
     yield Heading("What failed")

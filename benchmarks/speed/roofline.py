@@ -9,7 +9,7 @@ _LEAST_SHARE = 0.4  # of either ceiling; below it something else takes most of t
 
 
 @dataclass(frozen=True)
-class Stage:
+class GraphTime:
     """One graph's calls in a warm batch, or the host's part of it; times in milliseconds."""
 
     name: str
@@ -36,7 +36,7 @@ class Roofline:
     bound: Bound
 
 
-def roofline_of(stage: Stage, batch: int, flops: int, moved: int, matrix: float, copy: float) -> Roofline:
+def roofline_of(stage: GraphTime, batch: int, flops: int, moved: int, matrix: float, copy: float) -> Roofline:
     least_ms = {"arithmetic": flops / 1e6 / matrix, "memory": moved / 1e6 / copy}
     bound: Any = max(least_ms, key=lambda name: least_ms[name])
     share = least_ms[bound] / stage.p50_ms

@@ -1,6 +1,6 @@
-"""Rows of measurements: JSON lines that are only ever added to, one for each case, the failed ones included.
+"""Rows of measurements: append-only JSON lines, one per case, failed cases included.
 
-A row holds `key` (what makes the case this one: settings, bundle, machine), `case`, `status` ("done" or "failed"),
+A row holds `key` (a hash of settings, bundle and machine), `case`, `status` ("done" or "failed"),
 `observed` (every raw value; of a failed case `error` instead), `work`, and commit, versions, machine and date.
 """
 
@@ -18,16 +18,16 @@ FORMAT = 1
 FILE_NAME = "rows.jsonl"
 DONE, FAILED = "done", "failed"
 
-Row = Mapping[str, Any]
+BenchRow = Mapping[str, Any]
 
 
 def key_of(**what: object) -> str:
-    """16 hexadecimal digits that stand for all of this."""
+    """A hash of the arguments, 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def append(path: Path, row: Row) -> None:
-    """Add a row. It is on the disk when this returns; a line that an interruption left unfinished is dropped first."""
+def append(path: Path, row: BenchRow) -> None:
+    """Add a row and flush it to disk; first drop a line that an interruption left unfinished."""
     line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode()
     with os_errors(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,14 +39,14 @@ def append(path: Path, row: Row) -> None:
 
 
 def _whole(data: bytes) -> int:
-    """How much of a file is whole lines."""
+    """The number of bytes in whole lines."""
     return data.rfind(b"\n") + 1
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file or of the folder that holds it, oldest first; an unfinished last line is no row.
+    """The rows of a file or of its folder, oldest first, without an unfinished last line.
 
-    Raises WetgenError for a file that is not one of rows.
+    Raises WetgenError if a line is not a row.
     """
     file = path / FILE_NAME if path.is_dir() else path
     with os_errors(file, "read"):
@@ -65,18 +65,18 @@ def _parsed(file: Path, number: int, line: str) -> dict[str, Any]:
             raise ValueError(f"its format is {row['format']}, this wetgen reads {FORMAT}")
     except (ValueError, KeyError, TypeError) as error:
         raise WetgenError(
-            f"{file}, line {number}, is no row of a measurement.",
+            f"{file}, line {number}, is not a row of measurements.",
             why=f"{type(error).__name__}: {error}.",
-            fix="give the folder that `wetgen bench --out` wrote, or measure again with the installed wetgen.",
+            fix="give a folder that `wetgen bench --out` wrote, or measure again with the installed wetgen.",
         ) from error
     return dict(row)
 
 
-def newest(rows: Sequence[Row]) -> list[Row]:
+def newest(rows: Sequence[BenchRow]) -> list[BenchRow]:
     """The last row of every key, in the order of the keys' first rows."""
     return list({row["key"]: row for row in rows}.values())
 
 
-def done(rows: Sequence[Row], kind: str) -> Iterator[Row]:
+def done(rows: Sequence[BenchRow], kind: str) -> Iterator[BenchRow]:
     """The finished rows of one kind of case."""
     return (row for row in newest(rows) if row["status"] == DONE and row["case"]["kind"] == kind)

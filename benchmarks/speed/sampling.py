@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.benchmarks.speed.calls import Call, watched
-from wetgen.benchmarks.speed.cases import PROMPTS, SEED, Case
+from wetgen.benchmarks.speed.cases import PROMPTS, SEED, BenchCase
 from wetgen.benchmarks.speed.ceilings import Product
 from wetgen.benchmarks.speed.jetson import Board
-from wetgen.benchmarks.speed.watch import Watch
+from wetgen.benchmarks.speed.watch import ResourceMonitor
 from wetgen.benchmarks.speed.work import work_key
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.sampling.generator import Generator
@@ -27,18 +27,18 @@ _PACE_SIDE = 512  # of the product that shows how fast the machine is between tw
 _PACE_SHARE, _PACE_LEAST = 0.05, 0.02  # for how long: of the batch's time, and seconds at least
 
 
-def measure(case: Case, bundle: Path, began: float) -> dict[str, Any]:
+def measure(case: BenchCase, bundle: Path, began: float) -> dict[str, Any]:
     """The observed values of a case; `began` is when the process was started, by `time.monotonic`."""
     times = {"to_python_ms": _since(began)}
     opened = Bundle.open(bundle)
     times["to_verified_ms"] = _since(began)
     free, unified = _device_memory(case.device)
-    with Watch(Board(), free, unified=unified) as watch:
+    with ResourceMonitor(Board(), free, unified=unified) as watch:
         with Generator(opened, device=case.device, batch=case.batch, threads=case.threads) as generator:
             times["to_loaded_ms"] = _since(began)
             found = _draw(generator, case, began, times)
             picture = str(found.pop("picture"))
-            drawn = replace(case, batch=generator.batch)  # engines may be built for more pairs than were asked for
+            drawn = replace(case, batch=generator.batch)  # an engine may be built for a larger batch
             found["work"] = work_key(opened.plan(case.plan), drawn, opened, picture, BORDER)
             found["notes"] = generator.notes
             found["target"] = generator.target.name
@@ -46,7 +46,7 @@ def measure(case: Case, bundle: Path, began: float) -> dict[str, Any]:
     return found
 
 
-def _draw(generator: Generator, case: Case, began: float, times: dict[str, float]) -> dict[str, Any]:
+def _draw(generator: Generator, case: BenchCase, began: float, times: dict[str, float]) -> dict[str, Any]:
     batch = generator.batch
     with watched() as calls:
         pairs = generator.generate(PROMPTS, seed=SEED, count=10**6, plan=case.plan, truncate=True)
@@ -71,7 +71,7 @@ def _draw(generator: Generator, case: Case, began: float, times: dict[str, float
 
 
 def _repeat(
-    pairs: Iterator[Pair], batch: int, case: Case, calls: list[Call]
+    pairs: Iterator[Pair], batch: int, case: BenchCase, calls: list[Call]
 ) -> tuple[list[float], list[float], list[tuple[list[Call], float]]]:
     """Milliseconds of each warm batch; between them, where the host computes, the machine's pace; and the calls."""
     measured_pace = _pace(case)
@@ -80,16 +80,16 @@ def _repeat(
     while len(warm) < case.least or sum(warm) < 1000 * case.seconds:
         calls.clear()
         start = time.perf_counter()
-        made = sum(1 for _ in islice(pairs, batch))
+        drawn = sum(1 for _ in islice(pairs, batch))
         warm.append(round(1000 * (time.perf_counter() - start), 3))
-        assert made == batch, "the generator gives as many as it is asked for"
+        assert drawn == batch, "the generator yields as many pairs as requested"
         spans.append((list(calls), start))
         pace += measured_pace(max(_PACE_LEAST, _PACE_SHARE * warm[-1] / 1000))
     return warm, pace, spans
 
 
-def _pace(case: Case) -> Callable[[float], list[float]]:
-    """Measures GFLOP/s for some seconds; nothing on a GPU, which works ahead of the host while the host waits."""
+def _pace(case: BenchCase) -> Callable[[float], list[float]]:
+    """A function that measures GFLOP/s for some seconds; it measures nothing if a GPU does the work."""
     if case.device != "cpu":
         return lambda seconds: []
     product = Product(_PACE_SIDE, "cpu", case.threads)
@@ -113,7 +113,7 @@ def thumbnail(image: NDArray[np.uint8]) -> str:
 
 
 def _device_memory(device: str) -> tuple[Callable[[], float] | None, bool]:
-    """What tells the GPU's free memory in MiB, and whether the host has the same memory; None on the CPU."""
+    """A function for the GPU's free memory in MiB (None on the CPU), and whether host and GPU share memory."""
     if device == "cpu":
         return None, False
     from wetgen.runtime.engines import cuda

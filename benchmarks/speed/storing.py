@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import wetgen.runtime.run.run as runs
-from wetgen.benchmarks.speed.cases import PROMPTS, SEED, Case
+from wetgen.benchmarks.speed.cases import PROMPTS, SEED, BenchCase
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.run.filters import Filter
 from wetgen.runtime.run.progress import Silent
@@ -30,7 +30,7 @@ class _Clock(Silent):
         self.ended = time.perf_counter()
 
 
-def measure(case: Case, bundle: Path) -> dict[str, Any]:
+def measure(case: BenchCase, bundle: Path) -> dict[str, Any]:
     """Milliseconds of drawing the same pairs, `with_files_ms` and `without_files_ms`, turn by turn."""
     opened = Bundle.open(bundle)
     pairs = -(-_PAIRS // case.batch) * case.batch
@@ -42,7 +42,7 @@ def measure(case: Case, bundle: Path) -> dict[str, Any]:
     return found
 
 
-def _without(bundle: Bundle, case: Case, prompts: list[str]) -> float:
+def _without(bundle: Bundle, case: BenchCase, prompts: list[str]) -> float:
     """A fresh generator as in `_with`, so that both pay for first calls."""
     with Generator(bundle, device=case.device, batch=case.batch, threads=case.threads) as generator:
         began = time.perf_counter()
@@ -51,7 +51,7 @@ def _without(bundle: Bundle, case: Case, prompts: list[str]) -> float:
         return 1000 * (time.perf_counter() - began)
 
 
-def _with(bundle: Bundle, case: Case, prompts: list[str]) -> float:
+def _with(bundle: Bundle, case: BenchCase, prompts: list[str]) -> float:
     clock, folder = _Clock(), Path(tempfile.mkdtemp(prefix="wetgen-bench-"))
     settings = run_config(
         bundle, prompts, seed=SEED, plan=case.plan, guidance=None, negative="", limits=Filter(refuse_copies=False)

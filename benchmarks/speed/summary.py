@@ -1,11 +1,11 @@
-"""What rows say, as the figures of a report: rates, shares of time, shares of ceilings."""
+"""The figures of a report, computed from rows: rates, shares of time, shares of ceilings."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wetgen.benchmarks.speed import rows
 from wetgen.benchmarks.speed.rates import Rate, percentile, rate_of
-from wetgen.benchmarks.speed.roofline import Roofline, Stage, roofline_of
+from wetgen.benchmarks.speed.roofline import GraphTime, Roofline, roofline_of
 from wetgen.runtime.bundle.graphs import denoise_name
 from wetgen.runtime.bundle.schedule import StepKind
 
@@ -13,10 +13,10 @@ KNEE = 0.95  # of the best rate: beyond the knee a larger batch brings at most 5
 HOST = "host, between calls"
 
 
-class Summary:
+class BenchSummary:
     """The rows of one run, or of several on one machine with one bundle."""
 
-    def __init__(self, run: Sequence[rows.Row]) -> None:
+    def __init__(self, run: Sequence[rows.BenchRow]) -> None:
         self.rows = list(run)
         self.newest = rows.newest(run)
         self.about = next(iter(rows.done(run, "bundle")))["observed"]
@@ -39,7 +39,7 @@ class Summary:
         best = max((rate.pairs_per_second for rate in rates), default=0.0)
         return next((rate.batch for rate in rates if rate.pairs_per_second >= KNEE * best), None)
 
-    def stages(self, batch: int) -> list[Stage]:
+    def stages(self, batch: int) -> list[GraphTime]:
         """Graph by graph in the order of first calls, then the host; empty where calls are not seen (on a GPU)."""
         times: dict[str, list[float]] = {}
         whole, batches = 0.0, 0
@@ -57,7 +57,7 @@ class Summary:
             return []
         times[HOST] = gaps
         return [
-            Stage(
+            GraphTime(
                 name,
                 round(len(taken) / batches),
                 *(percentile(taken, share) for share in (0.5, 0.9, 0.99)),
@@ -75,7 +75,7 @@ class Summary:
                 for _, row, began, ended in calls:
                     if row is not None:
                         taken.setdefault(row - plan["first_row"], []).append(ended - began)
-        return [(plan["kinds"][place], percentile(taken[place], 0.5)) for place in sorted(taken)]
+        return [(plan["kinds"][i], percentile(taken[i], 0.5)) for i in sorted(taken)]
 
     def pairs_over_time(self, batch: int) -> list[tuple[float, float]]:
         """(pairs, seconds since the process was started) after every batch of the first round."""
@@ -83,7 +83,7 @@ class Summary:
         seconds = [observed["to_first_batch_ms"] / 1000]
         for took in observed["warm_ms"]:
             seconds.append(seconds[-1] + took / 1000)
-        return [(float(batch * place), when) for place, when in enumerate(seconds, start=1)]
+        return [(float(batch * i), when) for i, when in enumerate(seconds, start=1)]
 
     @property
     def matrix(self) -> float | None:

@@ -13,14 +13,14 @@ IR_VERSION, OPSET = 8, 13
 _TYPES = {"float32": 1, "float16": 10}
 _INTS = 7  # AttributeProto.INTS
 
-Weights = NDArray[np.float32] | NDArray[np.float16]
+_Weights = NDArray[np.float32] | NDArray[np.float16]
 
 
 def one_operator(
     operator: str,
     shape: Sequence[int],
     result: Sequence[int],
-    weights: Weights | None = None,
+    weights: _Weights | None = None,
     *,
     dtype: str = "float32",
     attributes: Mapping[str, Sequence[int]] | None = None,

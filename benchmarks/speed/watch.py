@@ -1,4 +1,4 @@
-"""What only shows while work is under way: memory of the device and of the machine, power, clocks, temperatures."""
+"""Memory of device and machine, power, clocks and temperatures while a block runs."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from wetgen.benchmarks.speed.jetson import Board, Reading
+from wetgen.benchmarks.speed.jetson import Board, SensorReading
 
 NOT_HERE = "not measured here"
 _EVERY = 0.1  # seconds between looks
@@ -14,12 +14,12 @@ _STATUS, _MEMINFO = Path("/proc/self/status"), Path("/proc/meminfo")
 
 
 def host_peak_mib() -> float | str:
-    """The most memory that this process has held at a time (VmHWM)."""
+    """Peak memory of this process (VmHWM)."""
     return _kib_line(_STATUS, "VmHWM:")
 
 
 def available_mib() -> float | str:
-    """Memory that programs can still have; a Jetson's GPU takes from the same."""
+    """Available memory of the machine, which a Jetson shares with its GPU."""
     return _kib_line(_MEMINFO, "MemAvailable:")
 
 
@@ -32,22 +32,22 @@ def _kib_line(path: Path, name: str) -> float | str:
     return round(int(found[0]) / 1024, 1) if found else NOT_HERE
 
 
-class Watch:
-    """Looks at the machine from a thread of its own while a block runs, if there is anything to see.
+class ResourceMonitor:
+    """Samples the machine in a thread while a block runs, if there is anything to sample.
 
-    `free_mib` tells the device's free memory, None where the device is the host.
+    `free_mib` gives the free memory of the device; None if the device is the host.
     """
 
     def __init__(self, board: Board, free_mib: Callable[[], float] | None, *, unified: bool) -> None:
         self._board, self._free, self._unified = board, free_mib, unified
-        self._looks: list[tuple[float, Reading]] = []
+        self._looks: list[tuple[float, SensorReading]] = []
         self._least: dict[str, float] = {}
         self._first: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._events = board.throttled()
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "ResourceMonitor":
         self._look()
         if self._board.measures_power or self._free is not None:
             self._thread.start()
@@ -69,7 +69,7 @@ class Watch:
         }
 
     def power(self) -> dict[str, object] | str:
-        """Every look since the beginning, and what was throttled; one string where there is no power monitor."""
+        """All samples and throttling events; a string if there is no power monitor."""
         if not self._board.measures_power:
             return NOT_HERE
         now = self._board.throttled()

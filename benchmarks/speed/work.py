@@ -1,4 +1,4 @@
-"""What work a time stands for, so that only equal work is compared, and how many operations and bytes it takes."""
+"""The work behind a time, so that only equal work is compared, and its operations and bytes."""
 
 import hashlib
 import json
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wetgen.benchmarks.speed.cases import PROMPTS, SEED, Case
+from wetgen.benchmarks.speed.cases import PROMPTS, SEED, BenchCase
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.schedule import Plan
 
 
-def work_key(plan: Plan, case: Case, bundle: Bundle, picture: str, border: str) -> dict[str, Any]:
+def work_key(plan: Plan, case: BenchCase, bundle: Bundle, picture: str, border: str) -> dict[str, Any]:
     """Everything that must be equal on both sides of a comparison.
 
-    `picture` is the thumbnail of the first pair: no statement about weights proves as much as what they draw.
+    `picture` is the thumbnail of the first pair, which shows whether the weights are the same.
     """
     return {
         "timesteps": [step.timestep for step in plan.steps],
@@ -30,10 +30,10 @@ def work_key(plan: Plan, case: Case, bundle: Bundle, picture: str, border: str) 
 
 
 def counted(bundle: Bundle, target: str) -> tuple[Mapping[str, Mapping[str, list[int]]], str]:
-    """Per graph of a target "flops", "bytes" and "moved" as [constant, per pair], and where they are from.
+    """Per graph of a target "flops" and "bytes" as [constant, per pair], and their source in words.
 
-    Bundles state them (export/work.py says what they mean); those of an older one are counted now, where onnx is
-    installed. The mapping is empty where neither is possible, and the text says what is missing.
+    Bundles state them (export/work.py defines them); for older bundles they are counted now if onnx is installed.
+    Otherwise the mapping is empty, and the text names what is missing.
     """
     stated = bundle.info.get("work")
     if stated is not None:
@@ -41,7 +41,7 @@ def counted(bundle: Bundle, target: str) -> tuple[Mapping[str, Mapping[str, list
     try:
         from wetgen.export.work import work_of_graph
     except ImportError:
-        why = "not counted: the bundle was exported before its work was, and to count it now onnx is missing"
+        why = "not counted: the bundle does not state its work, and onnx is missing to count it now"
         return {}, f"{why}; export it again, or: pip install 'wetgen[export]'"
     files = bundle.targets[target].files
     needed = [name for name in files if Path(files[name]).is_file() and name != "judge"]

@@ -1,17 +1,17 @@
 """The report on the segmentation task: data, method, curves, metrics per class, worst and best cases."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from wetgen.benchmarks import plots
+from wetgen.benchmarks.document import Block, Figure, Heading, Paragraph, Table, write
 from wetgen.benchmarks.quality.evaluation import Material
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.benchmarks.quality.report import plots
-from wetgen.benchmarks.quality.report.document import Block, Figure, Heading, Table, Text, write
 from wetgen.benchmarks.quality.report.overlays import case_sheet
-from wetgen.benchmarks.quality.report.words import number
+from wetgen.benchmarks.quality.report.words import Results, number
 from wetgen.runtime.dataset.stats import BINS
 
 STEM = "segmentation"
@@ -23,7 +23,6 @@ METHODS = {
     "unet": "A U-Net trained from scratch; its seeds are initial weights and the order of the pairs.",
     "segformer": "A SegFormer trained from scratch; its seeds are initial weights and the order of the pairs.",
 }
-Results = Mapping[str, Any]
 
 
 def write_task(results: Results, material: Material, out: Path) -> None:
@@ -39,7 +38,7 @@ def _data(material: Material) -> Iterator[Block]:
     counts = {name: [int((pairs.masks == id).any((1, 2)).sum()) for id in shown] for name, pairs in parts.items()}
     size = material.train.size
     yield Heading("Data")
-    yield Text(
+    yield Paragraph(
         f"Pictures of {size} x {size} pixels. Real pairs are split by scene and claim; {material.dropped} "
         "near-duplicates across the parts were left out."
     )
@@ -58,10 +57,12 @@ def _data(material: Material) -> Iterator[Block]:
     )
     shares = {name: [count / len(parts[name]) for count in counts[name]] for name in parts}
     labels = [names[id] for id in shown]
-    yield Figure("classes.svg", plots.bars(labels, shares, "share of pairs"), "Pairs that show each class")
+    yield Figure("classes.svg", partial(plots.bars, labels, shares, "share of pairs"), "Pairs that show each class")
     areas = {name: _areas(pairs) for name, pairs in parts.items()}
     edges = [f"to {100 * edge:g} %" for edge in BINS]
-    yield Figure("areas.svg", plots.bars(edges, areas, "share of damaged pairs"), "How much of a picture is damaged")
+    yield Figure(
+        "areas.svg", partial(plots.bars, edges, areas, "share of damaged pairs"), "How much of a picture is damaged"
+    )
 
 
 def _areas(pairs: Pairs) -> list[float]:
@@ -74,8 +75,8 @@ def _areas(pairs: Pairs) -> list[float]:
 def _trials(results: Results) -> Iterator[Block]:
     for trial in (found for name, found in results.items() if name.startswith("downstream ")):
         yield Heading(f"Method: {trial['segmenter']}")
-        yield Text(METHODS[trial["segmenter"]])
-        yield Text(
+        yield Paragraph(METHODS[trial["segmenter"]])
+        yield Paragraph(
             "Every arm sees the real pairs at the same weight; synthetic pairs come beside them, at most "
             f"{trial['ratio']:g} to a real one. Scores are of one confusion matrix over all pictures of a part, the "
             f"mean over {trial['seeds']} seeds with its deviation; boundary F1 allows 2 pixels."
@@ -86,12 +87,14 @@ def _trials(results: Results) -> Iterator[Block]:
                 ["class", "segmenter", "IoU", "Dice", "boundary F1"],
                 [row for arm in trial["arms"] if arm["share"] == 1 and arm["arm"] in SHOWN for row in _rows(arm, part)],
             )
-        yield Figure(f"classes-{trial['segmenter']}.svg", _class_bars(trial), "IoU on test pictures per class")
+        yield Figure(f"classes-{trial['segmenter']}.svg", partial(_class_bars, trial), "IoU on test pictures per class")
         if trial.get("losses"):
             steps = trial["losses"]["steps"]
             series = {name: (values, [0.0] * len(values)) for name, values in trial["losses"]["arms"].items()}
             yield Figure(
-                f"losses-{trial['segmenter']}.svg", plots.lines(steps, series, "step", "loss"), "Training loss"
+                f"losses-{trial['segmenter']}.svg",
+                partial(plots.error_lines, steps, series, "step", "loss"),
+                "Training loss",
             )
 
 
@@ -111,8 +114,8 @@ def _class_bars(trial: Results) -> bytes:
 
 def _cases(results: Results, material: Material) -> Iterator[Block]:
     yield Heading("Worst and best test pictures")
-    yield Text("Each picture beside its true mask, then beside the predicted one.")
+    yield Paragraph("Each picture beside its true mask, then beside the predicted one.")
     for arm, found in results["cases"].items():
         for kind in ("worst", "best"):
-            sheet = case_sheet(material.test, found[kind])
+            sheet = partial(case_sheet, material.test, found[kind])
             yield Figure(f"{kind}-{arm.replace('+', '-')}.png", sheet, f"The {kind} of the segmenter trained on {arm}")

@@ -5,6 +5,9 @@ from typing import Any
 
 ABSENT = "–"
 
+Results = Mapping[str, Any]
+"""What an evaluation wrote to results.json, or a part of it."""
+
 
 def number(value: float | None, digits: int = 3) -> str:
     """A figure with so many decimals; a dash for one that is absent."""

@@ -1,15 +1,24 @@
 """The report on what synthetic pairs are worth: worth.md and worth.html."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+from wetgen.benchmarks import plots
+from wetgen.benchmarks.document import Block, Figure, Heading, Paragraph, Table, write
 from wetgen.benchmarks.quality.evaluation import Material
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.benchmarks.quality.report import plots
-from wetgen.benchmarks.quality.report.document import Block, Figure, Heading, Table, Text, write
 from wetgen.benchmarks.quality.report.overlays import match_sheet
-from wetgen.benchmarks.quality.report.words import ABSENT, figure_row, figures, interval, number, percent, points
+from wetgen.benchmarks.quality.report.words import (
+    ABSENT,
+    Results,
+    figure_row,
+    figures,
+    interval,
+    number,
+    percent,
+    points,
+)
 
 STEM = "worth"
 FIGURE_HEAD = ("figure", "value", "real against real", "margin", "verdict")
@@ -21,7 +30,6 @@ FAMILIES = {
     "memorisation": "Memorisation: are they copies of training pairs?",
     "captions": "Captions: does the judge read back what was asked for?",
 }
-Results = Mapping[str, Any]
 
 
 def write_worth(results: Results, material: Material, out: Path) -> None:
@@ -36,7 +44,7 @@ def _verdict(results: Results) -> Iterator[Block]:
     ]
     yield Heading("Verdict")
     yield Table(["check", "result"], rows)
-    yield Text(
+    yield Paragraph(
         "No figure stands alone: distances between pictures don't see masks, the judge is fooled by copies and by a "
         "collapse onto easy pictures, and only the trial with segmenters says whether the pairs are of use."
     )
@@ -49,15 +57,15 @@ def _trials(results: Results) -> list[Results]:
 def _claim(trial: Results) -> str:
     """What may be said of the main arm, and nothing beyond."""
     main = _arm(trial, "real+synthetic", 1.0)
-    said = []
+    claims = []
     for other, found in main["against"].items():
         mean = found["mean"]
         kind = "a gain" if mean["gain"] else "a loss" if mean["excludes_zero"] else "no difference that chance excludes"
-        said.append(f"{points(mean['delta'])} points {interval((mean['low'], mean['high']))} against {other}: {kind}")
+        claims.append(f"{points(mean['delta'])} points {interval((mean['low'], mean['high']))} against {other}: {kind}")
     control = "loses" if trial["control"]["loses"] else "does NOT lose, so no gain here means anything"
     return (
         f"{trial['segmenter']}, {trial['seeds']} seeds, {trial['ratio']:g} synthetic pairs to a real one, mean IoU on "
-        f"real test pictures: {'; '.join(said)}. The control with shifted masks {control}."
+        f"real test pictures: {'; '.join(claims)}. The control with shifted masks {control}."
     )
 
 
@@ -73,21 +81,23 @@ def _downstream(results: Results) -> Iterator[Block]:
 def trial_blocks(trial: Results) -> Iterator[Block]:
     """What one kind of segmenter made of every arm."""
     yield Heading(f"Segmenters: {trial['segmenter']}")
-    yield Text(_claim(trial))
+    yield Paragraph(_claim(trial))
     if trial["absent"]:
-        yield Text(f"Not in both real train and test pairs, so without a score: {', '.join(trial['absent'])}.")
+        yield Paragraph(f"Not in both real train and test pairs, so without a score: {', '.join(trial['absent'])}.")
     classes = trial["classes"]
     yield Table(
         ["arm", "real", "beside", "mean IoU", *classes, "with background", "pixels right"],
         [_arm_row(arm, classes) for arm in trial["arms"]],
     )
-    yield Text(_ceiling(trial))
-    yield Text("Differences in points of IoU, with the 95 % interval over test scenes and seeds:")
+    yield Paragraph(_ceiling(trial))
+    yield Paragraph("Differences in points of IoU, with the 95 % interval over test scenes and seeds:")
     yield Table(
         ["arm", "real", "against", "mean", *classes],
         [row for arm in trial["arms"] for row in _difference_rows(arm, classes)],
     )
-    yield Figure(f"low-data-{trial['segmenter']}.svg", _low_data(trial), "Mean IoU on test against real pairs used")
+    yield Figure(
+        f"low-data-{trial['segmenter']}.svg", partial(_low_data, trial), "Mean IoU on test against real pairs used"
+    )
 
 
 def _ceiling(trial: Results) -> str:
@@ -119,9 +129,9 @@ def _arm_row(arm: Results, classes: list[str]) -> list[str]:
 
 def _difference_rows(arm: Results, classes: list[str]) -> Iterator[list[str]]:
     for other, found in arm["against"].items():
-        each = [f"{points(found['classes'][name]['delta'])} {_bounds(found['classes'][name])}" for name in classes]
+        cells = [f"{points(found['classes'][name]['delta'])} {_bounds(found['classes'][name])}" for name in classes]
         mean = f"{points(found['mean']['delta'])} {_bounds(found['mean'])}{' gain' if found['mean']['gain'] else ''}"
-        yield [arm["arm"], percent(arm["share"]), other, mean, *each]
+        yield [arm["arm"], percent(arm["share"]), other, mean, *cells]
 
 
 def _bounds(difference: Results) -> str:
@@ -139,12 +149,12 @@ def _low_data(trial: Results) -> bytes:
         found = {arm["share"]: arm["test"]["mean_iou"] for arm in trial["arms"] if arm["arm"] == name}
         means = [found[share]["mean"] if share in found else None for share in shares]
         series[name] = (means, [found[share]["deviation"] if share in found else None for share in shares])
-    return plots.lines([100 * share for share in shares], series, "real pairs used, %", "mean IoU")
+    return plots.error_lines([100 * share for share in shares], series, "real pairs used, %", "mean IoU")
 
 
 def _figures(results: Results, material: Material) -> Iterator[Block]:
     yield Heading("Figures beside their floors")
-    yield Text(
+    yield Paragraph(
         "Each figure stands beside the same figure for real pairs against other real pairs at the same number. It is "
         "called worse only beyond that floor by the margin, four deviations between halves of the real pairs."
     )
@@ -163,18 +173,18 @@ def closest_sheets(found: Results, synthetic: Pairs, train: Pairs) -> Iterator[B
     for view, figure in found.items():
         if isinstance(figure, Mapping) and figure.get("closest"):
             name = f"closest-{view.replace(' ', '-')}.png"
-            sheet = match_sheet(synthetic, train, figure["closest"])
+            sheet = partial(match_sheet, synthetic, train, figure["closest"])
             yield Figure(name, sheet, f"The closest synthetic and training pairs by {view}")
 
 
 def _one_word(found: Results) -> Iterator[Block]:
     if "not_measured" in found:
-        yield Text(f"One word swapped: not measured, {found['not_measured']}.")
+        yield Paragraph(f"One word swapped: not measured, {found['not_measured']}.")
         return
     changes = ", ".join(
         f"{name.replace('_', ' ')} {number(found[name])}" for name in ("inside", "outside", "other_picture")
     )
-    yield Text(
+    yield Paragraph(
         f"One word of the prompt swapped, same noise, {found['twins']} twins: the mask follows in "
         f"{percent(found['mask_follows'])}, the judge's reading in {percent(found['reading_follows'])}. Mean absolute "
         f"change of the picture, of 1: {changes}."
@@ -197,9 +207,11 @@ def _curve(results: Results) -> Iterator[Block]:
     series = {"real+synthetic": ([p["mean_iou"] for p in listed], [p["deviation"] for p in listed])}
     rates = [100 * p["keep_rate"] for p in listed]
     yield Figure(
-        "curve.svg", plots.lines(rates, series, "pairs kept, %", "mean IoU on validation"), "What a filter buys"
+        "curve.svg",
+        partial(plots.error_lines, rates, series, "pairs kept, %", "mean IoU on validation"),
+        "What a filter buys",
     )
     chosen = (
         f"--keep-agreement {found['suggested']:.2f}" if found["suggested"] else "no filter: none beats the deviation"
     )
-    yield Text(f"Every point trains on {found['pairs_at_each_point']} synthetic pairs. Suggested: {chosen}.")
+    yield Paragraph(f"Every point trains on {found['pairs_at_each_point']} synthetic pairs. Suggested: {chosen}.")

@@ -1,5 +1,8 @@
 """Segmenters: what is trained on pairs, real or synthetic, to find damage in pictures.
 
+They may use pairs.py and the floors below, and know nothing of arms, figures and reports.
+Start with the two protocols below, then ridge.py, which needs no GPU.
+
 Axes: N pictures, K classes of the table, S pixels a side, D features.
 """
 
@@ -37,7 +40,7 @@ class Trainer(Protocol):
         """Train on real pairs and extra ones (synthetic, copies, augmented); either may be None, not both.
 
         Trainers that take steps take the same number whatever they are given, and the same number of real pairs in
-        each batch: extra pairs come beside them, never instead of them.
+        each batch: extra pairs are added to them and never replace them.
         """
         ...
 

@@ -31,7 +31,7 @@ class Recipe:
 
     steps: int = 20_000
     batch: int = 16
-    """Real pairs a step; up to three times as many extra ones come beside them."""
+    """Real pairs per step; up to three times as many extra ones are added."""
     learning_rate: float = 5e-4
     """At its highest: it rises over `warmup`, then falls to 0 along a cosine."""
     warmup: float = 0.05
@@ -50,7 +50,7 @@ class Recipe:
         return self.learning_rate * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise))) / 2
 
 
-class Network(nn.Module):
+class SegmentationNetwork(nn.Module):
     """A network that segments: image float32 (N, 3, S, S) in [0, 1] to class probabilities (N, K, S, S)."""
 
     def forward(self, images: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class Network(nn.Module):
 class NetworkSegmenter:
     """A trained segmenter: see `Segmenter`. Its `module` is on the CPU; it predicts where it was trained."""
 
-    def __init__(self, network: Network, losses: Sequence[float] = ()) -> None:
+    def __init__(self, network: SegmentationNetwork, losses: Sequence[float] = ()) -> None:
         """`losses` are those of all training steps; a few means of them are kept as a curve."""
         every = max(1, math.ceil(len(losses) / POINTS))
         starts = range(0, len(losses), every)
@@ -98,7 +98,9 @@ class NetworkSegmenter:
             yield _images(images[start : start + PREDICTED], self._device)
 
 
-def fit(network: Network, real: Pairs | None, extra: Pairs | None, recipe: Recipe, seed: int) -> NetworkSegmenter:
+def fit(
+    network: SegmentationNetwork, real: Pairs | None, extra: Pairs | None, recipe: Recipe, seed: int
+) -> NetworkSegmenter:
     """Train a fresh network, on a GPU when there is one; raises WetgenError when the loss is no longer a number.
 
     AdamW (Loshchilov and Hutter 2019) on class-weighted cross-entropy and soft dice; half the pictures are mirrored.
@@ -129,7 +131,7 @@ def fit(network: Network, real: Pairs | None, extra: Pairs | None, recipe: Recip
 def draw(
     real: Pairs | None, extra: Pairs | None, batch: int, seed: int, step: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images and masks of one step: the real pairs first, the same ones whatever stands beside them."""
+    """Images and masks of one step: the real pairs first, the same ones in every arm."""
     sets = [(real, batch, REAL), (extra, batch, EXTRA)]
     if real is not None and extra is not None:
         sets[1] = (extra, max(1, round(batch * extra_per_real(len(real), len(extra)))), EXTRA)
@@ -138,10 +140,10 @@ def draw(
         if pairs is not None:
             rng = np.random.default_rng([seed, step, stream])
             chosen, mirrored = rng.integers(len(pairs), size=count), rng.random(count) < 0.5
-            for place, mirror in zip(chosen, mirrored, strict=True):
+            for i, mirror in zip(chosen, mirrored, strict=True):
                 way = slice(None, None, -1 if mirror else 1)
-                images.append(pairs.images[place][:, way])
-                masks.append(pairs.masks[place][:, way])
+                images.append(pairs.images[i][:, way])
+                masks.append(pairs.masks[i][:, way])
     if not images:
         raise WetgenError("There is nothing to train on.", why="no pairs were given.", fix="give some pairs.")
     return np.stack(images), np.stack(masks)

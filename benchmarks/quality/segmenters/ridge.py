@@ -89,7 +89,7 @@ class RidgeTrainer:
         self._banks: dict[int, FilterBank] = {}  # the same for every readout of a seed: they hold nothing learned
 
     def train(self, real: Pairs | None, extra: Pairs | None, seed: int) -> RidgeSegmenter:
-        """Fit the readout: see `Trainer`. A real pair weighs the same whatever stands beside it."""
+        """Fit the readout: see `Trainer`. A real pair has the same weight in every arm."""
         sets = [pairs for pairs in (real, extra) if pairs is not None and len(pairs)]
         if not sets:
             raise WetgenError("There is nothing to train on.", why="no pairs were given.", fix="give some pairs.")

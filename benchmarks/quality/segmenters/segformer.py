@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.benchmarks.quality.segmenters.loop import Network, NetworkSegmenter, Recipe, fit
+from wetgen.benchmarks.quality.segmenters.loop import NetworkSegmenter, Recipe, SegmentationNetwork, fit
 from wetgen.runtime.errors import WetgenError, missing
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COARSEST = 32  # pixels a side that one place of the last stage stands for
 
 
-class Segformer(Network):
+class Segformer(SegmentationNetwork):
     """`transformers`' SegFormer with its maps, a quarter of the picture's size, enlarged."""
 
     def __init__(self, config: "SegformerConfig") -> None:

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.benchmarks.quality.segmenters.loop import Network, NetworkSegmenter, Recipe, fit
+from wetgen.benchmarks.quality.segmenters.loop import NetworkSegmenter, Recipe, SegmentationNetwork, fit
 from wetgen.runtime.errors import WetgenError
 
 LEVELS = 5  # the coarsest maps are S / 16 a side
 GROUP = 8  # channels normalised together
 
 
-class Block(nn.Sequential):
+class DoubleConv(nn.Sequential):
     """Two 3 x 3 convolutions, each normalised and rectified: (N, inside, S, S) to (N, outside, S, S)."""
 
     def __init__(self, inside: int, outside: int) -> None:
@@ -30,17 +30,17 @@ class Block(nn.Sequential):
         super().__init__(*layers)
 
 
-class UNet(Network):
+class UNet(SegmentationNetwork):
     """`base` channels on the finest level, twice as many on each coarser one."""
 
     def __init__(self, classes: int, base: int) -> None:
         super().__init__()
         widths = [base * 2**level for level in range(LEVELS)]
-        self.down = nn.ModuleList(Block(*pair) for pair in zip([3, *widths], widths, strict=False))
+        self.down = nn.ModuleList(DoubleConv(*pair) for pair in zip([3, *widths], widths, strict=False))
         self.pool = nn.MaxPool2d(2)
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # coarse to fine
         self.enlarge = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, 2) for coarse, fine in pairs)
-        self.up = nn.ModuleList(Block(2 * fine, fine) for _, fine in pairs)
+        self.up = nn.ModuleList(DoubleConv(2 * fine, fine) for _, fine in pairs)
         self.head = nn.Conv2d(base, classes, 1)
 
     def logits(self, images: Tensor) -> Tensor:

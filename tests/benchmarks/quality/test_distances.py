@@ -103,6 +103,15 @@ def test_coverage_and_density_by_hand() -> None:
     assert coverage(real, synthetic[:1], k=1) == 0.5
 
 
+@pytest.mark.parametrize("k", [1, 5])
+def test_coverage_and_density_are_those_of_their_authors(k: int) -> None:
+    prdc = pytest.importorskip("prdc", reason="prdc, the authors' own code, is not installed")
+    real, synthetic = normal(60, 8, 4), 1.2 * normal(80, 8, 5) + 0.3
+    found = prdc.compute_prdc(real, synthetic, k)
+    assert coverage(real, synthetic, k) == pytest.approx(found["coverage"])
+    assert density(real, synthetic, k) == pytest.approx(found["density"])
+
+
 def test_coverage_and_density_of_one_distribution_are_what_the_paper_expects() -> None:
     """Naeem et al. 2020: density 1, and coverage 1 - (M-1)...(M-k) / ((2M-1)...(2M-k)) for N = M."""
     m, k = 80, 5

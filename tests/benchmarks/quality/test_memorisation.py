@@ -95,7 +95,7 @@ def test_a_place_left_out_is_left_out_for_its_neighbour_too() -> None:
     within = np.abs(at[:, None] - at[None])
     within[groups[:, None] == groups[None]] = np.inf
     found = _left_out(within, groups)
-    assert found.places.tolist() == [2, 2, 1, 2] and found.distances.tolist() == [3, 2, 2, 6]
+    assert found.indices.tolist() == [2, 2, 1, 2] and found.distances.tolist() == [3, 2, 2, 6]
     assert found.of_train.tolist() == [6, 6, 8, 2]
     assert found.authentic == 0.25
 
@@ -120,7 +120,7 @@ def test_masks_that_repeat_in_real_pairs_accuse_nobody(sets: SETS) -> None:
 def test_views_have_mean_zero_and_length_one(sets: SETS) -> None:
     for view in VIEWS:
         shown = view.show(sets[0])
-        assert len(shown.rows) == len(shown.places) > 80 * (view is IMAGE)
+        assert len(shown.rows) == len(shown.indices) > 80 * (view is IMAGE)
         np.testing.assert_allclose(np.linalg.norm(shown.rows, axis=1), 1, atol=1e-12)
         np.testing.assert_allclose(shown.rows.mean(1), 0, atol=1e-12)
 

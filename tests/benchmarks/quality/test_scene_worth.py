@@ -12,8 +12,8 @@ from tests.benchmarks.quality.test_trial import DarkTrainer
 from tests.benchmarks.quality.walls import CRACK, walls
 from wetgen.benchmarks.quality import scenes
 from wetgen.benchmarks.quality.pairs import Pairs
+from wetgen.benchmarks.quality.results import ResultCache
 from wetgen.benchmarks.quality.scores import confusion_matrices, iou
-from wetgen.benchmarks.quality.store import Store
 
 
 def sourced(pairs: Pairs, name: str) -> Pairs:
@@ -30,7 +30,7 @@ def fold(seed: int) -> dict[str, Pairs]:
 
 def test_every_source_is_scored_alone_and_all_of_them_together(tmp_path: Path) -> None:
     folds, rendered, trainer = [fold(10), fold(20)], walls(12, 50, 32), DarkTrainer()
-    stores = [Store(tmp_path / str(i), "k", lambda _: None) for i in range(2)]
+    stores = [ResultCache(tmp_path / str(i), "k", lambda _: None) for i in range(2)]
     found = scenes.trial(folds, rendered, "test", trainer, 1, stores)
     assert list(found) == ["all sources", "near", "wide"]
     tested = folds[0]["test"] + folds[1]["test"]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wetgen.benchmarks import metrics
 from wetgen.benchmarks.quality import scores
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.runtime.errors import WetgenError
@@ -22,7 +23,7 @@ def test_a_confusion_matrix_has_a_row_for_each_true_class() -> None:
 
 
 def test_scores_worked_by_hand() -> None:
-    np.testing.assert_allclose(scores.iou(MATRIX), [3 / 5, 2 / 5, 1 / 2, np.nan])
+    np.testing.assert_allclose(metrics.iou(MATRIX), [3 / 5, 2 / 5, 1 / 2, np.nan])
     np.testing.assert_allclose(scores.dice(MATRIX), [6 / 8, 4 / 7, 2 / 3, np.nan])
     assert scores.pixel_accuracy(MATRIX) == 6 / 9
     assert scores.mean_iou(MATRIX) == pytest.approx((2 / 5 + 1 / 2) / 2)
@@ -32,15 +33,15 @@ def test_scores_worked_by_hand() -> None:
 
 def test_a_class_without_a_true_pixel_has_no_score_even_when_it_is_predicted() -> None:
     matrix = np.array([[2, 0, 3], [0, 4, 0], [0, 0, 0]])
-    assert math.isnan(scores.iou(matrix)[2]) and math.isnan(scores.dice(matrix)[2])
+    assert math.isnan(metrics.iou(matrix)[2]) and math.isnan(scores.dice(matrix)[2])
     assert scores.mean_iou(matrix) == 1.0
     assert math.isnan(scores.mean_iou(np.array([[5, 0], [0, 0]])))
 
 
 def test_iou_is_of_the_whole_set_not_a_mean_over_pictures() -> None:
     matrices = np.array([[[0, 0], [0, 100]], [[0, 0], [1, 0]]])  # 100 right in one picture, 1 wrong in the other
-    assert scores.iou(matrices.sum(0))[1] == pytest.approx(100 / 101)
-    np.testing.assert_allclose(scores.iou(matrices)[:, 1], [1, 0])
+    assert metrics.iou(matrices.sum(0))[1] == pytest.approx(100 / 101)
+    np.testing.assert_allclose(metrics.iou(matrices)[:, 1], [1, 0])
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -49,9 +50,9 @@ def test_dice_and_iou_tell_the_same_and_a_perfect_prediction_scores_one(seed: in
     truth, predicted = rng.integers(0, 3, (2, 2, 8, 8), np.uint8)
     matrix = scores.confusions(truth, predicted, 3).sum(0)
     assert matrix.sum() == truth.size
-    iou = scores.iou(matrix)
+    iou = metrics.iou(matrix)
     np.testing.assert_allclose(scores.dice(matrix), 2 * iou / (1 + iou))
-    np.testing.assert_allclose(scores.iou(scores.confusions(truth, truth, 3).sum(0)), 1)
+    np.testing.assert_allclose(metrics.iou(scores.confusions(truth, truth, 3).sum(0)), 1)
 
 
 def _square(top: int, left: int, side: int = 6, kind: int = 1) -> np.ndarray:

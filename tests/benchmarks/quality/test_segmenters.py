@@ -15,7 +15,7 @@ from wetgen.benchmarks.quality.controls import blurred, noisy, shifted
 from wetgen.benchmarks.quality.scores import confusion_matrices, iou
 from wetgen.benchmarks.quality.segmenters import Trainer, loop, mixing, predict
 from wetgen.benchmarks.quality.segmenters.filters import FilterBank
-from wetgen.benchmarks.quality.segmenters.loop import Network, Recipe, class_weights, draw, fit
+from wetgen.benchmarks.quality.segmenters.loop import Recipe, SegmentationNetwork, class_weights, draw, fit
 from wetgen.benchmarks.quality.segmenters.ridge import BALANCE, NEVER, RIDGE, RidgeSegmenter, RidgeTrainer, solve
 from wetgen.benchmarks.quality.segmenters.segformer import SegformerTrainer
 from wetgen.benchmarks.quality.segmenters.sums import BACKGROUND, Sums, SumsMemory, pair_moments
@@ -276,7 +276,7 @@ def test_a_loss_that_is_no_number_ends_the_training() -> None:
         fit(_Constant(float("nan")), SOME, None, SHORT, 0)
 
 
-class _Constant(Network):
+class _Constant(SegmentationNetwork):
     """Scores every class the same everywhere."""
 
     def __init__(self, score: float) -> None:

@@ -15,7 +15,7 @@ from wetgen.benchmarks.quality.curve import KEEP_RATES, keep_curve, suggested
 from wetgen.benchmarks.quality.evaluation import Material
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.benchmarks.quality.report.overlays import case_sheet, match_sheet
-from wetgen.benchmarks.quality.store import Store
+from wetgen.benchmarks.quality.results import ResultCache
 from wetgen.runtime.errors import WetgenError
 
 
@@ -107,7 +107,7 @@ def test_folds_are_pooled_before_any_score(tmp_path: Path) -> None:
     parts = walls(10, 6, 32), walls(20, 7, 32)
 
     def scored(name: str, tests: list[Pairs]) -> float:
-        stores = [Store(tmp_path / name / str(i), name, id) for i in range(len(tests))]
+        stores = [ResultCache(tmp_path / name / str(i), name, id) for i in range(len(tests))]
         found = folds.trial([material(test) for test in tests], DarkTrainer(), 2, stores)
         real = next(arm for arm in found["arms"] if arm["arm"] == "real" and arm["share"] == 1)
         return float(real["test"]["classes"]["crack"]["iou"]["mean"])

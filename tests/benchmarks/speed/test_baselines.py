@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wetgen.benchmarks.metrics import psnr
 from wetgen.benchmarks.speed import baselines
+from wetgen.benchmarks.speed.cases import EAGER, OPENVINO, PLAIN
 from wetgen.benchmarks.speed.loops import HostLoop, TorchLoop
 from wetgen.benchmarks.speed.raw_graphs import raw_graphs
-from wetgen.benchmarks.speed.turns import EAGER, OPENVINO, PLAIN, psnr
 from wetgen.runtime.bundle.schedule import Plan, Step
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.checkpoint import Checkpoint

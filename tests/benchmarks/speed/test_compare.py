@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.benchmarks.speed.observed import picture, sampled, work
+from wetgen.benchmarks.bootstrap import Ratio, bootstrap_ratio
 from wetgen.benchmarks.speed import rows
 from wetgen.benchmarks.speed.cli import bench
-from wetgen.benchmarks.speed.compare import Ratio, compare, ratio
+from wetgen.benchmarks.speed.compare import compare
 from wetgen.runtime.errors import WetgenError
 
 ROUNDS, BATCHES = 3, 7
@@ -34,7 +35,7 @@ def simulated(
     return found
 
 
-def verdicts(first: Sequence[rows.Row], second: Sequence[rows.Row]) -> list[str]:
+def verdicts(first: Sequence[rows.BenchRow], second: Sequence[rows.BenchRow]) -> list[str]:
     return [one.ratio.verdict(0.05) for one in compare(first, second)]
 
 
@@ -80,7 +81,7 @@ def test_what_may_be_said_of_an_interval(value: float, low: float, high: float, 
 
 @given(st.lists(st.floats(1, 100), min_size=3, max_size=9), st.floats(0.1, 10))
 def test_a_run_beside_itself_at_another_speed_gives_that_speed(times: list[float], factor: float) -> None:
-    found = ratio([np.array(times)], [np.array(times) * factor], draws=50)
+    found = bootstrap_ratio([np.array(times)], [np.array(times) * factor], draws=50)
     assert found.value == pytest.approx(factor) and found.low <= factor * (1 + 1e-9)
     assert found.high >= factor * (1 - 1e-9)
 
@@ -88,7 +89,7 @@ def test_a_run_beside_itself_at_another_speed_gives_that_speed(times: list[float
 def test_what_rounds_have_in_common_widens_the_interval() -> None:
     """A process that is slow as a whole is one observation, however many batches it drew."""
     apart = [np.full(50, 100.0), np.full(50, 110.0), np.full(50, 100.0)]
-    found = ratio(apart, [np.full(50, 100.0)])
+    found = bootstrap_ratio(apart, [np.full(50, 100.0)])
     assert found.high - found.low > 0.05
 
 

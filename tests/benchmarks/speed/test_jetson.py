@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from wetgen.benchmarks.speed.jetson import Board
-from wetgen.benchmarks.speed.watch import NOT_HERE, Watch
+from wetgen.benchmarks.speed.watch import NOT_HERE, ResourceMonitor
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -59,7 +59,7 @@ def test_a_sensor_that_does_not_answer_is_left_out(tmp_path: Path) -> None:
 def test_another_machine_has_none_and_never_a_number(tmp_path: Path) -> None:
     board = Board(tmp_path)
     assert not board.measures_power and board.read().watts is None and board.throttled() == {}
-    with Watch(board, None, unified=False) as watch:
+    with ResourceMonitor(board, None, unified=False) as watch:
         pass
     assert watch.power() == NOT_HERE
     assert watch.memory()["device_mib"] == watch.memory()["unified_mib"] == NOT_HERE
@@ -68,7 +68,7 @@ def test_another_machine_has_none_and_never_a_number(tmp_path: Path) -> None:
 
 def test_a_watch_keeps_every_look_the_alarms_of_its_time_and_the_device_s_least_free_memory(tmp_path: Path) -> None:
     root, free = write(tmp_path, ORIN_NX), iter([1000.0, *[400.0] * 1000])
-    with Watch(Board(root), lambda: next(free), unified=True) as watch:
+    with ResourceMonitor(Board(root), lambda: next(free), unified=True) as watch:
         write(tmp_path, {"class/hwmon/hwmon1/oc1_event_cnt": "5"})
         while len(watch.power()["watts"]) < 2:  # until its thread has looked once more
             pass

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from wetgen.benchmarks.speed import rows
-from wetgen.benchmarks.speed.summary import HOST, Summary
+from wetgen.benchmarks.speed.summary import HOST, BenchSummary
 
 ABSENT = ("torch", "onnx", "matplotlib", "scipy", "diffusers", "transformers", "safetensors")
 
@@ -30,12 +30,16 @@ def measured(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         timeout=300,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert str(out / "report.html") in result.stdout
+    assert str(out / "report.html") in result.stdout and f"wetgen bench render {out}" in result.stderr
+    rendered = subprocess.run(
+        [*command[:2], "render", str(out)], env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True
+    )
+    assert rendered.returncode == 1 and "wetgen[bench]" in rendered.stderr
     return out
 
 
 def test_every_case_is_measured_and_work_that_nobody_counted_is_said(measured: Path) -> None:
-    found = Summary(rows.read(measured))
+    found = BenchSummary(rows.read(measured))
     assert not found.failed and found.batches == [1, 2]
     assert "onnx is missing" in found.about["work_is"] and found.roofline(1) == []
     assert {stage.name for stage in found.stages(2)} >= {"denoise", "decode", HOST}
@@ -59,7 +63,7 @@ def test_raw_observations_are_kept_and_name_no_path(measured: Path) -> None:
 
 
 def test_a_shorter_plan_stands_beside_the_longer_with_its_distance(measured: Path) -> None:
-    ((_, candidates),) = Summary(rows.read(measured)).candidates()
+    ((_, candidates),) = BenchSummary(rows.read(measured)).candidates()
     assert [one["plan"] for one in candidates] == ["four", "two"]
     assert "error" not in candidates[0] and candidates[1]["error"]["against"] == "wetgen with plan four"
 

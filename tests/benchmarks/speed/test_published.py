@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from tests.benchmarks.speed.observed import CEILINGS, about, sampled, work
 from wetgen.benchmarks.speed import published, rows
-from wetgen.benchmarks.speed.turns import EAGER, OURS
+from wetgen.benchmarks.speed.cases import EAGER, OURS
 
 ERROR = {"against": "the float32 reference sampler", "psnr_db": 60.0}
 

@@ -40,7 +40,7 @@ def test_the_newest_row_of_a_key_counts(row) -> None:
 @pytest.mark.parametrize("text", ["{}", "no json", '{"format": 99}', "[1]"])
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / rows.FILE_NAME).write_text(text + "\n")
-    with pytest.raises(WetgenError, match="line 1, is no row"):
+    with pytest.raises(WetgenError, match="line 1, is not a row"):
         rows.read(tmp_path)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.benchmarks.speed.observed import CEILINGS, NOT_HERE, about, sampled
 from wetgen.benchmarks.speed.rates import percentile
-from wetgen.benchmarks.speed.summary import HOST, Summary
+from wetgen.benchmarks.speed.summary import HOST, BenchSummary
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1), (0.5, 3), (0.9, 5), (1.0, 5)])
@@ -12,10 +12,10 @@ def test_percentiles_of_a_small_sample_are_its_members(share: float, expected: f
     assert percentile([5, 3, 1, 4, 2], share) == expected
 
 
-def summary(row, *sampling: dict, **changed) -> Summary:
+def summary(row, *sampling: dict, **changed) -> BenchSummary:
     first = [row("bundle", about(**changed)), row("ceilings", CEILINGS)]
     rows = [row("sampling", one, number=n, batch=one["batch"]) for n, one in enumerate(sampling)]
-    return Summary([*first, *rows])
+    return BenchSummary([*first, *rows])
 
 
 def test_the_rates_of_rounds_are_put_together(row) -> None:

@@ -3,8 +3,10 @@
 import pytest
 
 from tests.benchmarks.speed.observed import about, work
+from wetgen.benchmarks.metrics import EQUAL_PSNR, psnr
+from wetgen.benchmarks.speed.cases import EAGER, OURS
 from wetgen.benchmarks.speed.comparison import candidates_table, plans_table, speedup
-from wetgen.benchmarks.speed.turns import EAGER, EQUAL_PSNR, OURS, psnr, take_turns
+from wetgen.benchmarks.speed.turns import take_turns
 from wetgen.runtime.errors import WetgenError
 
 ERROR = {"against": "the float32 reference sampler", "psnr_db": 60.0, "mask_agreement": 0.999}

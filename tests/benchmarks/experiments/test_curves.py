@@ -5,7 +5,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from wetgen.benchmarks.curves import main, series
+from wetgen.benchmarks.experiments.curves import main, series
 
 ROWS = [
     {"stage": "vae", "step": 1, "l1": 0.5, "mask": 0.7},

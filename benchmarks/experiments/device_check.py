@@ -1,7 +1,7 @@
-"""What a device draws against what the CPU draws, and how fast: the figures of `benchmarks/device_check.sh`.
+"""Whether a device draws what the CPU draws, and how fast: the figures of device_check.sh beside this file.
 
-    python -m wetgen.benchmarks.device_check compare CPU_RUN DEVICE_RUN --out verified.json
-    python -m wetgen.benchmarks.device_check report FOLDER
+    python -m wetgen.benchmarks.experiments.device_check compare CPU_RUN DEVICE_RUN --out verified.json
+    python -m wetgen.benchmarks.experiments.device_check report FOLDER
 
 Works on run folders, with the lean install: no torch, no GPU.
 """
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
+from wetgen.benchmarks.metrics import psnr
 from wetgen.runtime.cli import Cli
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.images import Pixels, read_image, read_mask
+from wetgen.runtime.masks.images import read_image, read_mask
 from wetgen.runtime.run.record import FILE_NAME, read_record
 
 # Float16 against float32, over a whole trajectory: DDIM carries each step's rounding into the next. At export the gate
@@ -43,7 +43,7 @@ def compare(reference: Path, run: Path) -> dict[str, Any]:
         )
     names = sorted(path.name for path in (reference / "images").glob("*.png"))
     both = [name for name in names if (run / "images" / name).exists()]
-    psnrs = [_psnr(read_image(reference / "images" / name), read_image(run / "images" / name)) for name in both]
+    psnrs = [psnr(read_image(reference / "images" / name), read_image(run / "images" / name)) for name in both]
     agreements = [
         float((read_mask(reference / "masks" / name) == read_mask(run / "masks" / name)).mean())
         for name in both
@@ -73,12 +73,6 @@ def check(found: Mapping[str, Any]) -> None:
             why=", ".join(f"{name} {found[name]:.4g}" for name in _SHOWN) + f"; limits: {found['limits']}.",
             fix="send the report folder; until then use --device cpu or cuda.",
         )
-
-
-def _psnr(one: Pixels, other: Pixels) -> float:
-    """Peak signal-to-noise ratio in dB of two images of bytes; 100 for equal ones."""
-    error = float(((one.astype(np.float64) - other.astype(np.float64)) ** 2).mean())
-    return 100.0 if error == 0 else 10 * math.log10(255**2 / error)
 
 
 def report(folder: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wetgen.benchmarks.quality.store import Store
+from wetgen.benchmarks.quality.results import ResultCache
 from wetgen.runtime.errors import WetgenError
 
 
@@ -14,26 +14,26 @@ def never() -> dict[str, object]:
 
 
 def test_a_stored_result_is_not_computed_again(tmp_path: Path) -> None:
-    first = Store(tmp_path, "a", id)("real, seed 0", lambda: {"iou": np.float64(1 / 3), "counts": np.arange(3)})
-    assert first == {"iou": 1 / 3, "counts": [0, 1, 2]} == Store(tmp_path, "a", id)("real, seed 0", never)
+    first = ResultCache(tmp_path, "a", id)("real, seed 0", lambda: {"iou": np.float64(1 / 3), "counts": np.arange(3)})
+    assert first == {"iou": 1 / 3, "counts": [0, 1, 2]} == ResultCache(tmp_path, "a", id)("real, seed 0", never)
 
 
 def test_another_key_computes_again(tmp_path: Path) -> None:
-    Store(tmp_path, "a", id)("x", lambda: {"value": 1})
-    assert Store(tmp_path, "b", id)("x", lambda: {"value": 2}) == {"value": 2}
+    ResultCache(tmp_path, "a", id)("x", lambda: {"value": 1})
+    assert ResultCache(tmp_path, "b", id)("x", lambda: {"value": 2}) == {"value": 2}
 
 
 def test_a_cut_off_file_is_computed_again_and_said(tmp_path: Path) -> None:
     said: list[str] = []
-    Store(tmp_path, "a", id)("x", lambda: {"value": 1})
+    ResultCache(tmp_path, "a", id)("x", lambda: {"value": 1})
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-5])
-    assert Store(tmp_path, "a", said.append)("x", lambda: {"value": 1}) == {"value": 1}
+    assert ResultCache(tmp_path, "a", said.append)("x", lambda: {"value": 1}) == {"value": 1}
     assert "computed again" in said[0]
 
 
 def test_what_is_absent_is_null_and_infinity_is_an_error(tmp_path: Path) -> None:
-    store = Store(tmp_path, "a", id)
+    store = ResultCache(tmp_path, "a", id)
     assert store("x", lambda: {"iou": {"crack": math.nan}}) == {"iou": {"crack": None}}
     assert "NaN" not in next(tmp_path.iterdir()).read_text()
     with pytest.raises(WetgenError, match=r"y\.iou is infinite"):

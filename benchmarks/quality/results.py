@@ -1,4 +1,4 @@
-"""What an evaluation has computed so far: one JSON file per result, so that a stopped evaluation goes on."""
+"""The results of an evaluation so far: one JSON file each, so that a stopped evaluation can be resumed."""
 
 import hashlib
 import json
@@ -12,12 +12,14 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write, os_errors, read_bytes, sweep
 
 Result = dict[str, Any]
+Recall = Callable[[str, Callable[[], Result]], Result]
+"""Gives the result of a name: the stored one, or what the function computes, as a `ResultCache` does."""
 
 
-class Store:
-    """Results under a folder, each beside the key of what it was computed from.
+class ResultCache:
+    """Results in a folder, each stored with a key of its inputs.
 
-    A result whose key differs is computed again, so changed data, settings or formulas never meet an old number.
+    A result with another key is computed again, so changed data, settings or formulas never meet an old number.
     """
 
     def __init__(self, folder: Path, key: str, say: Callable[[str], None]) -> None:
@@ -28,7 +30,7 @@ class Store:
         sweep(folder)
 
     def __call__(self, name: str, compute: Callable[[], Result]) -> Result:
-        """The stored result of that name, else what `compute` gives, stored."""
+        """The stored result of that name; if there is none, compute and store it."""
         path = self._folder / f"{re.sub(r'[^A-Za-z0-9.+-]+', '-', name)}.json"
         if path.exists():
             try:
@@ -59,7 +61,7 @@ def plain(value: Any, name: str) -> Any:
         if math.isinf(value):
             raise WetgenError(
                 f"The figure {name} is infinite.",
-                why="the computation failed on these pairs.",
+                why="it could not be computed from these pairs.",
                 fix="look at them with `wetgen inspect`; please report pairs that are sound.",
             )
         return None if math.isnan(value) else value
@@ -67,10 +69,10 @@ def plain(value: Any, name: str) -> Any:
 
 
 def formulas() -> str:
-    """A hash of the code that computes the figures; how they are asked for and reported is not part of it."""
+    """A hash of the code that computes the figures, without the commands and the reports."""
     digest = hashlib.sha256()
-    home = Path(__file__).parent
-    for path in sorted(home.rglob("*.py")):
+    room = Path(__file__).parent
+    for path in sorted([*room.rglob("*.py"), *(room.parent / f"{name}.py" for name in ("bootstrap", "metrics"))]):
         if path.parent.name != "report" and path.name != "cli.py":
             digest.update(path.read_bytes())
     return digest.hexdigest()

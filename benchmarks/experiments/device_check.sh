@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # On a real device: build engines, compare them and whole pairs with the CPU, measure, and leave a report to send back.
 #
-#   benchmarks/device_check.sh [BUNDLE]
+#   benchmarks/experiments/device_check.sh [BUNDLE]
 #
 # BUNDLE must hold graphs for this TensorRT (wetgen-export ... --target cpu --target jp6). Needs wetgen in the active
 # environment, TensorRT and cuda-python; no torch. Settings, by environment variables:
@@ -13,7 +13,7 @@ out=${OUT:-device-report}
 batches=${BATCHES:-1,2,4,8}
 pairs=${PAIRS:-64}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-prompts=${PROMPTS:-$here/../examples/prompts.txt}
+prompts=${PROMPTS:-$here/../../examples/prompts.txt}
 
 bundle_option=()
 if [[ -n $bundle ]]; then bundle_option=(--bundle "$bundle"); fi
@@ -73,7 +73,7 @@ draw "$out/pairs-cpu" --device cpu --batch 1 --tries 1 --keep-copies
 IFS=, read -ra sizes <<<"$batches"
 for batch in "${sizes[@]}"; do
     draw "$out/pairs-b$batch" --device tensorrt --batch "$batch" --tries 1 --keep-copies
-    python -m wetgen.benchmarks.device_check compare "$out/pairs-cpu" "$out/pairs-b$batch" \
+    python -m wetgen.benchmarks.experiments.device_check compare "$out/pairs-cpu" "$out/pairs-b$batch" \
         --out "$out/verified-b$batch.json"
 done
 
@@ -100,6 +100,6 @@ watcher=
 
 # Pictures of the speed runs are not worth sending; their run.json is.
 find "$out" -path "$out/speed-*" \( -name images -o -name masks -o -name confidence \) -prune -exec rm -r {} +
-python -m wetgen.benchmarks.device_check report "$out"
+python -m wetgen.benchmarks.experiments.device_check report "$out"
 tar -czf "$out.tar.gz" -C "$(dirname "$out")" "$(basename "$out")"
 say "done: $out/report.md; send $out.tar.gz"

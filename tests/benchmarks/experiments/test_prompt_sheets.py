@@ -6,7 +6,7 @@ import numpy as np
 from click.testing import CliRunner
 from PIL import Image
 
-from wetgen.benchmarks.prompt_sheets import main, write_sheets
+from wetgen.benchmarks.experiments.prompt_sheets import main, write_sheets
 from wetgen.runtime.dataset.sheet import LIMIT
 from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.masks.classes import ClassTable

@@ -13,12 +13,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from wetgen.benchmarks.device_check import check, compare, report
+from wetgen.benchmarks.experiments.device_check import check, compare, report
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.images import encode_png
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "benchmarks" / "device_check.sh"
+ROOT = Path(__file__).parents[3]
+SCRIPT = ROOT / "benchmarks" / "experiments" / "device_check.sh"
 SETTINGS = {
     "bundle_sha256": "b",
     "prompts": 2,

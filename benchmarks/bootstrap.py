@@ -1,18 +1,23 @@
-"""The difference between two arms, and how far it could be chance.
+"""Bootstrap intervals: the difference in IoU between two arms of a trial, and the ratio of two runs' times.
 
 Axes: R seeds, G groups of test pictures, K classes, B draws.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.benchmarks.quality.scores import iou
+from wetgen.benchmarks.metrics import iou
 
 DRAWS = 2000
 LEVEL = 0.95
+QUANTILES = (1 - LEVEL) / 2, (1 + LEVEL) / 2
 LEAST_GROUPS = 6  # that show a class: of 5, all pointing one way by luck (2 / 2**5) is likelier than 1 - LEVEL
+
+RatioVerdict = Literal["no difference", "faster", "slower", "too noisy to tell"]
 
 
 @dataclass(frozen=True)
@@ -79,5 +84,55 @@ def _difference(exact: NDArray[np.float64], deltas: NDArray[np.float64], groups:
     known = deltas[~np.isnan(deltas)]
     if groups < LEAST_GROUPS or not len(known):
         return Difference(float(exact), float("nan"), float("nan"), groups)
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(known, QUANTILES)
     return Difference(float(exact), float(low), float(high), groups)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long the second takes, and the percentile interval of its bootstrap."""
+
+    value: float
+    low: float
+    high: float
+
+    def verdict(self, tolerance: float) -> RatioVerdict:
+        """Whether the second is slower.
+
+        It is a difference if the ratio is beyond the tolerance and the interval excludes 1. It is none if the ratio is
+        within the tolerance and the interval within twice the tolerance. Everything else is too noisy to tell.
+        """
+        if self.value > 1 + tolerance and self.low > 1:
+            return "slower"
+        if self.value < 1 - tolerance and self.high < 1:
+            return "faster"
+        within = abs(self.value - 1) <= tolerance and 1 - 2 * tolerance < self.low and self.high < 1 + 2 * tolerance
+        return "no difference" if within else "too noisy to tell"
+
+
+def bootstrap_ratio(
+    first: Sequence[NDArray[np.float64]], second: Sequence[NDArray[np.float64]], draws: int = DRAWS, seed: int = 0
+) -> Ratio:
+    """The ratio of medians, second over first; every draw takes rounds, then batches within them, with replacement.
+
+    Rounds are processes of their own: what one has in common (where its memory came to lie) must widen the interval.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [_drawn_medians(side, draws, rng) for side in (first, second)]
+    low, high = np.quantile(drawn[1] / drawn[0], QUANTILES)
+    value = np.median(np.concatenate(second)) / np.median(np.concatenate(first))
+    return Ratio(float(value), float(low), float(high))
+
+
+def _drawn_medians(side: Sequence[NDArray[np.float64]], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(draws,) medians; axes below: draws, rounds, batches of the longest round, with NaN beyond a shorter one's."""
+    lengths = np.array([len(times) for times in side])
+    padded = np.full((len(side), lengths.max()), np.nan)
+    for i, times in enumerate(side):
+        padded[i, : len(times)] = times
+    chosen = rng.integers(len(side), size=(draws, len(side)))
+    batches = (rng.random((draws, len(side), lengths.max())) * lengths[chosen][..., None]).astype(int)
+    drawn = padded[chosen[..., None], batches]
+    drawn[np.arange(lengths.max()) >= lengths[chosen][..., None]] = np.nan
+    medians: NDArray[np.float64] = np.nanmedian(drawn.reshape(draws, -1), axis=1)
+    return medians

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import wetgen.runtime.run.run as runs
-from wetgen.benchmarks.writing import PROMPTS, InstantGenerator, main
+from wetgen.benchmarks.experiments.writing import PROMPTS, InstantGenerator, main
 from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.dataset.reader import check
 from wetgen.runtime.dataset.sheet import LIMIT

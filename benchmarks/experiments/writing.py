@@ -1,6 +1,6 @@
-"""What a run costs beside the networks: drawing with engines that answer at once, checks, encoding, rows and files.
+"""What a run costs without the networks: drawing with instant engines, checks, encoding, rows and files.
 
-python -m wetgen.benchmarks.writing [--pairs 10000] [--shards 1000]
+python -m wetgen.benchmarks.experiments.writing [--pairs 10000] [--shards 1000]
 
 The run is the one of `wetgen run`, on the bundle that ships; only its graphs are replaced. Afterwards each part is
 measured alone, on one thread; everything else is what they leave of the run's CPU time: checks on writing, tar headers,
@@ -48,18 +48,18 @@ class InstantEngine:
 
     def __init__(self, graph: Graph, batch: int, pictures: Mapping[str, Array]) -> None:
         self._answer = {t.name: np.zeros(t.sizes(batch), t.dtype) for t in graph.outputs}
-        self._pictures, self._places = pictures, cycle(range(VARIED))
+        self._pictures, self._indices = pictures, cycle(range(VARIED))
         self._decodes = "image" in self._answer
 
     def run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
         if not self._decodes:
             return self._answer
-        places = list(islice(self._places, len(self._answer["image"])))
-        return {name: self._pictures[name][places] for name in self._answer}
+        indices = list(islice(self._indices, len(self._answer["image"])))
+        return {name: self._pictures[name][indices] for name in self._answer}
 
 
 class InstantGenerator(Generator):
-    """The generator on such engines."""
+    """A generator with instant engines."""
 
     def _engine(self, name: str, batch: int) -> InstantEngine:
         return InstantEngine(self.bundle.graphs[name], batch, drawn_like(self.bundle.sizes))
@@ -90,8 +90,8 @@ def _smooth(random: np.random.Generator, sizes: Sizes, octaves: int) -> NDArray[
     return (total - total.mean()) / total.std()
 
 
-class Watch(Silent):
-    """Notes how much memory the process holds as pairs are stored."""
+class MemoryLog(Silent):
+    """Records the memory of the process while pairs are stored."""
 
     def __init__(self) -> None:
         self.stored_pairs, self.rss_mib = 0, list[float]()
@@ -116,25 +116,25 @@ def measure(folder: Path, pairs: int, batch: int, shards: int | None) -> dict[st
     bundle = open_bundle(None)
     generator = InstantGenerator(bundle, batch=batch)
     settings = run_config(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
-    watch, count = Watch(), -(-pairs // len(PROMPTS))
+    watch, count = MemoryLog(), -(-pairs // len(PROMPTS))
     began, cpu_began = time.perf_counter(), time.process_time()
     record = runs.run_on(
         generator, PromptTask(Listed(PROMPTS, count), settings), folder, settings, watch, shards=shards
     )
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
-    made = int(record["counts"]["written"])
+    written = int(record["counts"]["written"])
     parts = measure_parts(generator, settings, folder.with_name(f"{folder.name}-parts"), shards)
-    parts["everything else"] = 1e6 * cpu / made - sum(parts.values())
+    parts["everything else"] = 1e6 * cpu / written - sum(parts.values())
     return {
         "benchmark": "writing",
-        "pairs": made,
+        "pairs": written,
         "size": [bundle.sizes.width, bundle.sizes.height],
         "batch": batch,
         "shards": shards,
-        "pairs_per_second": round(made / seconds, 1),
-        "cpu_us_per_pair": round(1e6 * cpu / made, 1),
+        "pairs_per_second": round(written / seconds, 1),
+        "cpu_us_per_pair": round(1e6 * cpu / written, 1),
         "parts_us": {name: round(value, 1) for name, value in parts.items()},
-        "bytes_per_pair": round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / made),
+        "bytes_per_pair": round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / written),
         "rss_mib": watch.rss_mib,
         "machine": machine.machine(),
         "versions": machine.versions(),
@@ -183,17 +183,15 @@ def measure_parts(
 @click.option("--pairs", type=click.IntRange(min=1), default=10_000, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), default=4, show_default=True, help="Pairs drawn at a time.")
 @click.option("--shards", type=click.IntRange(min=1), metavar="PAIRS", help="Tar files of so many pairs each.")
-@click.option(
-    "--folder", type=click.Path(path_type=Path), help="Write in here for a while.  [default: the temporary folder]"
-)
-@click.option("--out", type=click.Path(path_type=Path), help="The row is added here, as a line of JSON.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Folder for temporary files.  [default: the system's]")
+@click.option("--out", type=click.Path(path_type=Path), help="File to append the row to, as a line of JSON.")
 def main(pairs: int, batch: int, shards: int | None, folder: Path | None, out: Path | None) -> None:
     """Run, print, and keep the row."""
-    place = Path(tempfile.mkdtemp(prefix="wetgen-writing-", dir=folder))
+    scratch = Path(tempfile.mkdtemp(prefix="wetgen-writing-", dir=folder))
     try:
-        row = measure(place / "out", pairs, batch, shards)
+        row = measure(scratch / "out", pairs, batch, shards)
     finally:
-        shutil.rmtree(place)
+        shutil.rmtree(scratch)
     for name, value in row.items():
         click.echo(f"{name:18} {json.dumps(value)}")
     if out is not None:

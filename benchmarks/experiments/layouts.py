@@ -1,6 +1,6 @@
-"""What layouts cost: whole runs with and without them, in turns in one process.
+"""What layouts cost: runs with and without them, taking turns in one process.
 
-python -m wetgen.benchmarks.layouts --turns 6
+python -m wetgen.benchmarks.experiments.layouts --turns 6
 """
 
 import shutil
@@ -41,7 +41,7 @@ def measure(generator: Generator, folder: Path, pairs: int, turns: int) -> dict[
             runs.run_on(generator, task, out, task.settings, Silent())
             seconds[kind].append(time.process_time() - began)
             shutil.rmtree(out)
-    return {kind: each[1:] for kind, each in seconds.items()}
+    return {kind: times[1:] for kind, times in seconds.items()}
 
 
 def _task(bundle: Bundle, folder: Path, kind: str) -> PromptTask:
@@ -73,7 +73,7 @@ def main(bundle: Path | None, pairs: int, turns: int) -> None:
     """Print how much longer runs with layouts compute than runs without."""
     with tempfile.TemporaryDirectory() as name, Generator.open(bundle) as generator:
         seconds = measure(generator, Path(name), pairs, turns)
-    ratios = sorted(told / plain for plain, told in zip(*seconds.values(), strict=True))
+    ratios = sorted(with_layouts / plain for plain, with_layouts in zip(*seconds.values(), strict=True))
     median = statistics.median(ratios)
     click.echo(f"layouts / plain: {median:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}), {turns} turns of {pairs} pairs")
 

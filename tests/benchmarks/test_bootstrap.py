@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from wetgen.benchmarks.quality.bootstrap import LEAST_GROUPS, paired_bootstrap
+from wetgen.benchmarks.bootstrap import LEAST_GROUPS, paired_bootstrap
 
 
 def _matrices(hits: np.ndarray, of: int = 100) -> np.ndarray:

@@ -1,9 +1,9 @@
 """How well a small classifier tells rendered patches from real ones, per class of damage.
 
-`python -m wetgen.benchmarks.realism SCENES REAL` prints one JSON row per class. An AUC of 0.5 means that the classifier
-cannot tell, 1.0 that it always can. The classifier is deterministic: fixed random convolutions (Saxe et al. 2011, "On
-random weights and unsupervised feature learning") pooled over the patch, and ridge regression, scored on groups of
-pictures it was not fitted on.
+`python -m wetgen.benchmarks.experiments.realism SCENES REAL` prints one JSON row per class. An AUC of 0.5 means that
+the classifier cannot tell, 1.0 that it always can. The classifier is deterministic: fixed random convolutions (Saxe et
+al. 2011, "On random weights and unsupervised feature learning") pooled over the patch, and ridge regression, scored on
+groups of pictures it was not fitted on.
 
 Patches are made alike before they are compared, so that the answer is about what is shown: each is a window of the same
 share of its picture around damaged pixels, reduced by area to SIDE pixels (which takes away sharpness, sensor noise and
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wetgen.benchmarks.metrics import auc
 from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.errors import WetgenError
 
@@ -38,7 +39,7 @@ RIDGE = 0.3  # of the mean eigenvalue of the features' covariance
 _FILTERS = 16
 _PAIRS, _FILTER_PAIRS = np.triu_indices(3), np.triu_indices(_FILTERS, 1)
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _alike(window: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.open(memory).convert("RGB"))
 
 
-def features(pixels: NDArray[np.uint8]) -> dict[str, Floats]:
+def features(pixels: NDArray[np.uint8]) -> dict[str, _Floats]:
     """The families of features, each (N, F), of patches (N, SIDE, SIDE, 3)."""
     x = pixels.astype(np.float64) / 255
     flat = x.reshape(len(x), -1, 3)
@@ -106,7 +107,7 @@ def features(pixels: NDArray[np.uint8]) -> dict[str, Floats]:
     return {"colour": colour, "spectrum": _spectrum(level.mean(-1)), "structure": _convolved(level)}
 
 
-def _spectrum(grey: Floats) -> Floats:
+def _spectrum(grey: _Floats) -> _Floats:
     """Log power in rings and in sectors of the frequency plane, (N, 20)."""
     window = np.hanning(SIDE)
     power = np.abs(np.fft.fft2(grey * window[:, None] * window)) ** 2
@@ -119,7 +120,7 @@ def _spectrum(grey: Floats) -> Floats:
     return np.log(np.stack(rings + sectors, 1) + 1e-6)
 
 
-def _convolved(level: Floats) -> Floats:
+def _convolved(level: _Floats) -> _Floats:
     """Mean, deviation and largest response of fixed random filters at three scales, (N, F)."""
     rng = np.random.Generator(np.random.Philox(key=[2011, 0]))
     pooled = []
@@ -137,21 +138,12 @@ def _convolved(level: Floats) -> Floats:
     return np.log(np.concatenate(pooled, 1) + 1e-3)
 
 
-def _correlate(level: Floats, filters: Floats) -> Floats:
+def _correlate(level: _Floats, filters: _Floats) -> _Floats:
     windows = np.lib.stride_tricks.sliding_window_view(level, (5, 5), (1, 2))  # (N, h, w, 3, 5, 5)
     return np.tensordot(windows, filters.transpose(0, 3, 1, 2), ((3, 4, 5), (1, 2, 3)))
 
 
-def auc(scores: Floats, rendered: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve: how often a rendered patch scores above a real one, ties half (Mann and Whitney)."""
-    ones = int(rendered.sum())
-    zeros = len(rendered) - ones
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    rank = np.cumsum(count) - (count - 1) / 2  # of each value, its ties at their mean
-    return (float(rank[place][rendered].sum()) - ones * (ones + 1) / 2) / (ones * zeros)
-
-
-def probe(x: Floats, rendered: NDArray[np.bool_], groups: tuple[str, ...], seed: int) -> float:
+def probe(x: _Floats, rendered: NDArray[np.bool_], groups: tuple[str, ...], seed: int) -> float:
     """AUC on held-out groups, the mean over FOLDS folds; groups are dealt to folds for each side by itself."""
     fold = np.zeros(len(groups), int)
     rng = np.random.Generator(np.random.Philox(key=[seed, 1]))
@@ -161,14 +153,14 @@ def probe(x: Floats, rendered: NDArray[np.bool_], groups: tuple[str, ...], seed:
         names, inverse = np.unique(named[rendered == side], return_inverse=True)
         fold[rendered == side] = (rng.permutation(len(names)) % folds)[inverse]
     areas = []
-    for held in range(folds):
-        test = fold == held
+    for k in range(folds):
+        test = fold == k
         if 0 < rendered[test].sum() < test.sum() and 0 < rendered[~test].sum() < (~test).sum():
             areas.append(auc(_ridge(x[~test], rendered[~test], x[test]), rendered[test]))
     return float(np.mean(areas))
 
 
-def _ridge(x: Floats, rendered: NDArray[np.bool_], new: Floats) -> Floats:
+def _ridge(x: _Floats, rendered: NDArray[np.bool_], new: _Floats) -> _Floats:
     """Scores of new features by ridge regression on labels of equal total weight."""
     mean, deviation = x.mean(0), x.std(0) + 1e-6
     x, new = (x - mean) / deviation, (new - mean) / deviation
@@ -212,12 +204,12 @@ def main(scenes: Path, real: Path, surfaces: tuple[str, ...], sources: tuple[str
     table = Dataset.open_many(scenes)[0].classes
     compared = 0
     for class_id, name in enumerate(table.names[1:], 1):
-        there = take_patches(real, class_id, seed, sources=sources)
+        photos = take_patches(real, class_id, seed, sources=sources)
         drawn = take_patches(scenes, class_id, seed, surfaces)
-        if min(len(set(there.groups)), len(set(drawn.groups))) < LEAST_GROUPS:
+        if min(len(set(photos.groups)), len(set(drawn.groups))) < LEAST_GROUPS:
             continue
         compared += 1
-        click.echo(json.dumps({"class": name} | realism(drawn, there, seed)))
+        click.echo(json.dumps({"class": name} | realism(drawn, photos, seed)))
     if not compared:
         raise WetgenError(
             f"{scenes} and {real} have no class in common with enough pictures.",

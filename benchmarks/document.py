@@ -1,12 +1,13 @@
 """A report as a list of blocks, written once and rendered twice: one HTML page with everything in it, and Markdown.
 
-The Markdown's figures stand as files in the folder beside it.
+The figures of the Markdown are files in a folder next to it.
 """
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from wetgen.runtime.files import atomic_write, os_errors
@@ -30,7 +31,7 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Text:
+class Paragraph:
     text: str
 
 
@@ -44,14 +45,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing (SVG) or picture (PNG) and what it shows."""
+    """A chart (SVG) or picture (PNG) and its caption. It is drawn when a report with it is written."""
 
     name: str  # a file name with its suffix
-    data: bytes = field(repr=False)
+    draw: Callable[[], bytes] = field(repr=False, compare=False)
     caption: str = ""
 
+    @cached_property
+    def data(self) -> bytes:
+        return self.draw()
 
-Block = Heading | Text | Table | Figure
+
+Block = Heading | Paragraph | Table | Figure
 
 
 def write(blocks: Sequence[Block], title: str, out: Path, stem: str) -> None:
@@ -82,11 +87,11 @@ def page(blocks: Sequence[Block], title: str) -> str:
 
 
 def as_markdown(block: Block, figures: str) -> str:
-    """One block as Markdown; `figures` is the folder, beside the text, in which its drawings stand."""
+    """One block as Markdown; `figures` is the folder of its figures, relative to the text."""
     match block:
         case Heading(text, level):
             return f"{'#' * level} {text}"
-        case Text(text):
+        case Paragraph(text):
             return text
         case Table(head, rows):
             lines = [head, ["---"] * len(head), *rows]
@@ -99,13 +104,13 @@ def _html(block: Block) -> str:
     match block:
         case Heading(text, level):
             return f"<h{level}>{html.escape(text)}</h{level}>"
-        case Text(text):
+        case Paragraph(text):
             return f"<p>{html.escape(text)}</p>"
         case Table(head, rows):
             top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
             lines = ("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
             return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-        case Figure(name, data, caption):
-            source = f"data:{_TYPES[Path(name).suffix]};base64,{base64.b64encode(data).decode()}"
+        case Figure(name, _, caption):
+            source = f"data:{_TYPES[Path(name).suffix]};base64,{base64.b64encode(block.data).decode()}"
             alt = html.escape(caption, quote=True)
             return f'<figure><img alt="{alt}" src="{source}"><figcaption>{alt}</figcaption></figure>'

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from wetgen.benchmarks import realism as module
-from wetgen.benchmarks.realism import SIDE, Patches, auc, features, main, probe, realism, take_patches
+from wetgen.benchmarks.experiments import realism as module
+from wetgen.benchmarks.experiments.realism import SIDE, Patches, features, main, probe, realism, take_patches
+from wetgen.benchmarks.metrics import auc
 from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import ClassTable

@@ -2,14 +2,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from wetgen.benchmarks.quality.report.document import Figure, Heading, Table, Text, write
+from wetgen.benchmarks.document import Figure, Heading, Paragraph, Table, write
 
 PNG = b"\x89PNG not read here"
 BLOCKS = [
     Heading("IoU < 1"),
-    Text("Real & synthetic."),
+    Paragraph("Real & synthetic."),
     Table(["class", "IoU"], [["crack | thin", "0.5"], ["stain", "-"]]),
-    Figure("worst.png", PNG, 'the "worst" pair'),
+    Figure("worst.png", lambda: PNG, 'the "worst" pair'),
 ]
 
 

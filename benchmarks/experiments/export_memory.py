@@ -1,4 +1,4 @@
-"""How much memory exporting takes: `python -m wetgen.benchmarks.export_memory FOLDER [--size sd15]`.
+"""How much memory exporting takes: `python -m wetgen.benchmarks.experiments.export_memory FOLDER [--size sd15]`.
 
 Writes a random checkpoint in Stable Diffusion's layout into FOLDER, exports it with one plan of two steps, and prints
 the export's peak resident memory. With `--size sd15` the networks have Stable Diffusion 1.5's sizes (about 1.07
@@ -41,7 +41,7 @@ def main(folder: Path, size: str, weights: str, only_build: bool) -> None:
         build(checkpoint, size)
         return
     # Both in processes of their own: a child's peak begins with its parent's, and this one stays small.
-    own = [sys.executable, "-m", "wetgen.benchmarks.export_memory"]
+    own = [sys.executable, "-m", "wetgen.benchmarks.experiments.export_memory"]
     if not checkpoint.exists():
         subprocess.run([*own, str(folder), "--size", size, "--only-build"], check=True)
     bundle = folder / f"{size}-{weights}-bundle"
@@ -60,8 +60,8 @@ def _peak(command: list[str]) -> int:
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done.returncode)"
     )
     done = subprocess.run([sys.executable, "-c", script, *command], stdout=subprocess.PIPE, text=True, check=False)
-    *said, peak = done.stdout.strip().splitlines()
-    click.echo("\n".join(said))
+    *output, peak = done.stdout.strip().splitlines()
+    click.echo("\n".join(output))
     if done.returncode != 0:
         raise click.ClickException("the export failed")
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
@@ -107,7 +107,7 @@ def _write_tokenizer(folder: Path) -> int:
     folder.mkdir()
     letters = "abcdefghijklmnopqrstuvwxyz"
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({token: place for place, token in enumerate(tokens)}))
+    (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "pad_token": "<|endoftext|>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))

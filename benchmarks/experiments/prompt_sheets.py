@@ -1,4 +1,7 @@
-"""One sheet of pairs for every prompt of a dataset folder: `python -m wetgen.benchmarks.prompt_sheets PAIRS OUT`."""
+"""One sheet of pairs for every prompt of a dataset folder.
+
+`python -m wetgen.benchmarks.experiments.prompt_sheets PAIRS OUT`
+"""
 
 import re
 from itertools import islice
@@ -27,9 +30,9 @@ def write_sheets(pairs: Path, out: Path) -> list[Path]:
     for row in dataset.rows:
         by_prompt.setdefault(row.text, []).append(row)
     paths = []
-    for number, (prompt, rows) in enumerate(by_prompt.items(), 1):
+    for i, (prompt, rows) in enumerate(by_prompt.items(), 1):
         tiles = [Tile(*dataset.load(row), "") for row in islice(rows, LIMIT)]
-        path = out / f"{number:02d}-{_slug(prompt)}.jpg"
+        path = out / f"{i:02d}-{_slug(prompt)}.jpg"
         with os_errors(path, "written"):
             Image.fromarray(contact_sheet(tiles, dataset.classes)).save(path, quality=QUALITY)
         paths.append(path)

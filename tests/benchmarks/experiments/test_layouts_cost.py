@@ -1,7 +1,7 @@
 """The benchmark of layouts: the same pairs by both ways, and nothing left behind."""
 
-from wetgen.benchmarks.layouts import KINDS, measure
-from wetgen.benchmarks.writing import InstantGenerator
+from wetgen.benchmarks.experiments.layouts import KINDS, measure
+from wetgen.benchmarks.experiments.writing import InstantGenerator
 from wetgen.runtime.bundle.bundle import open_bundle
 
 
