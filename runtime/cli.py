@@ -286,15 +286,15 @@ def convert(
         )
     context = click.get_current_context()
     _refuse_unused(context, "--from" if from_ else "--to", _ONLY_TO if from_ else ("classes_file",))
-    tell = _counter()
+    report = _counter()
     if from_ is not None:
-        click.echo(convert_from(from_, source, out, classes_file=classes_file, ignore=ignore, tell=tell))
+        click.echo(convert_from(from_, source, out, classes_file=classes_file, ignore=ignore, report=report))
         return
     options = Options(polygons, min_area, shard_size * 2**20)
     shares = None if split is None else parse_shares(split)
     for name in dict.fromkeys(to):
         goal = out if len(set(to)) == 1 else out / name
-        click.echo(convert_to(name, source, goal, options, shares=shares, group=group, ignore=ignore, tell=tell))
+        click.echo(convert_to(name, source, goal, options, shares=shares, group=group, ignore=ignore, report=report))
 
 
 def _counter() -> Callable[[int], None]:
@@ -304,13 +304,13 @@ def _counter() -> Callable[[int], None]:
 
     shown = time.monotonic()
 
-    def tell(count: int) -> None:
+    def report(count: int) -> None:
         nonlocal shown
         if sys.stderr.isatty() and time.monotonic() - shown > 0.3:
             click.echo(f"{count:,} pairs\r", nl=False, err=True)
             shown = time.monotonic()
 
-    return tell
+    return report
 
 
 _ONLY_TO = ("split", "group", "polygons", "min_area", "shard_size")

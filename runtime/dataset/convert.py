@@ -1,7 +1,4 @@
-"""`wetgen convert`: the dataset folder into another tool's format, and back.
-
-Train, validation and test parts that stay as they are when a dataset grows, and never cut through a group.
-"""
+"""`wetgen convert`: the dataset folder into another tool's format, and back; and splits by a hash of the scene."""
 
 import hashlib
 from collections import Counter
@@ -11,20 +8,20 @@ from pathlib import Path
 
 from wetgen.runtime.dataset.formats.base import (
     SPLITS,
-    DatasetFolderWriter,
-    Example,
-    Incoming,
+    DatasetFolderExporter,
+    Exporter,
+    Importer,
     Names,
     Options,
-    Writer,
+    Sample,
     portable,
 )
-from wetgen.runtime.dataset.formats.coco import CocoWriter, read_coco
-from wetgen.runtime.dataset.formats.parquet import ParquetWriter, read_parquet
-from wetgen.runtime.dataset.formats.semantic import SemanticWriter, read_semantic
-from wetgen.runtime.dataset.formats.voc import VocWriter, read_voc
-from wetgen.runtime.dataset.formats.webdataset import WebDatasetWriter, read_webdataset
-from wetgen.runtime.dataset.formats.yolo import YoloDetWriter, YoloSegWriter, read_yolo_seg
+from wetgen.runtime.dataset.formats.coco import CocoExporter, CocoImporter
+from wetgen.runtime.dataset.formats.parquet import ParquetExporter, ParquetImporter
+from wetgen.runtime.dataset.formats.semantic import SemanticExporter, SemanticImporter
+from wetgen.runtime.dataset.formats.voc import VocExporter, VocImporter
+from wetgen.runtime.dataset.formats.webdataset import WebDatasetExporter, WebDatasetImporter
+from wetgen.runtime.dataset.formats.yolo import YoloDetExporter, YoloSegExporter, YoloSegImporter
 from wetgen.runtime.dataset.metadata import Row
 from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.errors import WetgenError
@@ -32,36 +29,32 @@ from wetgen.runtime.files import NewFolder, new_folder, os_errors, read_bytes
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import Pixels
 
-Tell = Callable[[int], None]
-Reader = Callable[[Path, bool, ClassTable | None], Incoming]
-
-
-_CONFIDENCE = "confidence_file_name"  # of generated pairs; no format here has a place for such a map
+_CONFIDENCE = "confidence_file_name"  # of generated pairs; no other format has a place for such a map
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written and read, and whether its masks need a class table from outside."""
+    """How a format is written and read."""
 
-    writer: Callable[[NewFolder, ClassTable, Options], Writer]
-    read: Reader | None  # None where the format holds no masks
-    takes_classes: bool = False
+    exporter: Callable[[NewFolder, ClassTable, Options], Exporter]
+    importer: Callable[[Path, bool, ClassTable | None], Importer] | None  # None where the format has no masks
+    takes_classes: bool = False  # its masks may need a class table from outside
 
 
 FORMATS: Mapping[str, Format] = {
-    "coco": Format(CocoWriter, read_coco),
-    "yolo-seg": Format(YoloSegWriter, read_yolo_seg),
-    "yolo-det": Format(YoloDetWriter, None),
-    "voc": Format(VocWriter, read_voc, takes_classes=True),
-    "semantic": Format(SemanticWriter, read_semantic, takes_classes=True),
-    "webdataset": Format(WebDatasetWriter, read_webdataset, takes_classes=True),
-    "parquet": Format(ParquetWriter, read_parquet, takes_classes=True),
+    "coco": Format(CocoExporter, CocoImporter),
+    "yolo-seg": Format(YoloSegExporter, YoloSegImporter),
+    "yolo-det": Format(YoloDetExporter, None),
+    "voc": Format(VocExporter, VocImporter, takes_classes=True),
+    "semantic": Format(SemanticExporter, SemanticImporter, takes_classes=True),
+    "webdataset": Format(WebDatasetExporter, WebDatasetImporter, takes_classes=True),
+    "parquet": Format(ParquetExporter, ParquetImporter, takes_classes=True),
 }
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What a conversion wrote, and what the format could not take."""
+class Conversion:
+    """What a conversion wrote, and what the format could not hold."""
 
     out: Path
     parts: Mapping[str, int]
@@ -82,13 +75,13 @@ def convert_to(
     shares: Mapping[str, float] | None = None,
     group: str = "scene",
     ignore: bool = False,
-    tell: Tell = lambda _: None,
-) -> Summary:
+    report: Callable[[int], None] = lambda _: None,
+) -> Conversion:
     """Write the dataset folder `source`, or those directly inside it, in the format `name` into the new folder `out`.
 
-    Every pair is checked on its way; the first fault ends the conversion and leaves nothing behind. `ignore` allows
-    IGNORE in the masks of rows that do not state it. `tell` is called with the number of pairs written so far. The same
-    folders give the same bytes. Raises WetgenError.
+    Every pair is checked; the first fault ends the conversion and leaves nothing behind. `ignore` allows IGNORE in the
+    masks of rows that do not state it. `report` is called with the number of pairs written so far. The same folders
+    give the same bytes. Raises WetgenError.
     """
     datasets = Dataset.open_many(source)
     splits = [split_rows(dataset.rows, shares, group) for dataset in datasets]
@@ -98,8 +91,8 @@ def convert_to(
             why="the others would have to be guessed.",
             fix="convert them one by one, or write a split into every row.",
         )
-    examples = _examples(datasets, splits, ignore)
-    summary = _write(FORMATS[name].writer, datasets[0].classes, examples, source, out, options, tell)
+    samples = _samples(datasets, splits, ignore)
+    summary = _write(FORMATS[name].exporter, datasets[0].classes, samples, source, out, options, report)
     maps = sum(_CONFIDENCE in row.extra for dataset in datasets for row in dataset.rows)
     return replace(summary, lost={**summary.lost, "confidence maps left out": maps})
 
@@ -111,71 +104,71 @@ def convert_from(
     *,
     classes_file: Path | None = None,
     ignore: bool = False,
-    tell: Tell = lambda _: None,
-) -> Summary:
+    report: Callable[[int], None] = lambda _: None,
+) -> Conversion:
     """Read the folder `source` in the format `name` and write a dataset folder `out`.
 
     `classes_file` is a classes.json for formats whose masks do not name their classes. Raises WetgenError.
     """
     chosen = FORMATS[name]
-    if chosen.read is None:
+    if chosen.importer is None:
         raise WetgenError(
-            f"{name} cannot be read back.", why="it holds boxes, and a box is not a mask.", fix="convert the source."
+            f"{name} cannot be read back.", why="it has boxes, and a box is not a mask.", fix="convert the source."
         )
     if classes_file is not None and not chosen.takes_classes:
         raise WetgenError(f"{name} takes no --classes.", why="it names its classes itself.", fix="leave it out.")
-    incoming = chosen.read(source, ignore, None if classes_file is None else ClassTable.load(classes_file))
-    return _write(DatasetFolderWriter, incoming.classes, incoming.examples, source, out, Options(), tell)
+    importer = chosen.importer(source, ignore, None if classes_file is None else ClassTable.load(classes_file))
+    return _write(DatasetFolderExporter, importer.classes, importer.samples(), source, out, Options(), report)
 
 
 def _write(
-    make: Callable[[NewFolder, ClassTable, Options], Writer],
+    make: Callable[[NewFolder, ClassTable, Options], Exporter],
     classes: ClassTable,
-    examples: Iterable[Example],
+    samples: Iterable[Sample],
     source: Path,
     out: Path,
     options: Options,
-    tell: Tell,
-) -> Summary:
+    report: Callable[[int], None],
+) -> Conversion:
     _refuse_inside(out, source)
     parts: Counter[str] = Counter()
     with new_folder(out) as folder:
-        writer = make(folder, classes, options)
+        exporter = make(folder, classes, options)
         try:
-            for example in _reading(examples, source):
-                writer.add(example)
-                parts[example.part] += 1
-                tell(sum(parts.values()))
+            for sample in _reading(samples, source):
+                exporter.add(sample)
+                parts[sample.part] += 1
+                report(sum(parts.values()))
             if not parts:
                 raise WetgenError("There is nothing to convert.", why="the dataset is empty.", fix="check the path.")
-            writer.close()
+            exporter.close()
         finally:
-            writer.release()
-    return Summary(out, {part: parts[part] for part in SPLITS if parts[part]}, dict(writer.lost))
+            exporter.release()
+    return Conversion(out, {part: parts[part] for part in SPLITS if parts[part]}, dict(exporter.lost))
 
 
-def _reading(examples: Iterable[Example], source: Path) -> Iterator[Example]:
-    """The examples, with errors of the operating system told as those of the source."""
-    iterator = iter(examples)
+def _reading(samples: Iterable[Sample], source: Path) -> Iterator[Sample]:
+    """The samples; an error of the operating system becomes a WetgenError about the source."""
+    iterator = iter(samples)
     while True:
         with os_errors(source, "read"):
-            example = next(iterator, None)
-        if example is None:
+            sample = next(iterator, None)
+        if sample is None:
             return
-        yield example
+        yield sample
 
 
 def _refuse_inside(out: Path, source: Path) -> None:
     if out.resolve() == Path.cwd() or out.resolve().is_relative_to(source.resolve()):
         raise WetgenError(
-            f"{out} is no place for a new dataset.",
-            why=f"it is the current folder, or lies inside {source}, of which it would become a part.",
+            f"{out} cannot take a new dataset.",
+            why=f"it is the current folder, or it is inside {source} and would become a part of it.",
             fix="choose a folder beside it with --out.",
         )
 
 
-def _examples(datasets: list[Dataset], splits: list[list[str | None]], ignore: bool) -> Iterator[Example]:
-    """The pairs of dataset folders; several folders are told apart by their names."""
+def _samples(datasets: list[Dataset], splits: list[list[str | None]], ignore: bool) -> Iterator[Sample]:
+    """The pairs of dataset folders. With several folders, their names become part of the samples' names."""
     names = Names()
     for dataset, parts in zip(datasets, splits, strict=True):
         folder = dataset.folder.resolve().name if len(datasets) > 1 else ""
@@ -183,13 +176,13 @@ def _examples(datasets: list[Dataset], splits: list[list[str | None]], ignore: b
             pixels, mask = _load(dataset, row, ignore)
             image = portable(read_bytes(dataset.folder / row.file_name), pixels)
             name = names.give(row.file_name, folder)
-            keys: dict[str, object] = {"text": row.text, "scene": row.scene, **row.extra}
-            keys.pop(_CONFIDENCE, None)  # it would name a file that is not there
+            metadata: dict[str, object] = {"text": row.text, "scene": row.scene, **row.extra}
+            metadata.pop(_CONFIDENCE, None)  # it would name a file that does not exist
             if part is not None:
-                keys["split"] = part
+                metadata["split"] = part
             if name != Path(row.file_name).stem:
-                keys.setdefault("source_file_name", f"{folder}/{row.file_name}".lstrip("/"))
-            yield Example(name, part, image, mask, keys)
+                metadata.setdefault("source_file_name", f"{folder}/{row.file_name}".lstrip("/"))
+            yield Sample(name, part, image, mask, metadata)
 
 
 def _load(dataset: Dataset, row: Row, ignore: bool) -> tuple[Pixels, Pixels]:
@@ -204,7 +197,7 @@ _WHOLE = 1e-9  # shares written in decimals add up to 1 within this
 
 
 def parse_shares(text: str) -> dict[str, float]:
-    """The shares in "train=0.8,validation=0.1,test=0.1", in the order of SPLITS; they must add up to 1."""
+    """Parses "train=0.8,validation=0.1,test=0.1"; the shares must add up to 1."""
     shares: dict[str, float] = {}
     for part in text.split(","):
         name, _, number = part.partition("=")
@@ -213,7 +206,7 @@ def parse_shares(text: str) -> dict[str, float]:
         except ValueError:
             share = -1
         if name.strip() not in SPLITS or name.strip() in shares or not 0 <= share <= 1:
-            raise _unusable(text, f"{part.strip()!r} is no share of {', '.join(SPLITS)}, or stands twice")
+            raise _unusable(text, f"{part.strip()!r} is not a share of {', '.join(SPLITS)}, or is given twice")
         shares[name.strip()] = share
     if abs(sum(shares.values()) - 1) > _WHOLE:
         raise _unusable(text, f"the shares add up to {sum(shares.values()):g}")
@@ -221,11 +214,11 @@ def parse_shares(text: str) -> dict[str, float]:
 
 
 def split_rows(rows: Sequence[Row], shares: Mapping[str, float] | None, group: str) -> list[str | None]:
-    """The part of each row: its own `split` where every row has one, else by a hash of its group, else None.
+    """Returns the split of each row: its own `split` if every row has one, else by a hash of its group, else None.
 
-    `group` is the key whose equal values stay together: `scene`, or another key that every row has. A row's part
-    depends on its group and the shares alone, so rows that are added move none. Raises WetgenError when only some rows
-    state a split, when they do and shares are asked for as well, and for rows without a group.
+    `group` is the key whose equal values stay together: `scene`, or another key that every row has. A row's split
+    depends only on its group and the shares, so added rows move no others. Raises WetgenError if only some rows state a
+    split, if they do and shares are given as well, and for rows without a group.
     """
     stated = [row for row in rows if "split" in row.extra]
     if not stated:
@@ -239,19 +232,19 @@ def split_rows(rows: Sequence[Row], shares: Mapping[str, float] | None, group: s
     if shares is not None:
         raise WetgenError(
             "The rows state their split already.",
-            why="another one could put into training what was kept for tests.",
+            why="a new split could put test images into training.",
             fix='leave --split out, or delete "split" from the rows.',
         )
     return [_stated(row) for row in rows]
 
 
 def _drawn(group: str, shares: Mapping[str, float]) -> str:
-    """The part at the place in [0, 1) that the group's hash gives."""
-    place = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+    """The split of a group: its hash is a number in [0, 1), of which each split has a range as long as its share."""
+    number = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
     end = 0.0
     for name, share in shares.items():
         end += share
-        if place < end:
+        if number < end:
             return name
     return [name for name, share in shares.items() if share > 0][-1]  # the sum of the shares may be just below 1
 
@@ -263,7 +256,7 @@ def _group(row: Row, key: str) -> str:
     if not isinstance(value, str | int) or value == "":
         raise WetgenError(
             f"metadata.jsonl, line {row.line}: there is no {key} to group by.",
-            why="a row without a group could be torn from those it belongs to.",
+            why="a row without a group could be separated from those it belongs to.",
             fix=f'write "{key}" into every row, or group by scene.',
         )
     return str(value)
@@ -273,7 +266,7 @@ def _stated(row: Row) -> str:
     part = row.extra["split"]
     if part not in SPLITS:
         raise WetgenError(
-            f"metadata.jsonl, line {row.line}: {part!r} is no split.",
+            f"metadata.jsonl, line {row.line}: {part!r} is not a split.",
             why=f"splits are called {', '.join(SPLITS)}.",
             fix="correct the row.",
         )
@@ -282,5 +275,5 @@ def _stated(row: Row) -> str:
 
 def _unusable(text: str, why: str) -> WetgenError:
     return WetgenError(
-        f"--split {text} splits nothing.", why=f"{why}.", fix="--split train=0.8,validation=0.1,test=0.1"
+        f"--split {text} cannot be used.", why=f"{why}.", fix="--split train=0.8,validation=0.1,test=0.1"
     )

@@ -1,17 +1,4 @@
-"""One pair on its way from one format to another, and what a conversion may be asked for.
-
-Datasets of others, read with care: only files inside their folder, pictures that decode, masks that fit.
-
-What all writers have: a folder to fill, the class table, the options, and a tally of what did not fit.
-
-metadata.jsonl beside a format that has no place for captions, scenes and licences: a row per image, by file name.
-
-The formats' own tools don't look at it; `wetgen convert --from` does, so that nothing of a row is lost on the way back.
-
-Names for files that every format can hold and no two pairs share.
-
-The dataset folder, as the other formats' goal: images copied, masks as PNG, a row per pair.
-"""
+"""What every format shares: samples, importers, exporters, metadata.jsonl beside the samples, and names of files."""
 
 import hashlib
 import json
@@ -42,58 +29,51 @@ _JPEG = b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True)
-class Example:
-    """A pair: the image's file, its mask uint8 (H, W), and its metadata row without the names of the two files."""
+class Sample:
+    """A pair on its way from one format to another."""
 
-    name: str  # of its files, without suffix; no two examples of a dataset share one
+    name: str  # of its files, without suffix; no two samples of a dataset share one
     split: str | None  # one of SPLITS; None where the source states none
-    image: bytes  # a PNG or JPEG
-    mask: Pixels
-    row: dict[str, object]  # holds `text` and `scene`
+    image: bytes  # a PNG or JPEG file
+    mask: Pixels  # uint8 (H, W)
+    metadata: dict[str, object]  # its row without the names of the two files; has `text` and `scene`
 
     @property
     def suffix(self) -> str:
-        """What its image's file is: .jpg or .png."""
+        """The suffix of the image's file: .jpg or .png."""
         return ".jpg" if self.image.startswith(_JPEG) else ".png"
 
     @property
     def mask_file(self) -> bytes:
-        """Its mask as the PNG of a dataset folder; of a synthetic pair it says how it was made, as its picture does."""
-        return encode_mask(self.mask, png_text(self.row))
+        """The mask as a PNG of a dataset folder. That of a synthetic pair states how it was made, like its image."""
+        return encode_mask(self.mask, png_text(self.metadata))
 
     @property
     def part(self) -> str:
-        """Its split, train where none is stated."""
+        """The split, or train where none is stated."""
         return TRAIN if self.split is None else self.split
 
 
 @dataclass(frozen=True)
 class Options:
-    """What some formats can be asked for."""
+    """Options of some formats."""
 
-    polygons: bool = False  # COCO: polygons in place of run lengths
+    polygons: bool = False  # COCO: polygons instead of run lengths
     min_area: int = 1  # COCO, YOLO, VOC's boxes: regions of fewer pixels are left out
-    shard_bytes: int = 256 * 2**20  # WebDataset, Parquet: a shard is closed once it holds this much
-
-
-@dataclass(frozen=True)
-class Incoming:
-    """What a reader gives: the class table, and the examples, each read when its turn comes."""
-
-    classes: ClassTable
-    examples: Iterator[Example]
+    shard_bytes: int = 256 * 2**20  # WebDataset, Parquet: a shard is closed at this size
 
 
 def portable(image: bytes, pixels: Pixels) -> bytes:
-    """The image's file as it is where every reader sees `pixels` uint8 (H, W, 3) in it, else a PNG of them.
+    """Returns the image's file if every reader sees `pixels` uint8 (H, W, 3) in it, else a PNG of them.
 
-    Not every reader turns EXIF upright, drops alpha or knows CMYK, so such files would differ from reader to reader.
+    Not every reader applies the EXIF orientation, drops alpha or knows CMYK, so readers would see such files
+    differently.
     """
     with Image.open(BytesIO(image), formats=("PNG", "JPEG")) as picture:
         plain = picture.mode in ("RGB", "L") and "transparency" not in picture.info
         plain = plain and picture.getexif().get(_ORIENTATION, 1) == 1
         if picture.format == "PNG":
-            # Byte 24 of a PNG is its depth; an animation may begin with another picture than readers show.
+            # Byte 24 of a PNG is its bit depth. Readers may show another frame of an animation than the first.
             plain = plain and image[24] == 8 and not getattr(picture, "is_animated", False)
     return image if plain else encode_png(pixels)
 
@@ -106,30 +86,30 @@ _PARTS = {
 
 
 def part_named(name: str) -> str | None:
-    """The split that a file or folder name stands for (val2017: validation), or None."""
+    """The split that the name of a file or folder means (val2017: validation), or None."""
     return _PARTS.get(name.lower().rstrip("0123456789").rstrip("-_"))
 
 
 def parts_of(names: list[str], where: Path) -> list[str | None]:
-    """The split of each of a dataset's parts; a single part needs none, several must be told apart."""
+    """The split of each part of a dataset. A single part needs none; several must have different known names."""
     if len(names) == 1:
         return [None]
     parts = [part_named(name) for name in names]
     if None in parts or len(set(parts)) < len(parts):
         raise WetgenError(
-            f"The parts of {where} cannot be told apart.",
-            why=f"they are called {', '.join(names)}; train, val and test are known.",
+            f"The splits in {where} are unclear.",
+            why=f"its parts are called {', '.join(names)}; train, val and test are known, once each.",
             fix="rename them, or convert them one by one.",
         )
     return parts
 
 
 def read_inside(root: Path, name: str, where: str) -> bytes:
-    """The bytes of the file `name` below `root`; raises WetgenError for one that leads elsewhere or is missing."""
+    """The bytes of the file `name` in `root`. Raises WetgenError if it is missing or leads out of `root`."""
     path = root / name
     try:
         inside = path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError, ValueError):  # a circle of links; a NUL
+    except (OSError, RuntimeError, ValueError):  # links in a circle; a NUL
         inside = False
     if not inside:
         raise leads_outside(where, name)
@@ -143,20 +123,20 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise WetgenError(f"{path} is not JSON.", why=f"{error}.", fix="write it again from its source.") from error
     if not isinstance(data, dict):
-        raise WetgenError(f"{path} is no JSON object.", why=f"it is a {type(data).__name__}.", fix="check the file.")
+        raise WetgenError(f"{path} is not a JSON object.", why=f"it is a {type(data).__name__}.", fix="check the file.")
     return data
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture's file and its pixels uint8 (H, W, 3)."""
+class ImageFile:
+    """An image's file and its pixels uint8 (H, W, 3)."""
 
     file: bytes
     pixels: Pixels
 
     @classmethod
-    def decode(cls, file: bytes, where: str) -> "Picture":
-        """Raises WetgenError naming `where` for what is no sound PNG or JPEG."""
+    def decode(cls, file: bytes, where: str) -> "ImageFile":
+        """Decode a PNG or JPEG. Raises WetgenError, which names `where`, if it is damaged or anything else."""
         return cls(file, decode_image(file, where))
 
     @property
@@ -168,19 +148,21 @@ class Picture:
         return int(self.pixels.shape[1])
 
     def check_size(self, width: object, height: object, where: str) -> None:
-        """Raise unless labels for a picture of this size lie on it."""
+        """Raise unless labels for an image of this size fit."""
         if (width, height) == (self.width, self.height):
             return
         swapped = (height, width) == (self.width, self.height)
         raise WetgenError(
             f"{where}: the image is {self.width} x {self.height}, its labels are for {width} x {height}.",
-            why="width and height are swapped (an EXIF orientation counts)." if swapped else "they do not lie on it.",
-            fix="make the labels again on the image as it is shown upright.",
+            why="width and height are swapped (an EXIF orientation counts)."
+            if swapped
+            else "they do not fit the image.",
+            fix="make the labels again on the upright image.",
         )
 
 
-class Receiver:
-    """Makes sound examples of pictures, masks and rows as they come in.
+class Importer(ABC):
+    """Reads a dataset in one format. The constructor finds its files and classes; each sample is read in its turn.
 
     `ignore` allows IGNORE in all masks; a row that states it allows it in its own.
     """
@@ -188,10 +170,14 @@ class Receiver:
     def __init__(self, classes: ClassTable, *, ignore: bool) -> None:
         self.classes, self._ignore = classes, ignore
 
-    def example(
-        self, name: str, split: str | None, image: Picture, mask: Pixels, row: Mapping[str, object], where: str
-    ) -> Example:
-        """Raises WetgenError naming `where` for what the dataset folder would not take."""
+    @abstractmethod
+    def samples(self) -> Iterator[Sample]:
+        """Yields the samples. Raises WetgenError at the first fault."""
+
+    def sample(
+        self, name: str, split: str | None, image: ImageFile, mask: Pixels, row: Mapping[str, object], where: str
+    ) -> Sample:
+        """Returns a checked sample. Raises WetgenError, which names `where`, if a dataset folder could not hold it."""
         image.check_size(mask.shape[1], mask.shape[0], where)
         ignore = states_ignore(row, where) or self._ignore
         fault = unknown_ids(mask, self.classes, f"{where}: its mask", ignore=ignore)
@@ -199,68 +185,76 @@ class Receiver:
             if (mask == IGNORE).any():
                 raise WetgenError(fault.what, why=fault.why, fix=f"{fault.fix} If {IGNORE} means ignore: --ignore-255.")
             raise fault
-        keys = completed(row, name, mask, self.classes)
-        stated = keys.pop("split", None)  # of a single part it may be known from the row alone
+        metadata = completed(row, name, mask, self.classes)
+        stated = metadata.pop("split", None)  # with a single part only the row may know it
         if split is None and stated in SPLITS:
             split = str(stated)
-        return Example(name, split, portable(image.file, image.pixels), mask, keys)
+        return Sample(name, split, portable(image.file, image.pixels), mask, metadata)
 
 
 def bad_labels(where: str, why: object) -> WetgenError:
-    """The fault of labels that break their format."""
+    """The error for labels that break their format."""
     return WetgenError(f"{where} cannot be read.", why=f"{why}.", fix="correct it, or export the dataset again.")
 
 
-SHORT = {TRAIN: "train", VALIDATION: "val", TEST: "test"}  # what COCO, YOLO and VOC call the parts
+SHORT = {TRAIN: "train", VALIDATION: "val", TEST: "test"}  # the splits' names in COCO, YOLO and VOC
 
 
-class Writer(ABC):
-    """Writes a dataset in one format, example by example; `lost` counts what the format could not take, by words."""
+class Exporter(ABC):
+    """Writes a dataset in one format, sample by sample. `lost` counts what the format cannot hold, by description."""
 
     def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
         self.folder, self.classes, self.options = folder, classes, options
         self.lost: Counter[str] = Counter()
 
     @abstractmethod
-    def add(self, example: Example) -> None:
+    def add(self, sample: Sample) -> None:
         """Write one pair."""
 
     @abstractmethod
     def close(self) -> None:
-        """Write what stands once for all pairs."""
+        """Write the files that are shared by all pairs."""
 
-    def release(self) -> None:  # noqa: B027 - most writers hold no file open
-        """Close files that are open still, because the conversion ends here, done or not."""
+    def release(self) -> None:  # noqa: B027 - most exporters keep no file open
+        """Close all open files; the conversion ends here, finished or not."""
 
-    def regions(self, example: Example) -> list[Component]:
-        """The regions of an example's mask that are large enough; the others are counted."""
-        found = connected_components(example.mask)
+    def regions(self, sample: Sample) -> list[Component]:
+        """The regions of a sample's mask that are large enough; the others are counted."""
+        found = connected_components(sample.mask)
         kept = [region for region in found if region.area >= self.options.min_area]
         self.lost["regions below --min-area left out"] += len(found) - len(kept)
         return kept
 
-    def count_ignored(self, example: Example, becomes: str) -> None:
-        """Note the pixels of a format that has no "ignore"."""
-        self.lost[f"ignored pixels, which {becomes}"] += int(np.count_nonzero(example.mask == IGNORE))
+    def write_classes(self) -> None:
+        """Write classes.json."""
+        table = json.dumps(self.classes.to_json(), indent=1, ensure_ascii=False) + "\n"
+        self.folder.write(FILE_NAME, table.encode())
+
+    def count_ignored(self, sample: Sample, becomes: str) -> None:
+        """Count the ignored pixels, for a format that has no such label."""
+        self.lost[f"ignored pixels, which {becomes}"] += int(np.count_nonzero(sample.mask == IGNORE))
 
 
 class Sidecar:
-    """Collects rows and writes them in the end."""
+    """metadata.jsonl beside a format that has no place for captions, scenes and licences: a row per image.
+
+    Other tools ignore it. `wetgen convert --from` reads it, so that converting back loses nothing of a row.
+    """
 
     def __init__(self) -> None:
         self._lines: list[str] = []
 
     def add(self, row: Mapping[str, object], **keys: str) -> None:
-        """Add a row; `keys` are the files' names in the new folder and the like, and come first."""
+        """Add a row after `keys`, which name its files in the new folder."""
         self._lines.append(json.dumps({**keys, **row}, ensure_ascii=False) + "\n")
 
     def write(self, folder: NewFolder) -> None:
-        """Put metadata.jsonl into the folder."""
+        """Write metadata.jsonl."""
         folder.write(METADATA, "".join(self._lines).encode())
 
 
 def read_sidecar(folder: Path) -> dict[str, dict[str, object]]:
-    """The rows by file name, without it; none where there is no metadata.jsonl."""
+    """The rows of metadata.jsonl by file name; none if there is no such file."""
     path = folder / METADATA
     if not path.exists():
         return {}
@@ -271,8 +265,8 @@ def read_sidecar(folder: Path) -> dict[str, dict[str, object]]:
         if not isinstance(name, str):
             raise WetgenError(
                 f"{place(path, line.number)}: the key file_name is missing.",
-                why="rows belong to images by it.",
-                fix="write it, or remove metadata.jsonl to do without captions.",
+                why="it says to which image a row belongs.",
+                fix="add it, or remove metadata.jsonl to do without captions.",
             )
         row.pop("mask_file_name", None)
         rows[name] = row
@@ -280,9 +274,9 @@ def read_sidecar(folder: Path) -> dict[str, dict[str, object]]:
 
 
 def completed(row: Mapping[str, object], name: str, mask: Pixels, classes: ClassTable) -> dict[str, object]:
-    """A row with what the dataset folder asks for: `text`, made of the classes in the mask where there is none.
+    """The row with the keys a dataset folder needs. Without `text`, that is made from the classes in the mask.
 
-    It states IGNORE where the mask has it, so that nobody needs to allow it again.
+    If the mask contains IGNORE, the row states it, so that nobody needs to allow it again.
     """
     if (mask == IGNORE).any():
         row = {**row, IGNORE_KEY: IGNORE}
@@ -290,34 +284,36 @@ def completed(row: Mapping[str, object], name: str, mask: Pixels, classes: Class
     if isinstance(text, str) and text.strip():
         return {"scene": name, **row}
     present = [classes.names[id] for id in range(1, len(classes)) if (mask == id).any()]
-    made = {"text": ", ".join(present) if present else "no damage", "text_from": "mask"}
-    return {"scene": name, **row, **made}
+    return {"scene": name, **row, "text": ", ".join(present) if present else "no damage", "text_from": "mask"}
 
 
 _LONGEST = 120  # characters; up to four bytes each are still within the 255 bytes of common file systems
 
 
 class Names:
-    """Gives out names. One depends on its own file name, and on earlier ones only where two would be equal."""
+    """Gives names to files that every format can hold, and no two pairs the same.
+
+    A name depends only on its own file name, or on earlier ones where two would be equal.
+    """
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
     def give(self, file_name: str, folder: str = "") -> str:
-        """The name for the image `file_name`, without suffix; `folder` tells datasets apart that become one.
+        """Returns the name for the image `file_name`, without suffix. `folder` is the dataset, if several become one.
 
-        Letters and digits of any script, "-" and "_" stay. Others (spaces, commas, dots, slashes) mean something in
-        one format or another: they become "_", and a hash of the whole file name keeps the name unique.
+        Letters and digits of any script, "-" and "_" stay. Others (spaces, commas, dots, slashes) have a meaning in
+        some format: they become "_", and a hash of the whole file name keeps the name unique.
         """
         path = PurePosixPath(file_name)
         inner = path.parts[1:] if path.parts[0] == "images" else path.parts
-        asked = "/".join([*([folder] if folder else []), *inner[:-1], path.stem])
-        safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in unicodedata.normalize("NFC", asked))
-        # A slash between folders is the ordinary case: it alone needs no hash.
-        name = safe if safe == asked.replace("/", "_") and len(safe) <= _LONGEST else _hashed(safe, file_name)
+        plain = "/".join([*([folder] if folder else []), *inner[:-1], path.stem])
+        safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in unicodedata.normalize("NFC", plain))
+        # A slash between folders is common and needs no hash.
+        name = safe if safe == plain.replace("/", "_") and len(safe) <= _LONGEST else _hashed(safe, file_name)
         if name.casefold() in self._taken:
             name = _hashed(safe, f"{folder}/{file_name}")
-        numbered = (f"{name}-{number}" for number in count(2))  # two parts may hold files of one name
+        numbered = (f"{name}-{number}" for number in count(2))  # two parts may have files of one name
         while name.casefold() in self._taken:
             name = next(numbered)
         self._taken.add(name.casefold())
@@ -328,21 +324,20 @@ def _hashed(safe: str, whole: str) -> str:
     return f"{safe[:_LONGEST]}-{hashlib.sha256(whole.encode()).hexdigest()[:10]}"
 
 
-class DatasetFolderWriter(Writer):
-    """Writes a dataset folder; its rows state a split where the source had several parts."""
+class DatasetFolderExporter(Exporter):
+    """Writes a dataset folder. Its rows state a split if the source had several parts."""
 
     def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
         super().__init__(folder, classes, options)
         self._sidecar = Sidecar()
 
-    def add(self, example: Example) -> None:
-        image, mask = f"{IMAGES}/{example.name}{example.suffix}", f"{MASKS}/{example.name}.png"
-        self.folder.write(image, example.image)
-        self.folder.write(mask, example.mask_file)
-        row = example.row if example.split is None else {**example.row, "split": example.split}
+    def add(self, sample: Sample) -> None:
+        image, mask = f"{IMAGES}/{sample.name}{sample.suffix}", f"{MASKS}/{sample.name}.png"
+        self.folder.write(image, sample.image)
+        self.folder.write(mask, sample.mask_file)
+        row = sample.metadata if sample.split is None else {**sample.metadata, "split": sample.split}
         self._sidecar.add(row, file_name=image, mask_file_name=mask)
 
     def close(self) -> None:
-        table = json.dumps(self.classes.to_json(), indent=1, ensure_ascii=False) + "\n"
-        self.folder.write(FILE_NAME, table.encode())
+        self.write_classes()
         self._sidecar.write(self.folder)

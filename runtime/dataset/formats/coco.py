@@ -1,28 +1,27 @@
 """COCO instances: annotations/instances_PART.json and images/PART/.
 
-An instance is a region (8-connected component). Its mask is pycocotools' compressed run-length string, with its holes;
-`--polygons` writes one polygon in place of it, a hole cut in by a line without width. IGNORE becomes, where it occurs,
-one annotation per category with "iscrowd": 1 (which evaluation leaves out and most trainings drop) and "ignore": 1.
+An instance is a region (8-connected component). Its mask is pycocotools' compressed run-length string, which keeps
+holes; `--polygons` writes one polygon instead, with holes cut in by a line without width. Pixels of IGNORE become one
+annotation per category with "iscrowd": 1 (left out by evaluation, dropped by most trainings) and "ignore": 1.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.runtime.dataset.formats.base import (
     SHORT,
-    Example,
-    Incoming,
+    Exporter,
+    ImageFile,
+    Importer,
     Names,
     Options,
-    Picture,
-    Receiver,
+    Sample,
     Sidecar,
-    Writer,
     bad_labels,
     parts_of,
     read_inside,
@@ -40,8 +39,8 @@ from wetgen.runtime.masks.regions import Component
 _BACKGROUND = "background"
 
 
-class CocoWriter(Writer):
-    """Writes COCO; ids count from 1 through all parts, in the order of the examples."""
+class CocoExporter(Exporter):
+    """Writes COCO. Ids count from 1 through all parts, in the order of the samples."""
 
     def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
         super().__init__(folder, classes, options)
@@ -51,21 +50,21 @@ class CocoWriter(Writer):
         self._sidecar = Sidecar()
         self._last_image = self._last_annotation = 0
 
-    def add(self, example: Example) -> None:
-        part, file_name = SHORT[example.part], f"{example.name}{example.suffix}"
-        self.folder.write(f"images/{part}/{file_name}", example.image)
-        self._sidecar.add(example.row, file_name=f"images/{part}/{file_name}")
-        height, width = example.mask.shape
+    def add(self, sample: Sample) -> None:
+        part, file_name = SHORT[sample.part], f"{sample.name}{sample.suffix}"
+        self.folder.write(f"images/{part}/{file_name}", sample.image)
+        self._sidecar.add(sample.metadata, file_name=f"images/{part}/{file_name}")
+        height, width = sample.mask.shape
         self._last_image += 1
         image: dict[str, object] = {"id": self._last_image, "file_name": file_name, "width": width, "height": height}
-        license = example.row.get("license")
+        license = sample.metadata.get("license")
         if license is not None:
             image["license"] = self._licenses.setdefault(str(license), len(self._licenses) + 1)
         self._images.setdefault(part, []).append(image)
         annotations = self._annotations.setdefault(part, [])
-        for region in self.regions(example):
+        for region in self.regions(sample):
             annotations.append(self._annotation(region, self._segmentation(region, height, width)))
-        annotations += self._crowds(example.mask)
+        annotations += self._crowds(sample.mask)
 
     def close(self) -> None:
         categories = [{"id": id, "name": name, "supercategory": "damage"} for id, name in enumerate(self.classes.names)]
@@ -100,7 +99,7 @@ class CocoWriter(Writer):
         }
 
     def _crowds(self, mask: Pixels) -> Iterator[dict[str, object]]:
-        """The pixels to leave out, for every category, because COCO ignores detections by category."""
+        """Annotations of the ignored pixels: one per category, because COCO ignores detections by category."""
         ignored = mask == IGNORE
         rows, columns = np.flatnonzero(ignored.any(axis=1)), np.flatnonzero(ignored.any(axis=0))
         if not len(rows):
@@ -112,75 +111,89 @@ class CocoWriter(Writer):
             yield self._annotation(region, segmentation, iscrowd=1, ignore=1)
 
 
-def read_coco(source: Path, ignore: bool, _: ClassTable | None) -> Incoming:
-    """Read annotations/*.json (or PART/_annotations.coco.json) below `source`; the parts must have the same categories.
+class CocoImporter(Importer):
+    """Reads annotations/*.json (or PART/_annotations.coco.json); all parts must have the same categories.
 
-    Where instances overlap, the later one in the file lies on top. Instances without a mask are refused, not guessed.
+    Where instances overlap, the later one in the file is on top. Instances without a mask are refused.
     """
-    files = sorted(source.glob("annotations/*.json")) or sorted(source.glob("*/_annotations.coco.json"))
-    if not files:
-        raise WetgenError(
-            f"{source} holds no COCO annotations.",
-            why="neither annotations/*.json nor PART/_annotations.coco.json is there.",
-            fix="give the folder above annotations/.",
-        )
-    named = [path.parent.name if path.name.startswith("_") else path.stem.removeprefix("instances_") for path in files]
-    splits = parts_of(named, source)
-    loaded = [(path, split, read_json(path)) for path, split in zip(files, splits, strict=True)]
-    ids, table = _categories(loaded[0][2], files[0])
-    for path, _split, data in loaded[1:]:
-        if _categories(data, path) != (ids, table):
-            raise bad_labels(str(path), f"its categories are not those of {files[0].name}")
-    return Incoming(table, _examples(source, loaded, ids, Receiver(table, ignore=ignore)))
+
+    def __init__(self, source: Path, ignore: bool, _: ClassTable | None) -> None:
+        files = sorted(source.glob("annotations/*.json")) or sorted(source.glob("*/_annotations.coco.json"))
+        if not files:
+            raise WetgenError(
+                f"{source} contains no COCO annotations.",
+                why="there is neither annotations/*.json nor PART/_annotations.coco.json.",
+                fix="give the folder that contains annotations/.",
+            )
+        names = [p.parent.name if p.name.startswith("_") else p.stem.removeprefix("instances_") for p in files]
+        splits = parts_of(names, source)
+        self._parts = [(path, split, read_json(path)) for path, split in zip(files, splits, strict=True)]
+        self._source = source
+        self._ids, table = _categories(self._parts[0][2], files[0])
+        for path, _split, data in self._parts[1:]:
+            if _categories(data, path) != (self._ids, table):
+                raise bad_labels(str(path), f"its categories are not those of {files[0].name}")
+        super().__init__(table, ignore=ignore)
+
+    def samples(self) -> Iterator[Sample]:
+        names, rows = Names(), read_sidecar(self._source)
+        for path, split, data in self._parts:
+            for entry in _images(data, path):
+                where = f"{path}, image {entry.file_name}"
+                file = _find_image(self._source, path, entry.file_name, where)
+                image = ImageFile.decode(read_inside(self._source, file, where), where)
+                image.check_size(entry.width, entry.height, where)
+                mask = _mask(entry.annotations, image.height, image.width, self._ids, where)
+                row = dict(rows.get(file, {}))
+                if entry.license is not None:
+                    row.setdefault("license", entry.license)
+                yield self.sample(names.give(entry.file_name), split, image, mask, row, where)
+
+
+class _ImageEntry(NamedTuple):
+    """An image of a COCO file with its annotations."""
+
+    file_name: str
+    width: object
+    height: object
+    license: object
+    annotations: list[dict[str, Any]]
+
+
+def _images(data: Mapping[str, Any], path: Path) -> list[_ImageEntry]:
+    annotations: dict[Any, list[dict[str, Any]]] = {}
+    entries = {}
+    try:
+        licenses = {entry["id"]: entry.get("name") for entry in data.get("licenses", [])}
+        for annotation in data.get("annotations", []):
+            annotations.setdefault(annotation["image_id"], []).append(annotation)
+        for image in data["images"]:
+            id, file_name, license = image["id"], str(image["file_name"]), licenses.get(image.get("license"))
+            entries[id] = _ImageEntry(file_name, image["width"], image["height"], license, annotations.get(id, []))
+    except (KeyError, TypeError) as error:
+        raise bad_labels(str(path), f"{type(error).__name__}: {error}") from error
+    if len(entries) < len(data["images"]):
+        raise bad_labels(f"{path}: images", "two have the same id")
+    strays = annotations.keys() - entries.keys()
+    if strays:
+        raise bad_labels(f"{path}: annotations", f"image {sorted(map(str, strays))[0]} is not among its images")
+    return list(entries.values())
 
 
 def _categories(data: Mapping[str, Any], path: Path) -> tuple[dict[int, int], ClassTable]:
-    """Our class id by category id, in the order of the ids, and the class table; a category "background" becomes 0."""
+    """Our class id by category id, in the order of the ids, and the class table. A category "background" becomes 0."""
     try:
         categories = sorted((int(entry["id"]), str(entry["name"])) for entry in data["categories"])
     except (KeyError, TypeError, ValueError) as error:
         raise bad_labels(f"{path}: categories", f"{type(error).__name__}: {error}") from error
     damage = [(id, name) for id, name in categories if name.lower() != _BACKGROUND]
     ids = dict.fromkeys((id for id, name in categories if name.lower() == _BACKGROUND), 0)
-    ids |= {id: place for place, (id, _) in enumerate(damage, 1)}
+    ids |= {id: i for i, (id, _) in enumerate(damage, 1)}
     return ids, ClassTable((_BACKGROUND, *(name for _, name in damage)))
 
 
-def _examples(
-    source: Path, loaded: list[tuple[Path, str | None, dict[str, Any]]], ids: Mapping[int, int], receiver: Receiver
-) -> Iterator[Example]:
-    names, rows = Names(), read_sidecar(source)
-    for path, split, data in loaded:
-        instances: dict[Any, list[dict[str, Any]]] = {}
-        try:
-            licenses = {entry["id"]: entry.get("name") for entry in data.get("licenses", [])}
-            images = [
-                (image["id"], str(image["file_name"]), image["height"], image["width"]) for image in data["images"]
-            ]
-            for annotation in data.get("annotations", []):
-                instances.setdefault(annotation["image_id"], []).append(annotation)
-            licensed = {image["id"]: licenses.get(image.get("license")) for image in data["images"]}
-        except (KeyError, TypeError) as error:
-            raise bad_labels(str(path), f"{type(error).__name__}: {error}") from error
-        if len(licensed) < len(images):
-            raise bad_labels(f"{path}: images", "two have the same id")
-        strays = instances.keys() - {id for id, *_ in images}
-        if strays:
-            raise bad_labels(f"{path}: annotations", f"image {sorted(map(str, strays))[0]} is not among its images")
-        for id, file_name, height, width in images:
-            where = f"{path}, image {file_name}"
-            found = _find_image(source, path, file_name, where)
-            image = Picture.decode(read_inside(source, found, where), where)
-            image.check_size(width, height, where)
-            mask = _mask(instances.get(id, []), image.height, image.width, ids, where)
-            row = dict(rows.get(found, {}))
-            if licensed[id] is not None:
-                row.setdefault("license", licensed[id])
-            yield receiver.example(names.give(file_name), split, image, mask, row, where)
-
-
 def _find_image(source: Path, path: Path, file_name: str, where: str) -> str:
-    """The image's path below `source`: COCO states the file name alone, and folders are laid out in several ways."""
+    """The image's path in `source`. COCO states only the file name, and the folders differ from tool to tool."""
     part = path.stem.removeprefix("instances_")
     beside = path.parent.relative_to(source).as_posix()
     for folder in (f"images/{part}", part, "images", ".", beside):
@@ -189,7 +202,7 @@ def _find_image(source: Path, path: Path, file_name: str, where: str) -> str:
             return name
     raise WetgenError(
         f"{where} is missing.",
-        why=f"it is neither in images/{part}, {part}, images, {source.name} nor beside the annotations.",
+        why=f"it is not in images/{part}, {part}, images or {source.name}, and not beside the annotations.",
         fix="put the images there.",
     )
 
@@ -197,29 +210,29 @@ def _find_image(source: Path, path: Path, file_name: str, where: str) -> str:
 def _mask(annotations: list[dict[str, Any]], height: int, width: int, ids: Mapping[int, int], where: str) -> Pixels:
     mask = np.zeros((height, width), np.uint8)
     for annotation in annotations:
-        place = f"{where}, annotation {annotation.get('id')}"
         try:
             pixels = _pixels(annotation.get("segmentation"), height, width)
             value = IGNORE if annotation.get("ignore") and annotation.get("iscrowd") else ids[annotation["category_id"]]
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise bad_labels(place, f"{type(error).__name__}: {error}") from error
+            what = f"{where}, annotation {annotation.get('id')}"
+            raise bad_labels(what, f"{type(error).__name__}: {error}") from error
         mask[pixels] = value
     return mask
 
 
 def _pixels(segmentation: object, height: int, width: int) -> NDArray[np.bool_]:
-    """The pixels of run lengths (a list or a string) or of polygons, which are united."""
+    """The pixels of run lengths (a list or a string), or of all polygons together."""
     if isinstance(segmentation, dict):
         if list(segmentation["size"]) != [height, width]:
             raise ValueError(f"its size is {segmentation['size']}, not [{height}, {width}]")
         counts = segmentation["counts"]
         return rle.decode(rle.decompress(counts) if isinstance(counts, str) else list(counts), height, width)
     if not isinstance(segmentation, list) or not segmentation:
-        raise ValueError("it has a box and no mask, and a box is not one")
+        raise ValueError("it has a box and no mask")
     pixels = np.zeros((height, width), bool)
     for polygon in segmentation:
         points = np.array(polygon, np.float64).reshape(-1, 2)
         if len(points) < 3 or not np.isfinite(points).all():
-            raise ValueError(f"{len(points)} points are no polygon, or a coordinate is no number")
+            raise ValueError(f"{len(points)} points are not a polygon, or a coordinate is not a number")
         pixels |= filled(points, height, width)
     return pixels

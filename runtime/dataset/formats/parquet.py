@@ -1,8 +1,7 @@
 """Parquet as `datasets` reads it: data/PART-00000-of-00002.parquet, image and mask decoded by load_dataset("parquet").
 
-Columns: image and mask ({bytes, path}: files, as the dataset folder has them, IGNORE 255), text, scene, and the other
-keys of the row as JSON in `row`. The file's metadata states the features, so no script is needed; classes.json lies
-beside data/.
+Columns: image and mask ({bytes, path}: the dataset folder's files, IGNORE is 255), text, scene, and the other keys of
+the row as JSON in `row`. The file's metadata states the features, so no script is needed. classes.json is beside data/.
 """
 
 import json
@@ -13,13 +12,12 @@ from typing import Any
 
 from wetgen.runtime.dataset.formats.base import (
     SPLITS,
-    Example,
-    Incoming,
+    Exporter,
+    ImageFile,
+    Importer,
     Names,
     Options,
-    Picture,
-    Receiver,
-    Writer,
+    Sample,
     bad_labels,
     parts_of,
 )
@@ -28,7 +26,7 @@ from wetgen.runtime.files import NewFolder, os_errors
 from wetgen.runtime.masks.classes import FILE_NAME, ClassTable
 from wetgen.runtime.masks.images import decode_mask
 
-_GROUP = 100  # rows to a row group, the least that readers fetch at a time; the Hub's own value for pictures
+_GROUP = 100  # rows of a row group, the least that readers fetch at a time; the Hub's own value for images
 _FEATURES = {
     "image": {"_type": "Image"},
     "mask": {"_type": "Image"},
@@ -36,8 +34,8 @@ _FEATURES = {
 }
 
 
-class ParquetWriter(Writer):
-    """Writes shards; they get their names, which state how many there are, in the end."""
+class ParquetExporter(Exporter):
+    """Writes shards. They are renamed in the end, because their names state how many there are."""
 
     def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
         super().__init__(folder, classes, options)
@@ -48,21 +46,21 @@ class ParquetWriter(Writer):
         self._schema = self._arrow.schema(types, metadata={"huggingface": about})
         self._rows: dict[str, list[dict[str, object]]] = {part: [] for part in SPLITS}
         self._files: dict[str, Any] = {}
-        self._written: dict[str, int] = {}  # bytes of pictures in the open shard of each part
+        self._written: dict[str, int] = {}  # bytes of images and masks in the open shard of each part
         self._shards: dict[str, list[Path]] = {part: [] for part in SPLITS}
 
-    def add(self, example: Example) -> None:
-        part, mask = example.part, example.mask_file
-        others = {key: value for key, value in example.row.items() if key not in ("text", "scene")}
-        size = len(example.image) + len(mask)
+    def add(self, sample: Sample) -> None:
+        part, mask = sample.part, sample.mask_file
+        others = {key: value for key, value in sample.metadata.items() if key not in ("text", "scene")}
+        size = len(sample.image) + len(mask)
         if self._written.get(part, 0) and self._written[part] + size > self.options.shard_bytes:
             self._end_shard(part)
         self._rows[part].append(
             {
-                "image": {"bytes": example.image, "path": f"{example.name}{example.suffix}"},
-                "mask": {"bytes": mask, "path": f"{example.name}.png"},
-                "text": example.row["text"],
-                "scene": example.row["scene"],
+                "image": {"bytes": sample.image, "path": f"{sample.name}{sample.suffix}"},
+                "mask": {"bytes": mask, "path": f"{sample.name}.png"},
+                "text": sample.metadata["text"],
+                "scene": sample.metadata["scene"],
                 "row": json.dumps(others, ensure_ascii=False),
             }
         )
@@ -75,15 +73,14 @@ class ParquetWriter(Writer):
             self._end_shard(part)
             for number, path in enumerate(shards):
                 path.rename(path.with_name(f"{part}-{number:05d}-of-{len(shards):05d}.parquet"))
-        table = json.dumps(self.classes.to_json(), indent=1, ensure_ascii=False) + "\n"
-        self.folder.write(FILE_NAME, table.encode())
+        self.write_classes()
 
     def release(self) -> None:
         for file in self._files.values():
             file.close()
 
     def _flush(self, part: str) -> None:
-        """Write the rows that wait, as one row group."""
+        """Write the collected rows as one row group."""
         if part not in self._files:
             path = self.folder.path(f"data/{part}-{len(self._shards[part]):05d}.parquet")
             self._files[part] = self._parquet.ParquetWriter(path, self._schema, compression="none")
@@ -99,46 +96,46 @@ class ParquetWriter(Writer):
         self._written[part] = 0
 
 
-def read_parquet(source: Path, ignore: bool, classes: ClassTable | None) -> Incoming:
-    """Read data/PART-*.parquet, or *.parquet in `source`; the columns image and mask must hold the files' bytes."""
-    arrow = _pyarrow("pyarrow.parquet")
-    shards = sorted(source.glob("data/*.parquet")) or sorted(source.glob("*.parquet"))
-    if not shards:
-        raise WetgenError(f"{source} holds no Parquet files.", why="there is no *.parquet.", fix="check the path.")
-    table = ClassTable.load(source / FILE_NAME) if classes is None else classes
-    named = [path.stem.partition("-")[0] for path in shards]
-    distinct = sorted(set(named))
-    parts = dict(zip(distinct, parts_of(distinct, source), strict=True))
-    splits = [(path, parts[name]) for path, name in zip(shards, named, strict=True)]
-    return Incoming(table, _examples(arrow, splits, Receiver(table, ignore=ignore)))
+class ParquetImporter(Importer):
+    """Reads data/PART-*.parquet, or *.parquet in `source`. The columns image and mask must hold the files' bytes."""
+
+    def __init__(self, source: Path, ignore: bool, classes: ClassTable | None) -> None:
+        _pyarrow("pyarrow.parquet")  # a missing package is reported first
+        shards = sorted(source.glob("data/*.parquet")) or sorted(source.glob("*.parquet"))
+        if not shards:
+            raise WetgenError(f"{source} has no Parquet files.", why="there is no *.parquet.", fix="check the path.")
+        super().__init__(ClassTable.load(source / FILE_NAME) if classes is None else classes, ignore=ignore)
+        parts = [path.stem.partition("-")[0] for path in shards]
+        distinct = sorted(set(parts))
+        splits = dict(zip(distinct, parts_of(distinct, source), strict=True))
+        self._shards = [(path, splits[part]) for path, part in zip(shards, parts, strict=True)]
+
+    def samples(self) -> Iterator[Sample]:
+        names = Names()
+        for path, split in self._shards:
+            for number, record in enumerate(_records(path), 1):
+                where = f"{path}, row {number}"
+                try:
+                    image, mask = record["image"]["bytes"], record["mask"]["bytes"]
+                    file_name = record["image"].get("path") or f"{path.stem}-{number:06d}.png"
+                    row = json.loads(record.get("row") or "{}")
+                    row |= {key: record[key] for key in ("text", "scene") if record.get(key)}
+                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                    raise bad_labels(where, f"{type(error).__name__}: {error}") from error
+                if not isinstance(image, bytes) or not isinstance(mask, bytes):
+                    raise bad_labels(where, "it names image files and does not contain them")
+                pixels = decode_mask(mask, f"{where}: its mask")
+                name, decoded = names.give(Path(file_name).name), ImageFile.decode(image, where)
+                yield self.sample(name, split, decoded, pixels, row, where)
 
 
-def _examples(arrow: Any, shards: list[tuple[Path, str | None]], receiver: Receiver) -> Iterator[Example]:
-    names = Names()
-    for path, split in shards:
-        for number, record in enumerate(_records(arrow, path), 1):
-            where = f"{path}, row {number}"
-            try:
-                image, mask = record["image"]["bytes"], record["mask"]["bytes"]
-                file_name = record["image"].get("path") or f"{path.stem}-{number:06d}.png"
-                row = json.loads(record.get("row") or "{}")
-                row |= {key: record[key] for key in ("text", "scene") if record.get(key)}
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise bad_labels(where, f"{type(error).__name__}: {error}") from error
-            if not isinstance(image, bytes) or not isinstance(mask, bytes):
-                raise bad_labels(where, "it names picture files and does not hold them")
-            pixels = decode_mask(mask, f"{where}: its mask")
-            name, picture = names.give(Path(file_name).name), Picture.decode(image, where)
-            yield receiver.example(name, split, picture, pixels, row, where)
-
-
-def _records(arrow: Any, path: Path) -> Iterator[dict[str, Any]]:
+def _records(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        with os_errors(path, "read"), arrow.ParquetFile(path) as file:
+        with os_errors(path, "read"), _pyarrow("pyarrow.parquet").ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=_GROUP):
                 yield from batch.to_pylist()
     except _pyarrow("pyarrow").ArrowException as error:
-        raise bad_labels(str(path), f"the file is damaged or no Parquet ({error})") from error
+        raise bad_labels(str(path), f"the file is damaged or not Parquet ({error})") from error
 
 
 def _pyarrow(name: str) -> Any:

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from wetgen.runtime.masks.regions import Component
 
-Points = NDArray[np.float64]  # (N, 2) x, y
+Polygon = NDArray[np.float64]  # (N, 2) x, y
 
 # Directions of a unit edge of the outline, turning right: east, south, west, north. The inside is one step further.
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 _SOUTH, _NORTH = 1, 3
 
 
-def outline(region: Component, inset: float = 0.0) -> Points:
+def outline(region: Component, inset: float = 0.0) -> Polygon:
     """The polygon float64 (N, 2) around a region, in its mask's pixels.
 
     `inset` moves it that far (in pixels, below 0.5) into the region's own pixels, so that a reader who rounds
@@ -32,7 +32,7 @@ def outline(region: Component, inset: float = 0.0) -> Points:
     return _corners(points + np.array([region.left, region.top]))
 
 
-def filled(polygon: Points, height: int, width: int) -> NDArray[np.bool_]:
+def filled(polygon: Polygon, height: int, width: int) -> NDArray[np.bool_]:
     """The pixels bool (H, W) whose centres lie inside the polygon float64 (N, 2), by the even-odd rule."""
     (x0, y0), (x1, y1) = polygon.T, np.roll(polygon, -1, axis=0).T
     # An edge crosses row j when the row's centre j + 0.5 is in [upper end, lower end).
@@ -152,10 +152,10 @@ class _Loops:
             yield x + way * along_x + inset * in_x, y + way * along_y + inset * in_y
 
 
-def _corners(points: Points) -> Points:
+def _corners(points: Polygon) -> Polygon:
     """The polygon without points that repeat the previous one or lie on a straight line."""
     points = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
     before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
     turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]  # an outline never turns straight back
-    corners: Points = points[turns]
+    corners: Polygon = points[turns]
     return corners

@@ -12,14 +12,13 @@ from wetgen.runtime.dataset.formats.base import (
     TEST,
     TRAIN,
     VALIDATION,
-    Example,
-    Incoming,
+    Exporter,
+    ImageFile,
+    Importer,
     Names,
     Options,
-    Picture,
-    Receiver,
+    Sample,
     Sidecar,
-    Writer,
     bad_labels,
     parts_of,
     read_inside,
@@ -33,19 +32,19 @@ from wetgen.runtime.masks.images import decode_index_png
 _PARTS = {TRAIN: "training", VALIDATION: "validation", TEST: "test"}
 
 
-class SemanticWriter(Writer):
+class SemanticExporter(Exporter):
     """Writes images and masks under the same names."""
 
     def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
         super().__init__(folder, classes, options)
         self._sidecar = Sidecar()
 
-    def add(self, example: Example) -> None:
-        place = f"{_PARTS[example.part]}/{example.name}"
-        image, mask = f"images/{place}{example.suffix}", f"annotations/{place}.png"
-        self.folder.write(image, example.image)
-        self.folder.write(mask, example.mask_file)
-        self._sidecar.add(example.row, file_name=image, mask_file_name=mask)
+    def add(self, sample: Sample) -> None:
+        stem = f"{_PARTS[sample.part]}/{sample.name}"
+        image, mask = f"images/{stem}{sample.suffix}", f"annotations/{stem}.png"
+        self.folder.write(image, sample.image)
+        self.folder.write(mask, sample.mask_file)
+        self._sidecar.add(sample.metadata, file_name=image, mask_file_name=mask)
 
     def close(self) -> None:
         about = {
@@ -55,37 +54,41 @@ class SemanticWriter(Writer):
             "reduce_zero_label": False,
         }
         self.folder.write("metainfo.json", (json.dumps(about, ensure_ascii=False) + "\n").encode())
-        table = json.dumps(self.classes.to_json(), indent=1, ensure_ascii=False) + "\n"
-        self.folder.write(FILE_NAME, table.encode())
+        self.write_classes()
         self._sidecar.write(self.folder)
 
 
-def read_semantic(source: Path, ignore: bool, classes: ClassTable | None) -> Incoming:
-    """Read images/PART/* with annotations/PART/*.png, or both without parts; classes from classes.json or given."""
-    table = ClassTable.load(source / FILE_NAME) if classes is None else classes
-    if not (source / "images").is_dir() or not (source / "annotations").is_dir():
-        raise WetgenError(
-            f"{source} holds no semantic masks.",
-            why="images/ or annotations/ is missing.",
-            fix="give the folder above the two.",
-        )
-    folders = sorted(path.name for path in (source / "images").iterdir() if path.is_dir()) or ["."]
-    splits = parts_of(folders, source / "images")
-    parts = list(zip(folders, splits, strict=True))
-    return Incoming(table, _examples(source, parts, Receiver(table, ignore=ignore)))
+class SemanticImporter(Importer):
+    """Reads images/PART/* with annotations/PART/*.png, or both without parts; classes from classes.json or given."""
 
+    def __init__(self, source: Path, ignore: bool, classes: ClassTable | None) -> None:
+        super().__init__(ClassTable.load(source / FILE_NAME) if classes is None else classes, ignore=ignore)
+        if not (source / "images").is_dir() or not (source / "annotations").is_dir():
+            raise WetgenError(
+                f"{source} has no semantic masks.",
+                why="images/ or annotations/ is missing.",
+                fix="give the folder that contains both.",
+            )
+        self._source = source
+        folders = sorted(path.name for path in (source / "images").iterdir() if path.is_dir()) or ["."]
+        self._parts = list(zip(folders, parts_of(folders, source / "images"), strict=True))
 
-def _examples(source: Path, parts: list[tuple[str, str | None]], receiver: Receiver) -> Iterator[Example]:
-    names, rows = Names(), read_sidecar(source)
-    for part, split in parts:
-        paths = sorted(path for path in (source / "images" / part).iterdir() if not path.name.startswith("."))
-        masks = {path.stem for path in (source / "annotations" / part).glob("*")}
+    def samples(self) -> Iterator[Sample]:
+        names, rows = Names(), read_sidecar(self._source)
+        for part, split in self._parts:
+            for path in self._images(part):
+                name = path.relative_to(self._source).as_posix()
+                image = ImageFile.decode(read_inside(self._source, name, str(path)), str(path))
+                mask_path = (Path("annotations") / part / path.stem).as_posix() + ".png"
+                mask_file = read_inside(self._source, mask_path, str(path))
+                mask = decode_index_png(mask_file, str(self._source / mask_path))
+                yield self.sample(names.give(path.name), split, image, mask, rows.get(name, {}), str(path))
+
+    def _images(self, part: str) -> list[Path]:
+        """The images of a part; raises WetgenError for a mask without an image."""
+        paths = sorted(p for p in (self._source / "images" / part).iterdir() if not p.name.startswith("."))
+        masks = {path.stem for path in (self._source / "annotations" / part).glob("*")}
         lonely = sorted(masks - {path.stem for path in paths})
         if lonely:
             raise bad_labels(f"annotations/{part}/{lonely[0]}", "there is no image of that name")
-        for path in paths:
-            name = path.relative_to(source).as_posix()
-            image = Picture.decode(read_inside(source, name, str(path)), str(path))
-            mask_path = (Path("annotations") / part / path.stem).as_posix() + ".png"
-            mask = decode_index_png(read_inside(source, mask_path, str(path)), str(source / mask_path))
-            yield receiver.example(names.give(path.name), split, image, mask, rows.get(name, {}), str(path))
+        return paths

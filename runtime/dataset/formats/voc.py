@@ -1,8 +1,8 @@
 """PASCAL VOC: JPEGImages/*.jpg, Annotations/*.xml (boxes), SegmentationClass/*.png (ids, palette), ImageSets/.
 
-IGNORE is VOC's own 255 ("void"). Boxes are those of the regions, counted from 1 and with both ends inside, as VOC
-counts. JPEGs are copied; other pictures become JPEGs of quality 95 without colour subsampling, because readers look for
-NAME.jpg. labelmap.txt names the ids in CVAT's and Datumaro's way.
+IGNORE is VOC's own 255 ("void"). Each region gets a box, counted from 1 and with both ends inside, as VOC does. JPEGs
+are copied; other images become JPEGs of quality 95 without colour subsampling, because readers look for NAME.jpg.
+labelmap.txt names the ids, as CVAT and Datumaro do.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,13 @@ from PIL import Image
 
 from wetgen.runtime.dataset.formats.base import (
     SHORT,
-    Example,
-    Incoming,
+    Exporter,
+    ImageFile,
+    Importer,
     Names,
     Options,
-    Picture,
-    Receiver,
+    Sample,
     Sidecar,
-    Writer,
     bad_labels,
     parts_of,
     read_inside,
@@ -38,8 +37,8 @@ _QUALITY = 95
 _LABELS = "labelmap.txt"
 
 
-class VocWriter(Writer):
-    """Writes VOC; the lists of images come last."""
+class VocExporter(Exporter):
+    """Writes PASCAL VOC. The lists of images are written last."""
 
     def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
         super().__init__(folder, classes, options)
@@ -47,19 +46,19 @@ class VocWriter(Writer):
             if set(name) & set(":\n\r#"):
                 raise WetgenError(
                     f"The class name {name!r} cannot be written.",
-                    why=f"{_LABELS} ends a name at a colon and a line, and takes # for a remark.",
+                    why=f"{_LABELS} ends a name at a colon and a line, and takes # for a comment.",
                     fix="rename the class in classes.json.",
                 )
         self._sidecar = Sidecar()
         self._lists: dict[str, list[str]] = {}
 
-    def add(self, example: Example) -> None:
-        name, jpeg = example.name, self._jpeg(example)
+    def add(self, sample: Sample) -> None:
+        name, jpeg = sample.name, self._jpeg(sample)
         self.folder.write(f"JPEGImages/{name}.jpg", jpeg)
-        self.folder.write(f"SegmentationClass/{name}.png", encode_palette_png(example.mask))
-        self.folder.write(f"Annotations/{name}.xml", self._annotation(example))
-        self._lists.setdefault(SHORT[example.part], []).append(name)
-        self._sidecar.add(example.row, file_name=f"JPEGImages/{name}.jpg")
+        self.folder.write(f"SegmentationClass/{name}.png", encode_palette_png(sample.mask))
+        self.folder.write(f"Annotations/{name}.xml", self._annotation(sample))
+        self._lists.setdefault(SHORT[sample.part], []).append(name)
+        self._sidecar.add(sample.metadata, file_name=f"JPEGImages/{name}.jpg")
 
     def close(self) -> None:
         if self._lists.keys() >= {"train", "val"}:
@@ -72,26 +71,26 @@ class VocWriter(Writer):
         self.folder.write(_LABELS, "".join(lines).encode())
         self._sidecar.write(self.folder)
 
-    def _jpeg(self, example: Example) -> bytes:
-        if example.suffix == ".jpg":
-            return example.image
+    def _jpeg(self, sample: Sample) -> bytes:
+        if sample.suffix == ".jpg":
+            return sample.image
         self.lost[f"pictures encoded as JPEG of quality {_QUALITY}"] += 1
         file = BytesIO()
-        with Image.open(BytesIO(example.image)) as picture:
+        with Image.open(BytesIO(sample.image)) as picture:
             picture.convert("RGB").save(file, "JPEG", quality=_QUALITY, subsampling=0)
         return file.getvalue()
 
-    def _annotation(self, example: Example) -> bytes:
-        height, width = example.mask.shape
+    def _annotation(self, sample: Sample) -> bytes:
+        height, width = sample.mask.shape
         annotation = _element(
             "annotation",
             folder="JPEGImages",
-            filename=f"{example.name}.jpg",
+            filename=f"{sample.name}.jpg",
             source=_element("source", database="wetgen"),
             size=_element("size", width=width, height=height, depth=3),
             segmented=1,
         )
-        annotation.extend(self._object(region) for region in self.regions(example))
+        annotation.extend(self._object(region) for region in self.regions(sample))
         ElementTree.indent(annotation)
         for tag in ("source", "size", "bndbox"):  # these stay on one line
             for element in annotation.iter(tag):
@@ -123,56 +122,59 @@ def _element(tag: str, **children: object) -> Element:
     return element
 
 
-def read_voc(source: Path, ignore: bool, classes: ClassTable | None) -> Incoming:
-    """Read what ImageSets/Segmentation lists, each mask from SegmentationClass; XML is not needed for it.
+class VocImporter(Importer):
+    """Reads the images listed in ImageSets/Segmentation, each with its mask in SegmentationClass; needs no XML.
 
-    The class table comes from labelmap.txt, else it must be given, because palette masks don't name their ids.
+    The class table comes from labelmap.txt, or must be given, because masks with a palette do not name their classes.
     """
-    table = _label_map(source / _LABELS) if classes is None else classes
-    lists = sorted((source / "ImageSets" / "Segmentation").glob("*.txt"))
-    lists = [path for path in lists if path.stem != "trainval" or len(lists) == 1]
-    if not lists:
-        raise WetgenError(
-            f"{source} lists no images.",
-            why="ImageSets/Segmentation/*.txt is missing.",
-            fix="give the folder that holds JPEGImages, SegmentationClass and ImageSets.",
-        )
-    splits = parts_of([path.stem for path in lists], source / "ImageSets")
-    parts = list(zip(lists, splits, strict=True))
-    return Incoming(table, _examples(source, parts, Receiver(table, ignore=ignore)))
 
-
-def _examples(source: Path, parts: list[tuple[Path, str | None]], receiver: Receiver) -> Iterator[Example]:
-    names, rows = Names(), read_sidecar(source)
-    for path, split in parts:
-        for line in read_bytes(path).decode(errors="replace").split("\n"):
-            if not (name := line.strip()):
-                continue
-            where = f"{path}, {name}"
-            found = next(
-                (f for f in (f"JPEGImages/{name}{s}" for s in (".jpg", ".png", ".jpeg")) if (source / f).exists()), None
+    def __init__(self, source: Path, ignore: bool, classes: ClassTable | None) -> None:
+        super().__init__(_label_map(source / _LABELS) if classes is None else classes, ignore=ignore)
+        lists = sorted((source / "ImageSets" / "Segmentation").glob("*.txt"))
+        lists = [path for path in lists if path.stem != "trainval" or len(lists) == 1]
+        if not lists:
+            raise WetgenError(
+                f"{source} lists no images.",
+                why="ImageSets/Segmentation/*.txt is missing.",
+                fix="give the folder that contains JPEGImages, SegmentationClass and ImageSets.",
             )
-            if found is None:
-                raise bad_labels(where, "there is no such image in JPEGImages")
-            image = Picture.decode(read_inside(source, found, where), where)
-            mask_name = f"SegmentationClass/{name}.png"
-            mask = decode_index_png(read_inside(source, mask_name, where), str(source / mask_name))
-            yield receiver.example(names.give(f"{name}.jpg"), split, image, mask, rows.get(found, {}), where)
+        self._source = source
+        splits = parts_of([path.stem for path in lists], source / "ImageSets")
+        self._lists = list(zip(lists, splits, strict=True))
+
+    def samples(self) -> Iterator[Sample]:
+        names, rows = Names(), read_sidecar(self._source)
+        for path, split in self._lists:
+            for name in map(str.strip, read_bytes(path).decode(errors="replace").split("\n")):
+                if not name:
+                    continue
+                where = f"{path}, {name}"
+                file = self._image_file(name, where)
+                image = ImageFile.decode(read_inside(self._source, file, where), where)
+                mask_name = f"SegmentationClass/{name}.png"
+                mask = decode_index_png(read_inside(self._source, mask_name, where), str(self._source / mask_name))
+                yield self.sample(names.give(f"{name}.jpg"), split, image, mask, rows.get(file, {}), where)
+
+    def _image_file(self, name: str, where: str) -> str:
+        for suffix in (".jpg", ".png", ".jpeg"):
+            if (self._source / f"JPEGImages/{name}{suffix}").exists():
+                return f"JPEGImages/{name}{suffix}"
+        raise bad_labels(where, "there is no such image in JPEGImages")
 
 
 def _label_map(path: Path) -> ClassTable:
-    """The class table in labelmap.txt; its colours must be the devkit's, which the ids are read by."""
+    """The class table in labelmap.txt. Its colours must be those of VOC's devkit, because ids are read by them."""
     if not path.exists():
         raise WetgenError(
             f"{path} is missing.",
-            why="VOC's masks hold ids, and nothing else says which class an id is.",
-            fix='give --classes FILE with {"0": "background", "1": ...}.',
+            why="VOC's masks contain ids, and only this file says which class an id is.",
+            fix='use --classes FILE with {"0": "background", "1": ...}.',
         )
     names: list[str] = []
     for line in read_bytes(path).decode(errors="replace").split("\n"):
         if line.strip() and not line.startswith("#"):
             name, _, rest = line.rstrip("\r").partition(":")
             if rest.partition(":")[0] not in ("", ",".join(map(str, voc_colour(len(names))))):
-                raise bad_labels(f"{path}: {name}", "its colour is not the one that VOC gives to its id")
+                raise bad_labels(f"{path}: {name}", "its colour is not VOC's colour for its id")
             names.append(name)
     return ClassTable(tuple(names))

@@ -61,7 +61,7 @@ def test_names_of_classes_can_be_given(make: Make, tmp_path: Path) -> None:
         (("--to", "coco", "--classes", "x.json"), "--classes does nothing with --to"),
         (("--from", "coco", "--classes", "x.json"), "coco takes no --classes"),
         (("--from", "yolo-det"), "yolo-det cannot be read back"),
-        (("--to", "coco", "--split", "train=2"), "splits nothing"),
+        (("--to", "coco", "--split", "train=2"), "cannot be used"),
         (("--to", "coco", "--group", "claim", "--split", "train=1"), "there is no claim to group by"),
     ],
 )

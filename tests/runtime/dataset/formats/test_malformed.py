@@ -138,7 +138,7 @@ RIGHT: dict[str, Harm] = {
 
 
 @pytest.mark.parametrize("kind", RIGHT)
-@pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.read is not None])
+@pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.importer is not None])
 def test_what_is_unusual_and_sound_goes_there_and_back(name: str, kind: str, make: Make, tmp_path: Path) -> None:
     folder = make(count=4)
     RIGHT[kind](folder)
@@ -197,12 +197,12 @@ def other_columns(folder: Path) -> None:
 
 
 FOREIGN: dict[str, tuple[str, Harm, str]] = {
-    "no annotations": ("coco", lambda f: (f / "annotations").rename(f / "labels"), "holds no COCO annotations"),
+    "no annotations": ("coco", lambda f: (f / "annotations").rename(f / "labels"), "contains no COCO annotations"),
     "broken JSON": ("coco", lambda f: first_file(f, "annotations/*").write_text("{"), "is not JSON"),
-    "a list": ("coco", lambda f: first_file(f, "annotations/*").write_text("[]"), "is no JSON object"),
+    "a list": ("coco", lambda f: first_file(f, "annotations/*").write_text("[]"), "is not a JSON object"),
     "no categories": ("coco", change_coco(lambda d: d.pop("categories")), "categories cannot be read"),
     "two categories of one name": ("coco", change_coco(lambda d: d["categories"][0].update(name="mold")), "twice"),
-    "boxes only": ("coco", change_coco(lambda d: d["annotations"][0].pop("segmentation")), "a box is not one"),
+    "boxes only": ("coco", change_coco(lambda d: d["annotations"][0].pop("segmentation")), "it has a box and no mask"),
     "runs too short": (
         "coco",
         change_coco(lambda d: d["annotations"][0].update(segmentation={"size": [24, 36], "counts": [5, 5]})),
@@ -216,12 +216,12 @@ FOREIGN: dict[str, tuple[str, Harm, str]] = {
     "a polygon of two points": (
         "coco",
         change_coco(lambda d: d["annotations"][0].update(segmentation=[[1, 1, 2, 2]])),
-        "2 points are no polygon",
+        "2 points are not a polygon",
     ),
     "no number": (
         "coco",
         change_coco(lambda d: d["annotations"][0].update(segmentation=[[1, 1, 2, 2, 3, float("nan")]])),
-        "a coordinate is no number",
+        "a coordinate is not a number",
     ),
     "unknown category": ("coco", change_coco(lambda d: d["annotations"][0].update(category_id=77)), "KeyError: 77"),
     "annotation of no image": ("coco", change_coco(lambda d: d["annotations"][0].update(image_id=77)), "image 77"),
@@ -251,16 +251,16 @@ FOREIGN: dict[str, tuple[str, Harm, str]] = {
         "train names no folder",
     ),
     "a box": ("yolo-seg", lambda f: first_label(f, "0 0.5 0.5 0.1 0.1\n"), "a box is not a mask"),
-    "odd numbers": ("yolo-seg", lambda f: first_label(f, "0 0.1 0.1 0.2 0.2 0.3\n"), "5 numbers are no polygon"),
+    "odd numbers": ("yolo-seg", lambda f: first_label(f, "0 0.1 0.1 0.2 0.2 0.3\n"), "5 numbers are not a polygon"),
     "pixels for shares": ("yolo-seg", lambda f: first_label(f, "0 1 1 9 1 9 9\n"), "from 0 to 1"),
     "not numbers": ("yolo-seg", lambda f: first_label(f, "crack 0 0 1 1 0 1\n"), "line 1 cannot be read"),
     "a class too many": ("yolo-seg", lambda f: first_label(f, "3 0 0 1 1 0 1\n"), "class 3 is not among the 3"),
     "labels without image": ("yolo-seg", lambda f: first_file(f, "images/train/*").unlink(), "no image of that name"),
-    "no label map": ("voc", lambda f: (f / "labelmap.txt").unlink(), "give --classes FILE"),
+    "no label map": ("voc", lambda f: (f / "labelmap.txt").unlink(), "use --classes FILE"),
     "another palette": (
         "voc",
         lambda f: (f / "labelmap.txt").write_text("background:0,0,0::\ncrack:9,9,9::\n"),
-        "its colour is not the one",
+        "its colour is not VOC's colour for its id",
     ),
     "no lists": ("voc", lambda f: [p.unlink() for p in f.glob("ImageSets/*/*")], "lists no images"),
     "listed and missing": ("voc", lambda f: first_file(f, "JPEGImages/*").unlink(), "no such image in JPEGImages"),
@@ -270,22 +270,22 @@ FOREIGN: dict[str, tuple[str, Harm, str]] = {
         "is no mask of ids",
     ),
     "ids without names": ("semantic", lambda f: (f / "classes.json").write_text('{"0": "a", "1": "b"}'), "lacks: 2"),
-    "no annotations folder": ("semantic", lambda f: (f / "annotations").rename(f / "x"), "holds no semantic masks"),
+    "no annotations folder": ("semantic", lambda f: (f / "annotations").rename(f / "x"), "has no semantic masks"),
     "mask without image": ("semantic", lambda f: first_file(f, "images/training/*").unlink(), "no image of that name"),
     "parts of unknown names": (
         "semantic",
         lambda f: (f / "images" / "training").rename(f / "images" / "mine"),
-        "cannot be told apart",
+        "are unclear",
     ),
-    "no shards": ("webdataset", lambda f: [p.unlink() for p in f.glob("*.tar")], "holds no shards"),
+    "no shards": ("webdataset", lambda f: [p.unlink() for p in f.glob("*.tar")], "contains no shards"),
     "archive cut off": (
         "webdataset",
         lambda f: first_file(f, "train*.tar").write_bytes(first_file(f, "train*.tar").read_bytes()[:900]),
         "damaged or cut off",
     ),
     "samples without masks": ("webdataset", no_masks, "an image and mask.png are needed"),
-    "not Parquet": ("parquet", lambda f: first_file(f, "data/*").write_bytes(b"PAR1"), "damaged or no Parquet"),
-    "pictures elsewhere": ("parquet", other_columns, "names picture files and does not hold them"),
+    "not Parquet": ("parquet", lambda f: first_file(f, "data/*").write_bytes(b"PAR1"), "damaged or not Parquet"),
+    "pictures elsewhere": ("parquet", other_columns, "names image files and does not contain them"),
 }
 
 

@@ -15,7 +15,7 @@ from wetgen.runtime.dataset.reader import Dataset, check
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import IGNORE
 
-BACK = [name for name, form in FORMATS.items() if form.read is not None]
+BACK = [name for name, form in FORMATS.items() if form.importer is not None]
 Make = Callable[..., Path]
 SHARES = parse_shares("train=0.5,validation=0.3,test=0.2")
 
