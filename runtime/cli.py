@@ -451,8 +451,8 @@ def layouts(
     from wetgen.runtime.bundle.bundle import open_bundle
     from wetgen.runtime.errors import WetgenError
     from wetgen.runtime.layouts.boxes import read_boxes
-    from wetgen.runtime.layouts.surfaces import Lines, parse_lines, possible
-    from wetgen.runtime.layouts.write import CSV_NAME, Plan, parse_size, write_layouts
+    from wetgen.runtime.layouts.surfaces import SurfaceLines, parse_lines, possible
+    from wetgen.runtime.layouts.write import CSV_NAME, LayoutOptions, parse_size, write_layouts
     from wetgen.runtime.masks.statistics import check_severity
 
     opened = open_bundle(bundle)
@@ -469,9 +469,9 @@ def layouts(
         )
     if severity is not None:
         check_severity(severity, "--severity")
-    lines = Lines() if surface_lines is None else parse_lines(surface_lines)
+    lines = SurfaceLines() if surface_lines is None else parse_lines(surface_lines)
     names = tuple(name for name in table.names[1:] if possible(name, lines))
-    plan = Plan(
+    plan = LayoutOptions(
         seed=seed,
         size=(opened.sizes.height, opened.sizes.width) if size is None else parse_size(size),
         table=table,

@@ -13,8 +13,8 @@ import click
 
 import wetgen.runtime.run.run as runs
 from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.layouts.surfaces import Lines
-from wetgen.runtime.layouts.write import Plan, write_layouts
+from wetgen.runtime.layouts.surfaces import SurfaceLines
+from wetgen.runtime.layouts.write import LayoutOptions, write_layouts
 from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.filters import Filter
 from wetgen.runtime.run.options import prompt_task
@@ -30,7 +30,7 @@ def measure(generator: Generator, folder: Path, pairs: int, turns: int) -> dict[
     bundle = generator.bundle
     assert bundle.classes is not None
     size, names = (bundle.sizes.height, bundle.sizes.width), bundle.classes.names[1:]
-    plan = Plan(0, size, bundle.classes, bundle.mask_statistics, bundle.words, names, None, Lines(), ())
+    plan = LayoutOptions(0, size, bundle.classes, bundle.mask_statistics, bundle.words, names, None, SurfaceLines(), ())
     write_layouts(folder / "layouts", plan, pairs)
     (folder / "prompts.txt").write_text("a brown water stain on a white wall\n" * pairs)
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}

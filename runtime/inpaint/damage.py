@@ -21,7 +21,7 @@ from wetgen.runtime.inpaint.painter import PlannedDamage
 from wetgen.runtime.layouts.boxes import BoxDamage, BoxRow, boxes_of
 from wetgen.runtime.layouts.layout import draw_layout
 from wetgen.runtime.layouts.place import Overlap, Placement, place
-from wetgen.runtime.layouts.surfaces import Lines
+from wetgen.runtime.layouts.surfaces import SurfaceLines
 from wetgen.runtime.masks.classes import unknown_ids
 from wetgen.runtime.masks.images import Pixels, read_mask
 from wetgen.runtime.masks.regions import Box, connected_components
@@ -159,7 +159,7 @@ class AtRandom:
     bundle: Bundle
     seed: int
     classes: Sequence[DamageClass]
-    lines: Lines
+    lines: SurfaceLines
 
     def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[PlannedDamage], list[str]]:
         rng, dropped = choices(self.seed, index, attempt), list[str]()

@@ -1,4 +1,4 @@
-"""Where damage lies in a picture and what shape it has: boxes, random shapes, surfaces, whole layouts. It imports
-dataset, masks and the ground files. Start with layout.py: a layout is a mask uint8 (H, W) of class ids, drawn
-without any picture.
+"""Draws layouts, masks of class ids without an image: where damage lies, on which surface, and what shape it has.
+
+It may import dataset, masks and the ground files. Start with `random_layout` and `draw_layout` in layout.py.
 """

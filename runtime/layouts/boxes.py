@@ -1,4 +1,4 @@
-"""Boxes: rectangles of pixels, and files of them that say where which damage lies."""
+"""Files of boxes, which say where damage lies and of which class it is."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ COLUMNS = {
     "severity": Column(),
     "prompt": Column(),
 }
-_ROUNDING = 1e-6  # pixels that percentages may overshoot by when they are multiplied
+_ROUNDING = 1e-6  # pixels by which a percentage may overshoot when it is multiplied
 
 
 @dataclass(frozen=True)
 class BoxDamage:
-    """A class that is to lie in a box; `severity` None leaves how much of it to chance."""
+    """A class in a box; with `severity` None the severity is random."""
 
     class_name: str
     box: Box
@@ -34,19 +34,19 @@ class BoxDamage:
 
 @dataclass(frozen=True)
 class Length:
-    """A coordinate as it was written: pixels, or percent of the picture's width or height."""
+    """A length as it was written: pixels, or percent of the picture's width or height."""
 
     value: float
     percent: bool
 
     def pixels(self, whole: int) -> float:
-        """In pixels of a picture that measures `whole` in this direction."""
+        """The length in pixels, in a picture that is `whole` pixels long in this direction."""
         return self.value * whole / 100 if self.percent else self.value
 
 
 @dataclass(frozen=True)
 class BoxRow:
-    """A row of a file of boxes, for the picture `file_name` or, where that is None, for every picture."""
+    """A row of a file of boxes, for the picture `file_name`; None: for every picture."""
 
     row: TableRow
     file_name: str | None
@@ -59,9 +59,9 @@ class BoxRow:
     prompt: str | None
 
     def damage(self, size: Size) -> BoxDamage:
-        """The damage in a picture of `size` (H, W), its edges rounded to whole pixels.
+        """The damage in a picture of `size` (H, W), with edges rounded to whole pixels.
 
-        Raises WetgenError for a box that reaches out of the picture or has no pixel in it.
+        Raises WetgenError for a box that leaves the picture or covers no pixel.
         """
         left, right = self._edges("x", "width", self.x, self.width, size)
         top, bottom = self._edges("y", "height", self.y, self.height, size)
@@ -73,35 +73,35 @@ class BoxRow:
         picture = f"the picture has {size[1]} x {size[0]} pixels"
         if last > whole + _ROUNDING:
             beyond = f"reaches {last:g} pixels from the {'left' if start == 'x' else 'top'}"
-            raise self.row.fault(length, f"{self._said(length)} {beyond}", picture, f"correct {start} or {length}.")
+            raise self.row.fault(length, f"{self._text(length)} {beyond}", picture, f"correct {start} or {length}.")
         edges = round(first), min(round(last), whole)
         if edges[1] <= edges[0]:
-            raise self.row.fault(length, f"{self._said(length)} covers no whole pixel", picture, "make the box larger.")
+            raise self.row.fault(length, f"{self._text(length)} covers no whole pixel", picture, "make the box larger.")
         return edges
 
-    def _said(self, name: str) -> str:
+    def _text(self, name: str) -> str:
         return str(self.row.text(name))
 
 
 def read_boxes(path: Path, table: ClassTable) -> list[BoxRow]:
     """The rows of a CSV file of boxes: class, x, y, width, height, and file_name, severity and prompt if it has them.
 
-    x and y are the box's upper left corner. Numbers are pixels; with % behind them percent of the picture's width (x,
-    width) or height (y, height). Raises WetgenError naming line and column for everything that is wrong and does not
-    depend on the picture; `BoxRow.damage` does for the rest.
+    x and y are the box's upper left corner. Numbers are pixels, or with % percent of the picture's width (x, width) or
+    height (y, height). Raises WetgenError, with line and column, for all faults that do not depend on the picture;
+    `BoxRow.damage` raises for the others.
     """
     rows = [_row(row, table) for row in read_table(path, COLUMNS)]
     if not rows:
         raise WetgenError(
-            f"{path} holds no boxes.",
-            why="there is nothing below its header.",
-            fix="write one box a line, for example: stain,10%,20%,30%,25%",
+            f"{path} has no boxes.",
+            why="nothing follows its header.",
+            fix="write one box per line, for example: stain,10%,20%,30%,25%",
         )
     return rows
 
 
 def boxes_of(rows: Iterable[BoxRow], file_name: str | None, size: Size) -> list[BoxDamage]:
-    """The damages that hold for one picture of `size` (H, W), in the file's order; None: those for every picture."""
+    """The damages for one picture of `size` (H, W), in the order of the file; with None, those for every picture."""
     return [row.damage(size) for row in rows if row.file_name is None or row.file_name == file_name]
 
 
@@ -124,8 +124,8 @@ def _length(row: TableRow, name: str, *, positive: bool) -> Length:
     percent = text.endswith("%")
     value = row.as_number(name, text.removesuffix("%").strip())
     if value < 0 or (positive and value == 0):
-        why = "a box has a size" if positive else "the picture begins at 0"
+        why = "a box needs a size" if positive else "the picture starts at 0"
         raise row.fault(name, f"is {text}", why, f"use {'more than 0' if positive else '0 or more'}.")
     if percent and value > 100:
-        raise row.fault(name, f"is {text}", "percent of the picture end at 100", "use 0 % to 100 %.")
+        raise row.fault(name, f"is {text}", "a picture ends at 100 percent", "use 0 % to 100 %.")
     return Length(value, percent)

@@ -8,34 +8,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.layouts.fields import Field, Grid, smooth
+from wetgen.runtime.layouts.fields import FloatMap, Grid, smooth
 from wetgen.runtime.masks.statistics import ClassStatistics
 
-Points = NDArray[np.float64]
+_Points = NDArray[np.float64]
 
-MARGIN = 3.0  # pixels between a line's points and the rectangle's edge, so that its own width has room
-HAIRLINE = 0.008  # thickness to the picture's shorter side where nothing was measured
+MARGIN = 3.0  # pixels between a line's points and the rectangle's edge, which leave room for its width
+HAIRLINE = 0.008  # thickness as a share of the picture's shorter side, where nothing was measured
 _CORNERS = 40  # points along a whole line
 _WANDERS = 0.16  # how far a line strays from straight, as a share of its length
-_NEAR = 3.0  # line widths around it within which distances are exact; farther they come from a coarse grid
+_NEAR = 3.0  # line widths around a line within which distances are exact; beyond, they come from a coarse grid
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line: its points (N, 2), when each is reached, and how wide it may become there (0 to 1)."""
+class CrackLine:
+    """One line: its points (N, 2), when the crack reaches each, and how wide it may become there (0 to 1)."""
 
-    points: Points
+    points: _Points
     times: NDArray[np.float64]
     widths: NDArray[np.float64]
 
 
 def crack_order(
     rng: np.random.Generator, size: tuple[int, int], side: int, statistics: ClassStatistics | None
-) -> Field:
+) -> FloatMap:
     """The growth field float32 (H, W) of a crack in a rectangle of `size`, larger first.
 
-    All of its length comes first, as thin as its class is (a pixel at least), then pixels by their distance from it.
-    `side` is the shorter side of the whole picture.
+    First the crack gets its full length, at the thickness of its class (at least a pixel), then it gets wider. `side`
+    is the shorter side of the whole picture.
     """
     lines = draw_lines(rng, size)
     ahead = np.random.Generator(np.random.Philox(rng.integers(2**63)))
@@ -44,12 +44,12 @@ def crack_order(
     return -_birth(lines, size, thin)
 
 
-def draw_lines(rng: np.random.Generator, size: tuple[int, int]) -> list[Line]:
-    """A main line along the rectangle's longer side and the branches that leave it, the root's time 0."""
+def draw_lines(rng: np.random.Generator, size: tuple[int, int]) -> list[CrackLine]:
+    """A main line along the rectangle's longer side, and its branches. The time at the root is 0."""
     main = _main(rng, size)
     root = int(rng.integers(_CORNERS // 4, 3 * _CORNERS // 4))
     along = _along(main)
-    lines = [Line(main, np.abs(along - along[root]), _widths(rng, len(main), np.abs(along - along[root])))]
+    lines = [CrackLine(main, np.abs(along - along[root]), _widths(rng, len(main), np.abs(along - along[root])))]
     for _ in range(int(rng.integers(2, 7))):
         parent = lines[0] if rng.random() < 0.75 else lines[int(rng.integers(len(lines)))]
         branch = _branch(rng, parent, along[-1], size)
@@ -58,8 +58,8 @@ def draw_lines(rng: np.random.Generator, size: tuple[int, int]) -> list[Line]:
     return lines
 
 
-def _main(rng: np.random.Generator, size: tuple[int, int]) -> Points:
-    """Points (N, 2) from one end of the rectangle to the other, straying from a straight line by fractal noise."""
+def _main(rng: np.random.Generator, size: tuple[int, int]) -> _Points:
+    """Points (N, 2) from one end of the rectangle to the other: a straight line plus fractal noise."""
     height, width = size
     upright = height > width or (height == width and rng.random() < 0.5)
     length, across = (height, width) if upright else (width, height)
@@ -72,7 +72,7 @@ def _main(rng: np.random.Generator, size: tuple[int, int]) -> Points:
 
 
 def _wander(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """Fractal noise (count,), nought at both ends: Brownian on average, as cracks are."""
+    """Fractal noise (count,), zero at both ends, close to a Brownian bridge, as cracks are."""
     total = np.zeros(count)
     for octave in range(5):
         knots = np.concatenate([[0.0], rng.normal(0, 0.5, 2 ** (octave + 1) - 1), [0.0]]) * 0.58**octave
@@ -80,8 +80,8 @@ def _wander(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     return total
 
 
-def _branch(rng: np.random.Generator, parent: Line, longest: float, size: tuple[int, int]) -> Line | None:
-    """A line that leaves `parent` sideways, cut where it would leave the rectangle; None where too little is left."""
+def _branch(rng: np.random.Generator, parent: CrackLine, longest: float, size: tuple[int, int]) -> CrackLine | None:
+    """A line that leaves `parent` sideways, cut at the rectangle's edge; None where too little of it is left."""
     start = int(rng.integers(2, max(3, len(parent.points) - 2)))
     turn = np.radians(rng.uniform(25, 75)) * rng.choice((-1, 1))
     share = rng.uniform(0.12, 0.42)
@@ -99,10 +99,10 @@ def _branch(rng: np.random.Generator, parent: Line, longest: float, size: tuple[
     widths = 0.7 * parent.widths[start] * _widths(rng, count, steps)
     if kept < 3:
         return None
-    return Line(points[:kept], parent.times[start] + _along(points)[:kept], widths[:kept])
+    return CrackLine(points[:kept], parent.times[start] + _along(points)[:kept], widths[:kept])
 
 
-def _along(points: Points) -> NDArray[np.float64]:
+def _along(points: _Points) -> NDArray[np.float64]:
     """The length of a line up to each of its points, (N,)."""
     return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
 
@@ -114,9 +114,9 @@ def _widths(rng: np.random.Generator, count: int, away: NDArray[np.float64]) -> 
     return np.clip(taper * uneven, 0.15, 1)
 
 
-def _birth(lines: list[Line], size: tuple[int, int], thin: float) -> Field:
-    """When each pixel cracks, float32 (H, W): 0 to 1 along the lines as far as they are thin, then 1 and more."""
-    end = max(1e-9, *(float(line.times.max()) for line in lines))  # a rectangle of a pixel has room for no length
+def _birth(lines: list[CrackLine], size: tuple[int, int], thin: float) -> FloatMap:
+    """When each pixel cracks, float32 (H, W): 0 to 1 along the thin lines, above 1 as they get wider."""
+    end = max(1e-9, *(float(line.times.max()) for line in lines))  # in a rectangle of one pixel the length is 0
     born = _far(lines, size, thin)
     near = np.full(size, np.inf, np.float32)
     for line in lines:
@@ -125,8 +125,8 @@ def _birth(lines: list[Line], size: tuple[int, int], thin: float) -> Field:
     return np.where(np.isfinite(near), near, born)
 
 
-def _widen(near: Field, line: Line, first: int, thin: float, end: float) -> None:
-    """Lower `near` (H, W) in the neighbourhood of one stretch of a line, from the point `first` to the next."""
+def _widen(near: FloatMap, line: CrackLine, first: int, thin: float, end: float) -> None:
+    """Lower `near` (H, W) around one segment of a line, from the point `first` to the next."""
     (u, v), (s, t) = line.points[first], line.points[first + 1]
     pad = _NEAR * thin + 2
     rows = slice(max(0, int(min(v, t) - pad)), max(0, int(max(v, t) + pad) + 1))
@@ -144,7 +144,7 @@ def _widen(near: Field, line: Line, first: int, thin: float, end: float) -> None
     np.minimum(window, np.where(distance <= pad - 1, born, np.inf), out=window)
 
 
-def _far(lines: list[Line], size: tuple[int, int], thin: float) -> Field:
+def _far(lines: list[CrackLine], size: tuple[int, int], thin: float) -> FloatMap:
     """When pixels away from the lines crack, from distances on a grid of 64 points, float32 (H, W)."""
     scale = min(1.0, 64 / max(size))
     grid = Grid(max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
@@ -154,5 +154,5 @@ def _far(lines: list[Line], size: tuple[int, int], thin: float) -> Field:
     for line in lines:
         for (u, v), width in zip(line.points, line.widths, strict=True):
             np.minimum(born, np.hypot(x - np.float32(u), y - np.float32(v)) / np.float32(width), out=born)
-    # Behind everything that lies near: there distances are exact, here they would blur a thin line.
+    # Later than every pixel near a line: distances are exact there, and would blur a thin line here.
     return smooth(born + np.float32(1 + _NEAR * thin / 0.15), size)

@@ -1,8 +1,8 @@
-"""Random fields on a small grid: what the outlines of damage are made of.
+"""Random fields on a small grid, from which the outlines of damage are made.
 
 A grid covers a picture, or a box of one, with at most GRID points on its longer side. Coordinates are x to the right
-and y down, -1 to 1 from edge to edge. Every function draws the same numbers whatever the grid's size, so that a shape
-keeps its form from a thumbnail to a photograph.
+and y down, -1 to 1 from edge to edge. Every function draws the same numbers for every size of grid, so that a shape
+looks the same in a thumbnail and in a photograph.
 """
 
 import math
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_FAR = -2.0  # less than any use is made of
-GRID = 256  # points; finer detail than a 256th of the picture is left to smooth interpolation
+_FAR = -2.0  # lower than any value that is used
+GRID = 256  # points; detail finer than a 256th of the picture is interpolated smoothly
 
-Field = NDArray[np.float32]
+FloatMap = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -36,37 +36,37 @@ class Grid:
         return max(self.height, self.width)
 
     @property
-    def x(self) -> Field:
+    def x(self) -> FloatMap:
         """(1, width), -1 to 1 from edge to edge."""
         return _middles(self.width)[None, :]
 
     @property
-    def y(self) -> Field:
+    def y(self) -> FloatMap:
         """(height, 1), -1 to 1 from edge to edge."""
         return _middles(self.height)[:, None]
 
     @property
     def proportions(self) -> tuple[float, float]:
-        """How long x and y are in units of half the longer side."""
+        """Half the length of x and y, in halves of the longer side."""
         return self.width / self.longest, self.height / self.longest
 
 
-def _middles(count: int) -> Field:
-    """(count,) the middles of so many equal parts of -1 to 1."""
+def _middles(count: int) -> FloatMap:
+    """The middles of `count` equal parts of -1 to 1."""
     return ((np.arange(count) + 0.5) * 2 / count - 1).astype(np.float32)
 
 
-def smooth(field: Field, size: tuple[int, int]) -> Field:
-    """A field brought to another `size` (H, W), bicubic."""
+def smooth(field: FloatMap, size: tuple[int, int]) -> FloatMap:
+    """A field resized to `size` (H, W), bicubic."""
     if field.shape == size:
         return field
     return np.asarray(Image.fromarray(field).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
-def waves(rng: np.random.Generator, grid: Grid, across: int, down: int | None = None) -> Field:
-    """Smooth noise (height, width) of about unit variance with so many cells along the longer side.
+def waves(rng: np.random.Generator, grid: Grid, across: int, down: int | None = None) -> FloatMap:
+    """Smooth noise (height, width) of about unit variance, with `across` cells along the longer side.
 
-    With `down` the cells are stretched: `across` counts them along x, `down` along y.
+    With `down`, the cells are stretched: there are `across` of them along x and `down` along y.
     """
     cells = (across if down is None else down, across)
     lattice = rng.standard_normal((cells[0] + 2, cells[1] + 2), dtype=np.float32)
@@ -76,7 +76,7 @@ def waves(rng: np.random.Generator, grid: Grid, across: int, down: int | None = 
     return np.asarray(image) * np.float32(1.25)  # bicubic interpolation of white noise has a variance of about 0.64
 
 
-def fractal(rng: np.random.Generator, grid: Grid, low: int, octaves: int, gain: float) -> Field:
+def fractal(rng: np.random.Generator, grid: Grid, low: int, octaves: int, gain: float) -> FloatMap:
     """Noise (height, width) of about unit variance: `low` cells, then twice as many each octave, `gain` as strong."""
     total, power = np.zeros((grid.height, grid.width), np.float32), 0.0
     for octave in range(octaves):
@@ -85,7 +85,7 @@ def fractal(rng: np.random.Generator, grid: Grid, low: int, octaves: int, gain: 
     return total / np.float32(power**0.5)
 
 
-def profile(rng: np.random.Generator, grid: Grid, low: int, octaves: int, gain: float) -> Field:
+def profile(rng: np.random.Generator, grid: Grid, low: int, octaves: int, gain: float) -> FloatMap:
     """Noise along x alone, (1, width), about unit variance."""
     total, power = np.zeros((1, grid.width), np.float32), 0.0
     for octave in range(octaves):
@@ -103,12 +103,12 @@ class Cells:
     """The Voronoi cells of random points."""
 
     owner: NDArray[np.intp]  # (height, width), which point is nearest
-    nearest: Field  # distance to it, in halves of the longer side
-    second: Field  # distance to the next
+    nearest: FloatMap  # distance to it, in halves of the longer side
+    second: FloatMap  # distance to the next
 
 
 def cells(grid: Grid, points: NDArray[np.float64]) -> Cells:
-    """The cells of `points` (P, 2), each (x, y) in the grid's coordinates; two points at least."""
+    """The cells of `points` (P, 2), at least two, each (x, y) in the grid's coordinates."""
     wide, high = grid.proportions
     x, y = grid.x * np.float32(wide), grid.y * np.float32(high)
     shape = (grid.height, grid.width)
@@ -123,10 +123,12 @@ def cells(grid: Grid, points: NDArray[np.float64]) -> Cells:
     return Cells(owner, np.sqrt(first), np.sqrt(second))
 
 
-def spots(grid: Grid, points: NDArray[np.float64], radii: NDArray[np.float64], weights: NDArray[np.float64]) -> Field:
-    """The greatest of weight - distance / radius over points (P, 2) in the grid's coordinates: round spots.
+def spots(
+    grid: Grid, points: NDArray[np.float64], radii: NDArray[np.float64], weights: NDArray[np.float64]
+) -> FloatMap:
+    """Round spots: the maximum of weight - distance / radius over points (P, 2) in the grid's coordinates.
 
-    Radii are in halves of the longer side. Far from every point it is _FAR.
+    Radii are in halves of the longer side. Far from every point the value is _FAR.
     """
     wide, high = grid.proportions
     across, down = grid.x * np.float32(wide), grid.y * np.float32(high)
@@ -141,6 +143,6 @@ def spots(grid: Grid, points: NDArray[np.float64], radii: NDArray[np.float64], w
 
 
 def _span(middle: float, reach: float, count: int) -> slice:
-    """The grid's indexes from middle - reach to middle + reach; none where that is outside."""
+    """The grid's indices from middle - reach to middle + reach, as far as they lie inside."""
     first, last = ((middle - reach + 1) / 2 * count, (middle + reach + 1) / 2 * count)
     return slice(min(max(int(first), 0), count), min(max(math.ceil(last), 0), count))

@@ -1,4 +1,4 @@
-"""Layouts: masks of class ids drawn from damages in boxes, or all at random."""
+"""Draws a layout, a mask of class ids: from damages in boxes, or all at random."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,24 +8,24 @@ import numpy as np
 
 from wetgen.runtime.errors import WetgenError, suggestion
 from wetgen.runtime.layouts.boxes import BoxDamage
-from wetgen.runtime.layouts.fields import Field
+from wetgen.runtime.layouts.fields import FloatMap
 from wetgen.runtime.layouts.place import BRANCHES, PlacedDamage, spread
-from wetgen.runtime.layouts.shapes import Where, first_pixels, growth
-from wetgen.runtime.layouts.surfaces import Lines, preference_map
+from wetgen.runtime.layouts.shapes import BoolMask, first_pixels, growth
+from wetgen.runtime.layouts.surfaces import SurfaceLines, preference_map
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import Pixels
 from wetgen.runtime.masks.regions import Box, Size
 from wetgen.runtime.masks.statistics import TYPICAL, ClassStatistics, area_for, check_severity
 
 Statistics = Mapping[str, ClassStatistics]
-Damage = PlacedDamage | BoxDamage
+BoxedDamage = PlacedDamage | BoxDamage
 
-FILL = (0.15, 0.5)  # the share of its box that a patch covers at severities 0 and 1: fuller ones get the box's corners
-HEART = 0.25  # of a damage, its first pixels: kept in sight where another would hide more than LEAST_SEEN leaves
-LEAST_SEEN = 0.1
-PULL = 0.3  # how strongly a patch grows towards where its class is readily found, in units of its radius
-_LANE = 0x1A70  # Philox's counter word of layouts; starting noise and scenes count from 0
-_CRACK_GROWTH = ((0.0, 0.5, 1.0), (0.35, 1.0, 3.5))  # severity to area, in whole lengths as thin as the class is
+FILL = (0.15, 0.5)  # share of its box that a patch covers at severities 0 and 1; a fuller one would show the corners
+CORE = 0.25  # share of a damage, its first pixels, that later damages may not cover when little else stays visible
+LEAST_SEEN = 0.1  # share of a damage that later damages leave visible
+PULL = 0.3  # how strongly a patch grows towards places that its class prefers, in units of its radius
+_LANE = 0x1A70  # counter word of Philox for layouts; starting noise and scenes count from 0
+_CRACK_GROWTH = ((0.0, 0.5, 1.0), (0.35, 1.0, 3.5))  # severity to area, in lengths of the crack at its thinnest
 
 
 def random_layout(
@@ -36,21 +36,21 @@ def random_layout(
     statistics: Statistics,
     table: ClassTable,
     severity: float | None = None,
-    lines: Lines | None = None,
+    lines: SurfaceLines | None = None,
 ) -> Pixels:
-    """A mask uint8 (H, W) that shows the classes of these names, each as its statistics have it.
+    """A mask uint8 (H, W) that shows the named classes, each drawn to its statistics.
 
-    The area of a class follows from the severity, its own at random without one; number, form and place of its regions
-    from (seed, index) alone. So a greater severity of the same seed and index covers more pixels, the former ones
-    among them. Where surfaces are known every class keeps to those it is found on, and covers less where there is not
-    room enough. Raises WetgenError for a class that is found on none of them, and for one that the table lacks.
+    The severity decides the area of a class; without one it is random. (seed, index) alone decides number, shape and
+    place of its regions. So a greater severity of the same seed and index covers more pixels, including all pixels of
+    the smaller one. Where surfaces are known, every class stays on those it occurs on, and covers less where they have
+    too little room. Raises WetgenError for a class that occurs on none of them, and for one missing from the table.
     """
-    known = Lines() if lines is None else lines
-    canvas, boxes = Canvas(size), list[Box]()
+    known = SurfaceLines() if lines is None else lines
+    canvas, boxes = MaskBuilder(size), list[Box]()
     for number, name in enumerate(names):
         id, figures, ground = class_id(table, name), statistics.get(name), _Ground.of(name, size, known)
         rng = stream(seed, index, number)
-        chance = float(rng.random())  # drawn whether it is used or not: a severity moves nothing
+        chance = float(rng.random())  # drawn even if it is not used, so that a severity moves nothing
         area = area_for(figures, chance if severity is None else severity) * size[0] * size[1]
         for region in spread(rng, size, name, figures, known, ground.free, boxes):
             boxes.append(region.box)
@@ -62,23 +62,23 @@ def random_layout(
 def draw_layout(
     rng: np.random.Generator,
     size: Size,
-    damages: Sequence[Damage],
+    damages: Sequence[BoxedDamage],
     statistics: Statistics,
     table: ClassTable,
-    lines: Lines | None = None,
+    lines: SurfaceLines | None = None,
 ) -> Pixels:
-    """A mask uint8 (H, W) of damages in their boxes; later ones lie over earlier ones and never hide one wholly.
+    """A mask uint8 (H, W) of damages in their boxes; later ones lie over earlier ones and never hide one completely.
 
-    At severity 0 a patch covers a seventh of its box, at 1 half of it; a crack is a part of its length, then all of
-    it, then wider. Damages without severity get one at random. Where surfaces are known a class keeps to those it is
-    found on. Greater severities from the same `rng` state cover more pixels, the former ones among them. Raises
-    WetgenError for a class that the table lacks, for a box that is not inside the picture, and for one that lies
-    nowhere on a surface where its class is found.
+    A patch covers a seventh of its box at severity 0, half of it at 1. A crack first grows in length, then in width.
+    Damages without a severity get a random one. Where surfaces are known, a class stays on those it occurs on. With the
+    same `rng` state, a greater severity covers more pixels, including all pixels of the smaller one. Raises WetgenError
+    for a class missing from the table, for a box that is not inside the picture, and for a box without a surface that
+    its class occurs on.
     """
-    known = Lines() if lines is None else lines
-    canvas = Canvas(size)
+    known = SurfaceLines() if lines is None else lines
+    canvas = MaskBuilder(size)
     for damage in damages:
-        chance, key = float(rng.random()), int(rng.integers(2**63))  # drawn whether used or not: nothing else moves
+        chance, key = float(rng.random()), int(rng.integers(2**63))  # drawn even if not used
         severity, id = chance if damage.severity is None else damage.severity, class_id(table, damage.class_name)
         figures, ground = statistics.get(damage.class_name), _Ground.of(damage.class_name, size, known)
         _check_box(damage, ground)
@@ -88,8 +88,8 @@ def draw_layout(
     return canvas.ids
 
 
-def with_severities(rng: np.random.Generator, damages: Sequence[Damage]) -> list[Damage]:
-    """The damages, each with a severity; those without get one at random. A stated one moves no other."""
+def with_severities(rng: np.random.Generator, damages: Sequence[BoxedDamage]) -> list[BoxedDamage]:
+    """The damages, each with a severity, random for those without one. A given severity does not change the others."""
     chances = rng.random(len(damages))
     return [
         replace(damage, severity=float(chance)) if damage.severity is None else damage
@@ -103,19 +103,19 @@ def fill(name: str, box: Box, severity: float, statistics: ClassStatistics | Non
     if name != "crack":
         return FILL[0] + (FILL[1] - FILL[0]) * severity
     thin = (TYPICAL if statistics is None else statistics).thickness[1] * side
-    thin = max(1.0, min(thin, 0.1 * max(box.size)))  # no crack is a patch, whatever was measured
+    thin = max(1.0, min(thin, 0.1 * max(box.size)))  # a crack stays thin, whatever was measured
     lengths = float(np.interp(severity, *_CRACK_GROWTH))
     return min(1.0, lengths * BRANCHES * max(box.size) * thin / box.area)
 
 
 def stream(seed: int, index: int, number: int = 0) -> np.random.Generator:
-    """The random numbers of one damage of one layout: Philox keyed by (seed, index), in a lane of its own."""
+    """The random numbers of one damage of one layout: Philox keyed by (seed, index)."""
     key, counter = np.array([seed, index], np.uint64), np.array([0, number, _LANE, 0], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def class_id(table: ClassTable, name: str) -> int:
-    """The id of a damage class; raises WetgenError for a name that the table lacks."""
+    """The id of a damage class; raises WetgenError for a name missing from the table."""
     if name not in table.names[1:]:
         raise WetgenError(
             f"There is no class '{name}'.",
@@ -125,55 +125,54 @@ def class_id(table: ClassTable, name: str) -> int:
     return table.names.index(name)
 
 
-class Canvas:
-    """A mask under way, which remembers what of each damage is still in sight."""
+class MaskBuilder:
+    """A mask to which damages are added one after another; it knows which pixels of each are still visible."""
 
     def __init__(self, size: Size) -> None:
         self.ids: Pixels = np.zeros(size, np.uint8)
-        self._owners = np.zeros(size, np.int32)  # which damage shows at a pixel, counted from 1; 0 is none
-        self._hearts: list[tuple[Box, Where]] = []
+        self._owners = np.zeros(size, np.int32)  # the damage that is visible at a pixel, counted from 1; 0 is none
+        self._cores: list[tuple[Box, BoolMask]] = []
         self._areas: list[int] = [0]
 
-    def paint(self, class_id: int, box: Box, grown: tuple[Where, Where]) -> None:
-        """Lay a shape and its heart, bool (h, w) of the box, over what is there; the hearts of what would vanish stay.
+    def paint(self, class_id: int, box: Box, grown: tuple[BoolMask, BoolMask]) -> None:
+        """Add a shape and its core, bool (h, w) of the box, on top; the core of what it would hide stays visible.
 
-        A heart is the part of a damage that is there from the first; one that is hidden already gives way to all that
-        is left in sight.
+        The core is the part where a damage begins. If it is hidden already, all pixels that are visible stay.
         """
-        shape, heart = grown
-        seen = np.bincount(self._owners.ravel(), minlength=len(self._areas))
+        shape, core = grown
+        visible = np.bincount(self._owners.ravel(), minlength=len(self._areas))
         hidden = np.bincount(self._owners[box.slices][shape], minlength=len(self._areas))
         for number in range(1, len(self._areas)):
-            if hidden[number] and seen[number] - hidden[number] < max(1, LEAST_SEEN * self._areas[number]):
+            if hidden[number] and visible[number] - hidden[number] < max(1, LEAST_SEEN * self._areas[number]):
                 shape = shape & ~self._kept(number)[box.slices]
         self._areas.append(int(np.count_nonzero(shape)))
-        self._hearts.append((box, heart))
-        self._owners[box.slices][shape] = len(self._hearts)
+        self._cores.append((box, core))
+        self._owners[box.slices][shape] = len(self._cores)
         self.ids[box.slices][shape] = class_id
 
-    def _kept(self, number: int) -> Where:
-        """What of a damage in sight may not be hidden, bool (H, W)."""
-        box, heart = self._hearts[number - 1]
-        in_sight: Where = self._owners == number
-        kept = np.zeros_like(in_sight)
-        kept[box.slices] = heart & in_sight[box.slices]
-        return kept if kept.any() else in_sight
+    def _kept(self, number: int) -> BoolMask:
+        """The visible pixels of a damage that may not be hidden, bool (H, W)."""
+        box, core = self._cores[number - 1]
+        visible: BoolMask = self._owners == number
+        kept = np.zeros_like(visible)
+        kept[box.slices] = core & visible[box.slices]
+        return kept if kept.any() else visible
 
 
 class _Ground(NamedTuple):
-    """A picture as one class sees it: its size, where the class may be, where it would rather not (None: all alike)."""
+    """The picture for one class: its size, where the class may be, and how much it avoids each pixel (None: not)."""
 
     size: Size
-    free: Where | None = None
-    pull: Field | None = None
+    free: BoolMask | None = None
+    pull: FloatMap | None = None
 
     @classmethod
-    def of(cls, name: str, size: Size, lines: Lines) -> "_Ground":
-        """The picture of known surfaces; raises WetgenError where the class is found nowhere."""
+    def of(cls, name: str, size: Size, lines: SurfaceLines) -> "_Ground":
+        """The picture with these surfaces; raises WetgenError where the class occurs on none of them."""
         if not lines.known:
             return cls(size)
-        liked = preference_map(name, size, lines)
-        return cls(size, liked > 0, PULL * np.log(np.maximum(liked / liked.max(), 1e-3)))
+        preference = preference_map(name, size, lines)
+        return cls(size, preference > 0, PULL * np.log(np.maximum(preference / preference.max(), 1e-3)))
 
     def room(self, box: Box) -> float:
         """The share of a box where the class may be."""
@@ -182,16 +181,16 @@ class _Ground(NamedTuple):
 
 def _grown(
     name: str, box: Box, share: float, statistics: ClassStatistics | None, key: int, ground: _Ground
-) -> tuple[Where, Where]:
-    """A shape that covers a share of its box, and its heart, bool (h, w) both."""
+) -> tuple[BoolMask, BoolMask]:
+    """A shape that covers a share of its box, and its core, both bool (h, w)."""
     pull = None if ground.pull is None else ground.pull[box.slices]
     within = None if ground.free is None else ground.free[box.slices]
     order = growth(name, box.size, statistics, stream(key, 0), side=min(ground.size), pull=pull)
     count = max(1, round(share * box.area))
-    return first_pixels(order, count, within), first_pixels(order, max(1, round(HEART * count)), within)
+    return first_pixels(order, count, within), first_pixels(order, max(1, round(CORE * count)), within)
 
 
-def _check_box(damage: Damage, ground: _Ground) -> None:
+def _check_box(damage: BoxedDamage, ground: _Ground) -> None:
     box, size = damage.box, ground.size
     corners = f"from ({box.left}, {box.top}) to ({box.right}, {box.bottom})"
     if not box.inside(size):
@@ -203,6 +202,6 @@ def _check_box(damage: Damage, ground: _Ground) -> None:
     if ground.room(box) == 0:
         raise WetgenError(
             f"{damage.class_name} cannot be in the box {corners}.",
-            why=f"no surface there is one that {damage.class_name} is found on.",
+            why=f"no surface there is one that {damage.class_name} occurs on.",
             fix="move the box, or correct the surface lines.",
         )

@@ -1,6 +1,6 @@
-"""Boxes at random places: each class where it is found, as large as it may be, overlapping as far as it may.
+"""Places damages in random boxes: on the surfaces where a class occurs, within its range of sizes and overlaps.
 
-How a class spreads over a picture: how many regions it has, how large they get and where they lie.
+`spread` chooses the regions of one class in a picture: how many there are, how large they get and where they lie.
 """
 
 import math
@@ -12,30 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.layouts.shapes import Where
-from wetgen.runtime.layouts.surfaces import ANYWHERE, RULES, Lines, allowed_map, preference_map
+from wetgen.runtime.layouts.shapes import BoolMask
+from wetgen.runtime.layouts.surfaces import ANYWHERE, RULES, SurfaceLines, allowed_map, preference_map
 from wetgen.runtime.masks.regions import Box, Size
 from wetgen.runtime.masks.statistics import TYPICAL, ClassStatistics, Quantiles, area_for, check_severity
 
 Overlap = Literal["never", "any"] | float  # a number is the greatest intersection over union
 
 TRIES = 200
-SMALLEST = 5  # pixels: a shape keeps two free on either side
-ON_SURFACE = 0.6  # of a box must lie where its class is found
-_GRID = 96  # points of the grid on which places are weighed, on the picture's longer side
+SMALLEST = 5  # pixels: a shape leaves two free on either side
+ON_SURFACE = 0.6  # share of a box that must lie on surfaces where its class occurs
+_GRID = 96  # points of the grid of preferences, along the picture's longer side
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A damage that is to be placed. Raises WetgenError for ranges that are none."""
+    """A damage to place. Raises WetgenError for ranges that are not valid."""
 
     class_name: str
     size: tuple[float, float]  # least and greatest
     aspect: tuple[float, float] = (0.6, 1.7)  # width to height, least and greatest
-    severity: float | None = None  # None: any
-    overlap: Overlap = "never"  # with others, whose own rule holds as well
-    of: Literal["area", "side"] = "area"  # of the picture: what `size` is a share of; "side" is the shorter one's
-    heights: Quantiles | None = None  # how far down its middle lies (0 to 1), followed where no surface is known
+    severity: float | None = None  # None: random
+    overlap: Overlap = "never"  # with other damages, whose own rule holds as well
+    of: Literal["area", "side"] = "area"  # what `size` is a share of: the area of the picture, or its shorter side
+    heights: Quantiles | None = None  # how far down its middle lies (0 to 1), used where no surface is known
 
     def __post_init__(self) -> None:
         for name, (least, most), top in (("size", self.size, 1.0), ("aspect", self.aspect, math.inf)):
@@ -52,7 +52,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class PlacedDamage:
-    """A damage and the box that it was given."""
+    """A damage and the box chosen for it."""
 
     class_name: str
     box: Box
@@ -66,66 +66,71 @@ Dropped = Callable[[Placement, str], None]
 def place(
     rng: np.random.Generator,
     size: Size,
-    wanted: Sequence[Placement],
-    lines: Lines | None = None,
+    placements: Sequence[Placement],
+    lines: SurfaceLines | None = None,
     *,
     taken: Sequence[PlacedDamage] = (),
     tries: int = TRIES,
     dropped: Dropped | None = None,
 ) -> list[PlacedDamage]:
-    """Boxes inside a picture of `size` (H, W) for what is wanted, in that order, beside those already `taken`.
+    """Boxes inside a picture of `size` (H, W) for the placements, in their order, beside the boxes already `taken`.
 
-    Each box has a random size and aspect of its wish's ranges and lies at a place that the class prefers. A wish
-    without severity gets one at random. What finds no place after so many tries, or is never found on the picture's
-    surfaces, raises WetgenError; with `dropped` that is told why instead, and the wish is left out.
+    Each box has a random size and aspect within its ranges and lies where the class prefers to be. A placement without
+    a severity gets a random one. One that finds no box after so many tries, or whose class does not occur on the
+    picture's surfaces, raises WetgenError; with `dropped` that is called with the reason instead.
     """
-    known = Lines() if lines is None else lines
+    known = SurfaceLines() if lines is None else lines
     placed: list[PlacedDamage] = []
-    for wish in wanted:
-        # Drawn whether it is used or not: what is said of one severity must move no box.
+    for placement in placements:
+        # Drawn even if it is not used: a given severity must not move any box.
         chance = float(rng.random())
-        severity = chance if wish.severity is None else wish.severity
+        severity = chance if placement.severity is None else placement.severity
         try:
-            box = _find(rng, size, wish, known, [*taken, *placed], tries)
+            box = _find(rng, size, placement, known, [*taken, *placed], tries)
         except WetgenError as error:
             if dropped is None:
                 raise
-            dropped(wish, error.what.removesuffix("."))
+            dropped(placement, error.what.removesuffix("."))
             continue
-        placed.append(PlacedDamage(wish.class_name, box, severity, wish.overlap))
+        placed.append(PlacedDamage(placement.class_name, box, severity, placement.overlap))
     return placed
 
 
 def _find(
-    rng: np.random.Generator, size: Size, wish: Placement, lines: Lines, others: Sequence[PlacedDamage], tries: int
+    rng: np.random.Generator,
+    size: Size,
+    placement: Placement,
+    lines: SurfaceLines,
+    others: Sequence[PlacedDamage],
+    tries: int,
 ) -> Box:
-    ground = _Places(wish, size, lines)
+    ground = _Places(placement, size, lines)
     for _ in range(tries):
-        height, width = _sides(rng, size, wish)
+        height, width = _sides(rng, size, placement)
         box = ground.box(rng, height, width)
-        if ground.on_surface(box) >= ON_SURFACE and not any(_collides(wish, box, other) for other in others):
+        if ground.on_surface(box) >= ON_SURFACE and not any(_collides(placement, box, other) for other in others):
             return box
     raise WetgenError(
-        f"There is no place for {wish.class_name} of that size.",
+        f"There is no place for {placement.class_name} of that size.",
         why=f"{tries} tries in a picture of {size[1]} x {size[0]} with {len(others)} other damages all left its "
-        "surface or overlapped more than is allowed.",
+        "surface or overlapped too much.",
         fix="make it smaller, ask for fewer, or allow more overlap.",
     )
 
 
-def _sides(rng: np.random.Generator, size: Size, wish: Placement) -> tuple[int, int]:
+def _sides(rng: np.random.Generator, size: Size, placement: Placement) -> tuple[int, int]:
     """A random height and width in pixels, no larger than the picture; small ones are as likely as large ones."""
-    share = math.exp(rng.uniform(math.log(wish.size[0]), math.log(wish.size[1])))
-    aspect = math.exp(rng.uniform(math.log(wish.aspect[0]), math.log(wish.aspect[1])))
-    area = share * size[0] * size[1] if wish.of == "area" else (share * min(size)) ** 2
+    share = math.exp(rng.uniform(math.log(placement.size[0]), math.log(placement.size[1])))
+    aspect = math.exp(rng.uniform(math.log(placement.aspect[0]), math.log(placement.aspect[1])))
+    area = share * size[0] * size[1] if placement.of == "area" else (share * min(size)) ** 2
     width = min(float(size[1]), math.sqrt(area * aspect))
     height = min(float(size[0]), area / width)
-    width = min(float(size[1]), area / height)  # what one edge cut off is given to the other side
+    width = min(float(size[1]), area / height)  # what was cut off at one edge is added to the other side
     return max(min(SMALLEST, size[0]), round(height)), max(min(SMALLEST, size[1]), round(width))
 
 
-def _collides(wish: Placement, box: Box, other: PlacedDamage) -> bool:
-    limit = min(_limit(wish.overlap), _limit(other.overlap))
+def _collides(placement: Placement, box: Box, other: PlacedDamage) -> bool:
+    limit = min(_limit(placement.overlap), _limit(other.overlap))
     return box.overlap(other.box) > 0 if limit == 0 else box.iou(other.box) > limit
 
 
@@ -135,22 +140,22 @@ def _limit(overlap: Overlap) -> float:
 
 
 class _Places:
-    """Where one class may begin in a picture, on a coarse grid."""
+    """How much a class prefers each place of a picture, on a coarse grid."""
 
-    def __init__(self, wish: Placement, size: Size, lines: Lines) -> None:
+    def __init__(self, placement: Placement, size: Size, lines: SurfaceLines) -> None:
         scale = min(1.0, _GRID / max(size))
         self.grid = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-        self.size, self.source = size, RULES.get(wish.class_name, ANYWHERE).source if lines.known else 0.5
-        weights = preference_map(wish.class_name, self.grid, lines).astype(np.float64)
-        if wish.heights is not None and not lines.known:
-            weights *= _bell(wish.heights, self.grid[0])[:, None]
+        self.size, self.source = size, RULES.get(placement.class_name, ANYWHERE).source if lines.known else 0.5
+        weights = preference_map(placement.class_name, self.grid, lines).astype(np.float64)
+        if placement.heights is not None and not lines.known:
+            weights *= _bell(placement.heights, self.grid[0])[:, None]
         self._ends = np.cumsum(weights)
-        # Sums over all rectangles from the upper left corner (rows + 1, columns + 1), so that a box costs four looks.
+        # Sums over all rectangles from the upper left corner (rows + 1, columns + 1): four of them give any box.
         self._sums = np.zeros((self.grid[0] + 1, self.grid[1] + 1))
-        self._sums[1:, 1:] = allowed_map(wish.class_name, self.grid, lines).cumsum(0).cumsum(1)
+        self._sums[1:, 1:] = allowed_map(placement.class_name, self.grid, lines).cumsum(0).cumsum(1)
 
     def box(self, rng: np.random.Generator, height: int, width: int) -> Box:
-        """A box that begins at a random point by preference, moved into the picture where it would leave it."""
+        """A box at a random point, chosen by preference; it is moved if it would leave the picture."""
         cell = int(np.searchsorted(self._ends, rng.random() * self._ends[-1], side="right"))
         row, column = divmod(min(cell, self.grid[0] * self.grid[1] - 1), self.grid[1])
         y, x = (row + rng.random()) / self.grid[0], (column + rng.random()) / self.grid[1]
@@ -159,7 +164,7 @@ class _Places:
         return Box(_into(left, width, self.size[1]), _into(top, height, self.size[0]), width, height)
 
     def on_surface(self, box: Box) -> float:
-        """The share of a box that lies on surfaces where the class is found."""
+        """The share of a box that lies on surfaces where the class occurs."""
         top, bottom = _span(box.top, box.bottom, self.size[0], self.grid[0])
         left, right = _span(box.left, box.right, self.size[1], self.grid[1])
         s = self._sums
@@ -178,22 +183,22 @@ def _span(first: int, last: int, whole: int, cells: int) -> tuple[int, int]:
 
 
 def _bell(heights: Quantiles, rows: int) -> NDArray[np.float64]:
-    """Weights (rows,) around the median height, as wide as the quartiles are apart."""
+    """Weights (rows,) around the median height; the quartiles decide how wide."""
     y = (np.arange(rows) + 0.5) / rows
     wide = max(heights[3] - heights[1], 0.1)
     return np.exp(-0.5 * ((y - heights[2]) / (0.75 * wide)) ** 2)
 
 
-ROOMY = 0.42  # the share of its box that a region covers at the worst, so that it ends before the box does
-BRANCHES = 1.6  # times the longer side of a crack's box: about the length of all its lines
+ROOMY = 0.42  # share of its box that a region covers at severity 1, so that it ends before the box does
+BRANCHES = 1.6  # length of all lines of a crack, roughly, in longer sides of its box
 MOST_REGIONS = 4
-ON_STRIP = 0.6  # the most of a surface that a class covers where its statistics ask for more
-_ASPECTS = (0.3, 3.3)  # width to height: a box more narrow leaves its shape no room
-_SHRINKS = (1.0, 0.6, 0.35, 0.2)  # of the area, where there is no place for all of it
+ON_STRIP = 0.6  # largest share of its surfaces that a class covers, whatever its statistics ask for
+_ASPECTS = (0.3, 3.3)  # width to height: a narrower box leaves its shape no room
+_SHRINKS = (1.0, 0.6, 0.35, 0.2)  # of the area, tried in turn where a larger box finds no place
 
 
-class Region(NamedTuple):
-    """One region of a class: its box, its area as a share of its class's, and the key of its random numbers."""
+class ClassRegion(NamedTuple):
+    """One region of a class: its box, its share of the area of its class, and the key of its random numbers."""
 
     box: Box
     share: float
@@ -205,14 +210,14 @@ def spread(
     size: Size,
     name: str,
     statistics: ClassStatistics | None,
-    lines: Lines,
-    free: Where | None,
+    lines: SurfaceLines,
+    free: BoolMask | None,
     others: Sequence[Box],
-) -> list[Region]:
-    """The regions of a class in a picture of `size` (H, W), which depend on no severity; the largest comes first.
+) -> list[ClassRegion]:
+    """The regions of a class in a picture of `size` (H, W), the largest first; they do not depend on a severity.
 
-    `free` bool (H, W) is where the class may be (None: everywhere); where that is little, everything is smaller. No
-    region lies over another or over `others` where that is possible.
+    `free` bool (H, W) is where the class may be (None: everywhere); where that is little, all regions are smaller.
+    Regions overlap each other and `others` only where there is no other place.
     """
     figures = TYPICAL if statistics is None else statistics
     room = 1.0 if free is None else float(free.mean())
@@ -220,33 +225,33 @@ def spread(
     taken = [PlacedDamage(name, box, 0.0, "any") for box in others]
     regions = []
     for weight in _weights(rng, figures):
-        wish = _wish(rng, size, name, figures, fits * weight)
-        found = _placed(rng, size, wish, lines, taken)
-        # On a strip too narrow for any box its shape is given all of it.
+        placement = _placement(rng, size, name, figures, fits * weight)
+        found = _placed(rng, size, placement, lines, taken)
+        # On a strip too narrow for any box, the box is the whole strip.
         placed, shrunk = (PlacedDamage(name, _around(free, size), 0.0), 1.0) if found is None else found
-        taken.append(replace(placed, overlap="any"))  # the next one's rule says whether it may lie over this
-        regions.append(Region(placed.box, fits * weight * shrunk, int(rng.integers(2**63))))
+        taken.append(replace(placed, overlap="any"))  # the rule of the next region decides
+        regions.append(ClassRegion(placed.box, fits * weight * shrunk, int(rng.integers(2**63))))
     return regions
 
 
 def _placed(
-    rng: np.random.Generator, size: Size, wish: Placement, lines: Lines, taken: Sequence[PlacedDamage]
+    rng: np.random.Generator, size: Size, placement: Placement, lines: SurfaceLines, taken: Sequence[PlacedDamage]
 ) -> tuple[PlacedDamage, float] | None:
-    """A box for the wish and how much smaller it had to become: beside the others, else over them, else smaller."""
+    """A box and how much smaller it had to become: beside the others, or else over them, or else smaller."""
     for shrunk in _SHRINKS:
         for overlap in ("never", "any"):
-            smaller = replace(wish, size=(wish.size[0] * shrunk,) * 2, overlap=overlap)
+            smaller = replace(placement, size=(placement.size[0] * shrunk,) * 2, overlap=overlap)
             for placed in place(rng, size, [smaller], lines, taken=taken, dropped=_silent):
                 return placed, shrunk
     return None
 
 
-def _silent(wish: Placement, why: str) -> None:
-    """What found no place is tried again: nobody need hear of it."""
+def _silent(placement: Placement, why: str) -> None:
+    """Ignored: the caller retries with a smaller box."""
 
 
-def _around(free: Where | None, size: Size) -> Box:
-    """The smallest box around where a class may be."""
+def _around(free: BoolMask | None, size: Size) -> Box:
+    """The smallest box around all pixels where a class may be."""
     if free is None:
         return Box(0, 0, size[1], size[0])
     rows, columns = np.flatnonzero(free.any(axis=1)), np.flatnonzero(free.any(axis=0))
@@ -254,14 +259,14 @@ def _around(free: Where | None, size: Size) -> Box:
 
 
 def _weights(rng: np.random.Generator, figures: ClassStatistics) -> list[float]:
-    """The shares of a class's regions of its area, the largest first."""
+    """The share of each region in the area of its class, the largest first."""
     count = int(np.clip(round(figures.drawn("regions", rng)), 1, MOST_REGIONS))
     sizes = np.sort(0.55 ** np.arange(count) * rng.uniform(0.7, 1.3, count))[::-1]
     return [float(part) for part in sizes / sizes.sum()]
 
 
-def _wish(rng: np.random.Generator, size: Size, name: str, figures: ClassStatistics, weight: float) -> Placement:
-    """A box with room for a region at its worst, of the proportions that its class has."""
+def _placement(rng: np.random.Generator, size: Size, name: str, figures: ClassStatistics, weight: float) -> Placement:
+    """The placement of a region: room for its greatest extent, in the proportions of its class."""
     elongation = min(figures.drawn("elongation", rng), 6.0)
     angle = math.radians(figures.drawn("orientation", rng))
     across = math.hypot(elongation * math.cos(angle), math.sin(angle))
@@ -270,7 +275,7 @@ def _wish(rng: np.random.Generator, size: Size, name: str, figures: ClassStatist
     chance = rng.uniform(0.8, 1.3)
     pixels = size[0] * size[1]
     if name == "crack":
-        # At middling severity all of its length is there, as thin as the class is.
+        # At severity 0.5 a crack has its full length, at the thickness of its class.
         length = figures.area[2] * pixels / max(figures.thickness[1] * min(size), 1.0)
         longer = min(0.94 * min(size), weight**0.5 * chance * length / BRANCHES)
         share = longer**2 / max(aspect, 1 / aspect) / pixels

@@ -1,14 +1,8 @@
-"""Random shapes of damage: what a stain, a crack, a puddle looks like as an outline.
+"""Random shapes of damage: the outlines of a stain, a crack or a puddle.
 
-A shape is the first so many pixels of a growth field (of a form, of cracks, of lifted tiles), so with the same random
-numbers a smaller area is a part of a larger one.
-
-In which order the pixels of a damage become damaged: one field per class, larger values first.
-
-Whatever the area, a shape is the first so many pixels of its field. So a smaller damage lies inside a larger one of the
-same random numbers: it grows. A field depends on nothing but the rectangle, the class's statistics and the generator.
-
-Lifted tiles and boards: adjoining rectangles that come up one after another.
+A growth field says in which order pixels become damaged, larger values first. There is one per class; it depends only
+on the rectangle, the statistics of the class and the random numbers. A shape of a given area is the first pixels of its
+field. So a smaller damage lies inside a larger one with the same random numbers: damage grows.
 """
 
 from collections.abc import Callable
@@ -19,12 +13,12 @@ from numpy.typing import NDArray
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.cracks import crack_order
-from wetgen.runtime.layouts.fields import Field, Grid, cells, fractal, profile, smooth, spots, waves
+from wetgen.runtime.layouts.fields import FloatMap, Grid, cells, fractal, profile, smooth, spots, waves
 from wetgen.runtime.masks.statistics import ClassStatistics
 
 MARGIN = 2  # pixels along the edge that are covered last
 
-Where = NDArray[np.bool_]
+BoolMask = NDArray[np.bool_]
 
 
 def draw_shape(
@@ -35,19 +29,18 @@ def draw_shape(
     rng: np.random.Generator,
     *,
     side: int | None = None,
-    within: Where | None = None,
-) -> Where:
-    """A random region bool (H, W) of a class in a rectangle of `size` that covers the share `area` of its pixels.
+    within: BoolMask | None = None,
+) -> BoolMask:
+    """A random region bool (H, W) of a class in a rectangle of `size`; it covers the share `area` of the pixels.
 
-    Known by their names are crack, stain, mold, peeling, puddle, lifted, spalling, efflorescence and corrosion; any
-    other class is a plain patch. The area is met to the pixel, or where pixels grow together (a column of a tile) to
-    the first of them. The outer MARGIN pixels stay free as long as the area fits inside. A crack of little area is a
-    part of its whole length, as thin as its class; of more, all of its length and wider.
+    The classes crack, stain, mold, peeling, puddle, lifted, spalling, efflorescence and corrosion have a shape of their
+    own; any other class is a plain patch. The area is exact to the pixel; pixels of equal value (a column of a tile)
+    are covered together. The outer MARGIN pixels stay free as long as the area fits inside. A crack of small area is a
+    part of its full length, at the thickness of its class; with more area it gets its full length, then wider.
 
-    `side` is the shorter side of the whole picture in pixels, which thickness is measured against (the rectangle's own
-    without it). `within` bool (H, W) says which pixels may be covered at all; what it takes away is made up elsewhere,
-    as far as there is room. The same `rng` state gives nested shapes for all areas. Raises WetgenError for an area
-    outside 0 to 1.
+    `side` is the shorter side of the whole picture in pixels, to which thickness is relative (None: that of the
+    rectangle). `within` bool (H, W) says which pixels may be covered; the area is covered elsewhere if there is room.
+    The same `rng` state gives nested shapes for all areas. Raises WetgenError for an area outside 0 to 1.
     """
     if not 0 <= area <= 1:
         raise WetgenError(
@@ -64,11 +57,11 @@ def growth(
     rng: np.random.Generator,
     *,
     side: int | None,
-    pull: Field | None = None,
-) -> Field:
-    """In which order the pixels of a rectangle become damaged, float32 (H, W), the first largest; see `draw_shape`.
+    pull: FloatMap | None = None,
+) -> FloatMap:
+    """The growth field of a rectangle, float32 (H, W); see `draw_shape`.
 
-    `pull` float32 (H, W), 0 at most, draws a patch away from pixels; cracks and tiles lie as they lie.
+    `pull` float32 (H, W), at most 0, pushes a patch away from pixels; it does not move cracks and tiles.
     """
     if kind == "crack":
         return crack_order(rng, size, min(size) if side is None else side, statistics)
@@ -78,7 +71,7 @@ def growth(
     return order if pull is None else order + pull
 
 
-def first_pixels(order: Field, count: int, within: Where | None = None) -> Where:
+def first_pixels(order: FloatMap, count: int, within: BoolMask | None = None) -> BoolMask:
     """The `count` largest of a growth field float32 (H, W) as bool (H, W), the outer MARGIN pixels last."""
     free = np.ones(order.shape, bool) if within is None else within
     inner = free.copy()
@@ -90,33 +83,33 @@ def first_pixels(order: Field, count: int, within: Where | None = None) -> Where
     return inner | _largest(order, free & ~inner, min(count - room, int(np.count_nonzero(free)) - room))
 
 
-def _largest(order: Field, among: Where, count: int) -> Where:
-    """The `count` largest values of `order` among some pixels, and those that equal the last of them."""
+def _largest(order: FloatMap, among: BoolMask, count: int) -> BoolMask:
+    """The `count` largest values of `order` among some pixels, and all that equal the last of them."""
     if count <= 0:
         return np.zeros(order.shape, bool)
     values = order[among]
     last = np.partition(values, len(values) - count)[len(values) - count]
-    found: Where = among & (order >= last)
+    found: BoolMask = among & (order >= last)
     return found
 
 
-_MOST_TILT = 0.8  # correlation of x and y in a leaning ellipse; beyond it the shape would be a diagonal bar
-_REACH = 0.92  # of half the rectangle: where an ellipse's rim lies
+_MOST_TILT = 0.8  # correlation of x and y in a tilted ellipse; beyond it the shape would be a diagonal bar
+_REACH = 0.92  # of half the rectangle: the rim of an ellipse
 
 
-class Form(NamedTuple):
-    """How a class grows, and the roughness of outline that `draw` gives by itself."""
+class GrowthForm(NamedTuple):
+    """How a class grows, and the roughness of the outline that `draw` gives at a roughness factor of 1."""
 
-    draw: Callable[[np.random.Generator, Grid, float, float], Field]  # generator, grid, roughness factor, tilt
+    draw: Callable[[np.random.Generator, Grid, float, float], FloatMap]  # generator, grid, roughness factor, tilt
     usual_roughness: float
-    leans: bool = True  # whether its long axis may lie diagonally; what water and gravity shape doesn't
+    leans: bool = True  # whether its long axis may be diagonal; not if water and gravity shape it
 
 
-def order_of(kind: str, rng: np.random.Generator, grid: Grid, statistics: ClassStatistics | None) -> Field:
-    """The growth field (height, width) of a class; one that is not known by its name grows as a plain patch."""
+def order_of(kind: str, rng: np.random.Generator, grid: Grid, statistics: ClassStatistics | None) -> FloatMap:
+    """The growth field (height, width) of a class; a class without a form of its own grows as a plain patch."""
     form = FORMS.get(kind, PATCH)
     rough, tilt = 1.0, 0.0
-    ahead = np.random.Generator(np.random.Philox(rng.integers(2**63)))  # so that statistics move no other number
+    ahead = np.random.Generator(np.random.Philox(rng.integers(2**63)))  # so that statistics change no other number
     if statistics is not None:
         rough = float(np.clip((statistics.drawn("roughness", ahead) / form.usual_roughness) ** 0.5, 0.5, 1.8))
         tilt = _tilt(grid, statistics.drawn("elongation", ahead)) if form.leans else 0.0
@@ -125,7 +118,7 @@ def order_of(kind: str, rng: np.random.Generator, grid: Grid, statistics: ClassS
 
 
 def _tilt(grid: Grid, elongation: float) -> float:
-    """The correlation of x and y that gives an ellipse in this rectangle the elongation; 0 where it has it upright.
+    """The correlation of x and y that gives an ellipse in this rectangle its elongation; 0 if it needs no tilt.
 
     From the eigenvalues of [[w^2, c w h], [c w h, h^2]], whose ratio is elongation^2.
     """
@@ -134,24 +127,24 @@ def _tilt(grid: Grid, elongation: float) -> float:
     return float(min(_MOST_TILT, max(0.0, 1 - spread) ** 0.5))
 
 
-def _inwards(grid: Grid) -> Field:
-    """What is taken from a field towards the rectangle's edge, so that a shape bends before it would be cut off."""
+def _inwards(grid: Grid) -> FloatMap:
+    """What to subtract near the rectangle's edge, so that a shape bends before the edge cuts it off."""
     return 0.5 * (grid.x**6 + grid.y**6)
 
 
-def _radius(x: Field, y: Field, tilt: float = 0.0) -> Field:
+def _radius(x: FloatMap, y: FloatMap, tilt: float = 0.0) -> FloatMap:
     """Distance from the middle, 1 on the rim of the ellipse."""
-    squared: Field = (x * x - 2 * tilt * x * y + y * y) / ((1 - tilt * tilt) * _REACH**2)
+    squared: FloatMap = (x * x - 2 * tilt * x * y + y * y) / ((1 - tilt * tilt) * _REACH**2)
     return np.sqrt(squared)
 
 
-def _patch(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> Field:
+def _patch(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> FloatMap:
     bumps = fractal(rng, grid, 3, 5, 0.6)
     return 0.24 * rough * bumps - _radius(grid.x, grid.y, tilt)
 
 
-def _runs(rng: np.random.Generator, grid: Grid, count: int, width: float, longest: float) -> Field:
-    """(1, width) 0 to 1: how much further down water has run in each column; `count` narrow runs."""
+def _runs(rng: np.random.Generator, grid: Grid, count: int, width: float, longest: float) -> FloatMap:
+    """How much further down water has run in each column, (1, width) 0 to 1; there are `count` narrow runs."""
     across = grid.x * grid.proportions[0]
     places, widths, lengths = rng.uniform(-0.62, 0.62, count), rng.uniform(0.5, 1.3, count), rng.uniform(0.3, 1, count)
     runs = np.zeros_like(across)
@@ -161,12 +154,12 @@ def _runs(rng: np.random.Generator, grid: Grid, count: int, width: float, longes
     return runs
 
 
-def _sunk(y: Field, source: float, runs: Field) -> Field:
-    """y below `source` pulled up where water runs, so that a distance taken of it reaches further down there."""
+def _sunk(y: FloatMap, source: float, runs: FloatMap) -> FloatMap:
+    """y, with all below `source` pulled up where water runs, so that shapes reach further down there."""
     return np.where(y > source, source + (y - source) * (1 - runs), y)
 
 
-def _stain(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> Field:
+def _stain(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> FloatMap:
     """A round patch that has run down in places."""
     bumps = fractal(rng, grid, 3, 6, 0.62)
     source = -0.18
@@ -175,8 +168,8 @@ def _stain(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> F
     return 0.21 * rough * bumps - _radius(grid.x * 1.05, y * 1.05)
 
 
-def _mold(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> Field:
-    """Colonies in clusters, run together in the middle, and specks far out."""
+def _mold(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> FloatMap:
+    """Colonies in clusters, merged in the middle, with specks far out."""
     homes = rng.normal(0, 0.3, (9, 2))
     count = 220
     points = homes[rng.integers(len(homes), size=count)] + rng.standard_t(3, (count, 2)) * 0.2
@@ -186,22 +179,22 @@ def _mold(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> Fi
     speckle = fractal(rng, grid, 12, 4, 0.85)
     zone = fractal(rng, grid, 3, 2, 0.6)
     zone = 0.2 * zone - 1.3 * _radius(grid.x, grid.y, tilt)
-    grown: Field = zone + 0.33 * rough * speckle + 0.42 * np.clip(colonies, -1, 1.2)
+    grown: FloatMap = zone + 0.33 * rough * speckle + 0.42 * np.clip(colonies, -1, 1.2)
     return grown
 
 
-def _peeling(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> Field:
+def _peeling(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> FloatMap:
     """Flakes that came off one by one: angular pieces, torn edges, some standing away from the rest."""
     flakes = cells(grid, rng.uniform(-1, 1, (46, 2)))
-    loose: Field = rng.normal(0, 0.2, 46).astype(np.float32)[flakes.owner]
+    loose: FloatMap = rng.normal(0, 0.2, 46).astype(np.float32)[flakes.owner]
     edge = np.minimum((flakes.second - flakes.nearest) * 8, 1)
     torn = fractal(rng, grid, 6, 4, 0.6)
     radius = _radius(grid.x, grid.y, tilt)
-    flaked: Field = loose + 0.16 * edge + 0.13 * rough * torn - radius
+    flaked: FloatMap = loose + 0.16 * edge + 0.13 * rough * torn - radius
     return flaked
 
 
-def _puddle(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> Field:
+def _puddle(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> FloatMap:
     """A smooth pool seen at an angle: wider than high, its near side broader than its far side."""
     banks = fractal(rng, grid, 2, 3, 0.45)
     fine = fractal(rng, grid, 8, 3, 0.6)
@@ -209,32 +202,32 @@ def _puddle(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> 
     flat = max(1.0, 1.4 * high / wide)  # a pool in a tall box still lies flat, at its foot
     y = (grid.y - (1 - 1 / flat)) * flat
     x = grid.x / (1 + 0.22 * np.clip(y, -1, 1))
-    pool: Field = 0.18 * rough * banks + 0.05 * rough * fine - _radius(x, y)
+    pool: FloatMap = 0.18 * rough * banks + 0.05 * rough * fine - _radius(x, y)
     return pool
 
 
-def _spalling(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> Field:
+def _spalling(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> FloatMap:
     """A ragged hollow: pieces broken off along angular edges."""
     pieces = cells(grid, rng.uniform(-1, 1, (90, 2)))
-    broken: Field = rng.normal(0, 0.11, 90).astype(np.float32)[pieces.owner]
+    broken: FloatMap = rng.normal(0, 0.11, 90).astype(np.float32)[pieces.owner]
     bumps = fractal(rng, grid, 3, 2, 0.6)
     torn = fractal(rng, grid, 10, 4, 0.75)
-    hollow: Field = 0.22 * bumps + rough * broken + 0.055 * rough * torn - _radius(grid.x, grid.y, tilt)
+    hollow: FloatMap = 0.22 * bumps + rough * broken + 0.055 * rough * torn - _radius(grid.x, grid.y, tilt)
     return hollow
 
 
-def _efflorescence(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> Field:
+def _efflorescence(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> FloatMap:
     """A cloud of salt with holes, dense inside, that has run down in many thin streaks."""
     cloud = fractal(rng, grid, 3, 2, 0.6)
     grain = fractal(rng, grid, 12, 4, 0.85)
     source = -0.3
     streaks = np.clip(profile(rng, grid, 12, 3, 0.9) - 0.4, 0, 1.6) * rng.uniform(0.2, 0.45)
     y = _sunk(grid.y, source, np.minimum(streaks, 0.7)) - source
-    salt: Field = 0.2 * cloud + 0.2 * rough * grain - 1.15 * _radius(grid.x, y)
+    salt: FloatMap = 0.2 * cloud + 0.2 * rough * grain - 1.15 * _radius(grid.x, y)
     return salt
 
 
-def _corrosion(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> Field:
+def _corrosion(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> FloatMap:
     """Rust that runs down from one point in narrow streams."""
     stain = fractal(rng, grid, 6, 4, 0.6)
     source = -0.7
@@ -246,27 +239,27 @@ def _corrosion(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) 
     below = np.where(y > 0, y * 0.8, y * 3.2)
     speckle = fractal(rng, grid, 20, 2, 0.7)
     ragged = 0.1 * rough * stain + 0.05 * rough * speckle
-    rust: Field = ragged - np.sqrt(np.square(x * 0.9) + np.square(below))
+    rust: FloatMap = ragged - np.sqrt(np.square(x * 0.9) + np.square(below))
     return rust
 
 
-PATCH = Form(_patch, 3.0)
+PATCH = GrowthForm(_patch, 3.0)
 FORMS = {
-    "stain": Form(_stain, 3.7, leans=False),
-    "mold": Form(_mold, 16.0),
-    "peeling": Form(_peeling, 4.2),
-    "puddle": Form(_puddle, 2.0, leans=False),
-    "spalling": Form(_spalling, 3.5),
-    "efflorescence": Form(_efflorescence, 16.0, leans=False),
-    "corrosion": Form(_corrosion, 3.7, leans=False),
+    "stain": GrowthForm(_stain, 3.7, leans=False),
+    "mold": GrowthForm(_mold, 16.0),
+    "peeling": GrowthForm(_peeling, 4.2),
+    "puddle": GrowthForm(_puddle, 2.0, leans=False),
+    "spalling": GrowthForm(_spalling, 3.5),
+    "efflorescence": GrowthForm(_efflorescence, 16.0, leans=False),
+    "corrosion": GrowthForm(_corrosion, 3.7, leans=False),
 }
 
 
-_ROWS, _COLUMNS = 9, 15  # of the laid floor; more than a rectangle ever shows
+_ROWS, _COLUMNS = 9, 15  # of the floor; more than a rectangle ever shows
 
 
 class Laying(NamedTuple):
-    """How a floor is laid and seen: sizes in halves of the rectangle's longer side, angle in radians."""
+    """How tiles are laid and seen: sizes in halves of the rectangle's longer side, the angle in radians."""
 
     long: float
     short: float
@@ -275,8 +268,8 @@ class Laying(NamedTuple):
     depth: float  # perspective: how much narrower the far end is
 
 
-def lifted_order(rng: np.random.Generator, size: tuple[int, int]) -> Field:
-    """The growth field float32 (H, W) of lifted tiles or boards: tile after tile, each from one end to the other."""
+def lifted_order(rng: np.random.Generator, size: tuple[int, int]) -> FloatMap:
+    """The growth field float32 (H, W) of lifted tiles or boards: one tile after another, each from end to end."""
     laying = _laying(rng)
     came_up = _came_up(rng)
     height, width = size
@@ -290,7 +283,7 @@ def lifted_order(rng: np.random.Generator, size: tuple[int, int]) -> Field:
     place = along / np.float32(laying.long) + np.float32(_COLUMNS / 2) + np.float32(laying.shift) * (row % 2)
     column = np.clip(np.floor(place).astype(np.intp), 0, _COLUMNS - 1)
     part = np.clip(place - column, 0, 1)
-    # The end that faces the middle comes up first: beside it lies what is up already.
+    # The end that faces the middle comes up first, because its neighbour is up already.
     return -(came_up[row, column] + np.where(column < _COLUMNS // 2, 1 - part, part))
 
 
@@ -303,7 +296,7 @@ def _laying(rng: np.random.Generator) -> Laying:
 
 
 def _came_up(rng: np.random.Generator) -> NDArray[np.float32]:
-    """The turn (rows, columns) of every tile: from the middle, always one that adjoins another, near ones likelier."""
+    """When each tile comes up, (rows, columns): it starts in the middle and spreads to adjacent, mostly near tiles."""
     turns = np.full((_ROWS, _COLUMNS), -1)
     middle = np.array([_ROWS // 2, _COLUMNS // 2])
     turns[tuple(middle)] = 0

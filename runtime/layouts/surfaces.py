@@ -1,7 +1,7 @@
-"""Ceiling, wall and floor of a picture, and where on them each class is found.
+"""Ceiling, wall and floor of a picture, and where on them each class occurs.
 
-Water seeks its lowest place and damp rises from the floor or comes through the ceiling: a puddle lies on the floor, a
-stain runs down the wall, mold grows in corners. Where nothing is known of a picture's surfaces, nothing is ruled out.
+A puddle lies on the floor, a stain runs down the wall, mold grows in corners. If nothing is known about a picture's
+surfaces, every class may be anywhere.
 """
 
 from collections.abc import Callable
@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.runtime.errors import WetgenError, suggestion
-from wetgen.runtime.layouts.fields import Field
+from wetgen.runtime.layouts.fields import FloatMap
 
 CEILING, WALL, FLOOR, UNKNOWN = range(4)
-SURFACES = ("ceiling", "wall", "floor", "unknown")  # by the values of a surface map
+SURFACES = ("ceiling", "wall", "floor", "unknown")  # by their values in a surface map
 
 Edge = float | tuple[float, float]
-_LOOKS = 64  # rows and columns of the map that is looked at where no size is known
+_LOOKS = 64  # rows and columns of the map to check where no size is known
 _LINES = ("ceiling", "floor", "corner")
 
 
 @dataclass(frozen=True)
-class Lines:
-    """Where a picture's surfaces meet. Raises WetgenError for lines that leave the picture or cross.
+class SurfaceLines:
+    """The lines where a picture's surfaces meet. Raises WetgenError for lines that cross or leave the picture.
 
-    One number is a level (or upright) line, two are its ends. Without lines all of the picture is `surface`.
+    One number is a level (or upright) line, two are its ends. Without lines the whole picture is `surface`.
     """
 
     ceiling: Edge | None = None  # between ceiling and wall: share of the height at the left and the right edge
@@ -38,7 +38,7 @@ class Lines:
         for name in _LINES:
             ends = self.ends(name)
             if ends is not None and not all(0 <= end <= 1 for end in ends):
-                raise _unusable(f"{name}={ends[0]:g}:{ends[1]:g}", "a line's ends are shares of the picture, 0 to 1")
+                raise _unusable(f"{name}={ends[0]:g}:{ends[1]:g}", "the ends of a line are shares of the picture")
         if self.surface not in SURFACES:
             raise _unusable(
                 f"surface={self.surface}", f"surfaces are {', '.join(SURFACES)}", suggestion(self.surface, SURFACES)
@@ -60,7 +60,7 @@ class Lines:
 
     @property
     def known(self) -> bool:
-        """Whether the surfaces are."""
+        """Whether the surfaces are known."""
         return self.drawn or self.surface != "unknown"
 
     def ends(self, name: str) -> tuple[float, float] | None:
@@ -69,21 +69,21 @@ class Lines:
         return edge if edge is None or isinstance(edge, tuple) else (edge, edge)
 
 
-def parse_lines(text: str) -> Lines:
-    """The lines in "ceiling=0.2,floor=0.75:0.8", "corner=0.3" or "surface=wall"; raises WetgenError for others."""
+def parse_lines(text: str) -> SurfaceLines:
+    """Parses "ceiling=0.2,floor=0.75:0.8", "corner=0.3" or "surface=wall"; raises WetgenError for anything else."""
     given: dict[str, Edge | str] = {}
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if name not in (*_LINES, "surface") or not equals:
             near = suggestion(name, (*_LINES, "surface"))
-            raise _unusable(part.strip(), f"known are {', '.join(_LINES)} and surface", near)
+            raise _unusable(part.strip(), f"the names are {', '.join(_LINES)} and surface", near)
         if name in given:
-            raise _unusable(part.strip(), f"{name} stands twice", "leave one out.")
+            raise _unusable(part.strip(), f"{name} is given twice", "leave one out.")
         given[name] = value if name == "surface" else _edge(part.strip(), value)
-    return Lines(**given)  # type: ignore[arg-type]  # the keys are known, their values read for them
+    return SurfaceLines(**given)  # type: ignore[arg-type]  # the keys are checked above, and each value has the type of its key
 
 
-def surface_map(size: tuple[int, int], lines: Lines) -> NDArray[np.uint8]:
+def surface_map(size: tuple[int, int], lines: SurfaceLines) -> NDArray[np.uint8]:
     """uint8 (H, W): CEILING, WALL or FLOOR at every pixel, or UNKNOWN where nothing is known of the picture."""
     if not lines.drawn:
         return np.full(size, SURFACES.index(lines.surface), np.uint8)
@@ -91,10 +91,10 @@ def surface_map(size: tuple[int, int], lines: Lines) -> NDArray[np.uint8]:
     return np.where(ground.below_ceiling < 0, CEILING, np.where(ground.above_floor < 0, FLOOR, WALL)).astype(np.uint8)
 
 
-def preference_map(name: str, size: tuple[int, int], lines: Lines) -> Field:
-    """float32 (H, W): how readily a class begins at each pixel, 0 where it is never found.
+def preference_map(name: str, size: tuple[int, int], lines: SurfaceLines) -> FloatMap:
+    """float32 (H, W): how much a class prefers to start at each pixel, 0 where it never occurs.
 
-    Raises WetgenError where it is found nowhere in such a picture.
+    Raises WetgenError if it occurs nowhere in such a picture.
     """
     rule = RULES.get(name, ANYWHERE)
     surfaces = surface_map(size, lines)
@@ -105,38 +105,38 @@ def preference_map(name: str, size: tuple[int, int], lines: Lines) -> Field:
         seen = [SURFACES[value] for value in np.unique(surfaces)]
         raise WetgenError(
             f"{name} cannot be on this {' and '.join(seen)}.",
-            why=f"{name} is found on the {' or '.join(SURFACES[value] for value in (*rule.surfaces, *rule.else_on))}.",
+            why=f"{name} occurs on the {' or '.join(SURFACES[value] for value in (*rule.surfaces, *rule.else_on))}.",
             fix="choose another class, correct the surface lines, or leave the surface unknown.",
         )
     return found.astype(np.float32)
 
 
-def possible(name: str, lines: Lines) -> bool:
-    """Whether a class may be anywhere in a picture with these surfaces."""
+def possible(name: str, lines: SurfaceLines) -> bool:
+    """Whether a class can occur at all in a picture with these surfaces."""
     return bool(allowed_map(name, (_LOOKS, _LOOKS), lines).any())
 
 
-def allowed_map(name: str, size: tuple[int, int], lines: Lines) -> NDArray[np.bool_]:
-    """bool (H, W): on which pixels a class may be at all."""
+def allowed_map(name: str, size: tuple[int, int], lines: SurfaceLines) -> NDArray[np.bool_]:
+    """bool (H, W): the pixels where a class may be."""
     return RULES.get(name, ANYWHERE).found_on(surface_map(size, lines))
 
 
 class _Ground(NamedTuple):
-    """Distances from the lines as shares of the picture, (H, W). Edges stand in for lines outside the picture."""
+    """Distances from the lines as shares of the picture, (H, W). Lines that are not given lie at the picture's edge."""
 
-    y: Field  # down the picture, 0 to 1
-    below_ceiling: Field  # negative on the ceiling
-    above_floor: Field  # negative on the floor
-    from_corner: Field  # of two walls; 1 where there is none
+    y: FloatMap  # down the picture, 0 to 1
+    below_ceiling: FloatMap  # negative on the ceiling
+    above_floor: FloatMap  # negative on the floor
+    from_corner: FloatMap  # of two walls; 1 where there is none
 
 
 class Rule(NamedTuple):
-    """On which surfaces a class is found, where on them, and how far down its box it begins."""
+    """The surfaces a class occurs on, where on them, and how far down its box it starts."""
 
     surfaces: tuple[int, ...]
-    prefer: Callable[[NDArray[np.uint8], _Ground], Field]
+    prefer: Callable[[NDArray[np.uint8], _Ground], FloatMap]
     source: float = 0.5
-    else_on: tuple[int, ...] = ()  # where none of `surfaces` is in the picture
+    else_on: tuple[int, ...] = ()  # the surfaces instead, if none of `surfaces` is in the picture
 
     def found_on(self, surfaces: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """bool (H, W): the pixels of a surface map on which the class may be."""
@@ -144,7 +144,7 @@ class Rule(NamedTuple):
         return first if first.any() else np.isin(surfaces, self.else_on)
 
 
-def _ground(size: tuple[int, int], lines: Lines) -> _Ground:
+def _ground(size: tuple[int, int], lines: SurfaceLines) -> _Ground:
     x = ((np.arange(size[1]) + 0.5) / size[1])[None, :]
     y = np.broadcast_to(((np.arange(size[0]) + 0.5) / size[0])[:, None], size)
     ceiling, floor, corner = (lines.ends(name) for name in _LINES)
@@ -154,33 +154,33 @@ def _ground(size: tuple[int, int], lines: Lines) -> _Ground:
     return _Ground(*(part.astype(np.float32) for part in (y, y - top, foot - y, aside)))
 
 
-def _near(distance: Field, reach: float) -> Field:
-    """1 at a line, falling to a third at `reach` from it on either side."""
+def _near(distance: FloatMap, reach: float) -> FloatMap:
+    """1 at a line, a third at the distance `reach` on either side."""
     return np.exp(-np.abs(distance) / np.float32(reach))
 
 
-def _anywhere(surfaces: NDArray[np.uint8], ground: _Ground) -> Field:
+def _anywhere(surfaces: NDArray[np.uint8], ground: _Ground) -> FloatMap:
     return np.ones(surfaces.shape, np.float32)
 
 
-def _from_above(surfaces: NDArray[np.uint8], ground: _Ground) -> Field:
+def _from_above(surfaces: NDArray[np.uint8], ground: _Ground) -> FloatMap:
     """A leak comes through the ceiling or in below it."""
     return np.where(surfaces == CEILING, np.float32(0.6), _near(ground.below_ceiling, 0.25))
 
 
-def _in_corners(surfaces: NDArray[np.uint8], ground: _Ground) -> Field:
-    """Where air stands still and walls are cold."""
+def _in_corners(surfaces: NDArray[np.uint8], ground: _Ground) -> FloatMap:
+    """Mold grows where air does not move and walls are cold."""
     lines = np.maximum(_near(ground.below_ceiling, 0.1), _near(ground.above_floor, 0.1))
     return np.float32(0.08) + np.maximum(lines, _near(ground.from_corner, 0.08))
 
 
-def _from_below(surfaces: NDArray[np.uint8], ground: _Ground) -> Field:
+def _from_below(surfaces: NDArray[np.uint8], ground: _Ground) -> FloatMap:
     """Damp rises in the wall from the floor; less often it comes from above."""
     wall = np.maximum(_near(ground.above_floor, 0.2), np.float32(0.35) * _near(ground.below_ceiling, 0.2))
     return np.where(surfaces == CEILING, np.float32(0.2), np.float32(0.05) + wall)
 
 
-def _lowest(surfaces: NDArray[np.uint8], ground: _Ground) -> Field:
+def _lowest(surfaces: NDArray[np.uint8], ground: _Ground) -> FloatMap:
     """Water gathers at the floor's near edge, which is its lowest in the picture."""
     depth = np.where(surfaces == FLOOR, ground.y, 0)
     least = np.min(ground.y[surfaces == FLOOR], initial=1)
@@ -207,9 +207,9 @@ def _edge(part: str, value: str) -> Edge:
     except ValueError:
         ends = ()
     if len(ends) not in (1, 2):
-        raise _unusable(part, "a line is one share of the picture, or two with a colon: its ends")
+        raise _unusable(part, "a line is one share of the picture, or two shares with a colon between them")
     return ends[0] if len(ends) == 1 else (ends[0], ends[1])
 
 
 def _unusable(part: str, why: str, fix: str = "write, for example, ceiling=0.2,floor=0.75:0.8") -> WetgenError:
-    return WetgenError(f"The surface lines are not usable: {part}.", why=f"{why}.", fix=fix)
+    return WetgenError(f"The surface lines cannot be used: {part}.", why=f"{why}.", fix=fix)

@@ -1,4 +1,4 @@
-"""A folder of random layouts: masks, the prompts file that asks for them, and a sheet to look at."""
+"""Writes a folder of random layouts: masks, the prompts file that uses them, and a contact sheet."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import new_folder, pair_name
 from wetgen.runtime.layouts.boxes import BoxRow, boxes_of
 from wetgen.runtime.layouts.layout import Statistics, class_id, draw_layout, random_layout, stream, with_severities
-from wetgen.runtime.layouts.surfaces import CEILING, FLOOR, WALL, Lines, surface_map
+from wetgen.runtime.layouts.surfaces import CEILING, FLOOR, WALL, SurfaceLines, surface_map
 from wetgen.runtime.masks.classes import ClassTable, colour
 from wetgen.runtime.masks.images import MAX_PIXELS, Pixels, encode_mask, encode_png
 from wetgen.runtime.masks.regions import Size
@@ -22,9 +22,9 @@ from wetgen.runtime.masks.regions import Size
 CSV_NAME = "layouts.csv"
 SHEET_NAME = "layouts.png"
 COLUMNS = ("prompt", "class", "layout", "severity")
-SMALLEST = 16  # pixels a side
-_CHANCES = 2**32  # the number of the random numbers that choose severities; classes count from 0
-_SPOKEN = {
+SMALLEST = 16  # pixels per side
+_CHANCES = 2**32  # number of the random stream that chooses severities; classes count from 0
+_PHRASES = {
     "crack": "a crack",
     "stain": "a stain",
     "mold": "mold",
@@ -39,8 +39,8 @@ _ON = {CEILING: "on the ceiling", WALL: "on the wall", FLOOR: "on the floor"}
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What layouts are to show. Each shows one of the classes in turn, or with `boxes` what these say."""
+class LayoutOptions:
+    """What layouts show: each shows one of the classes in turn, or the damages of `boxes`."""
 
     seed: int
     size: Size
@@ -49,12 +49,12 @@ class Plan:
     words: Mapping[str, Sequence[str]]  # of the bundle, per class
     names: tuple[str, ...]
     severity: float | None = None
-    lines: Lines = field(default_factory=Lines)
+    lines: SurfaceLines = field(default_factory=SurfaceLines)
     boxes: tuple[BoxRow, ...] = ()
 
 
-class Layout(NamedTuple):
-    """One mask uint8 (H, W), and what its row of the prompts file says."""
+class DrawnLayout(NamedTuple):
+    """One mask uint8 (H, W), and its row of the prompts file."""
 
     mask: Pixels
     prompt: str
@@ -62,10 +62,10 @@ class Layout(NamedTuple):
     severity: float
 
 
-def write_layouts(out: Path, plan: Plan, count: int) -> None:
+def write_layouts(out: Path, plan: LayoutOptions, count: int) -> None:
     """Write `count` layouts into a new or empty folder: 000000.png, ..., layouts.csv and layouts.png.
 
-    The folder appears whole or not at all. Raises WetgenError for a folder that is not empty and for layouts that
+    The folder appears complete or not at all. Raises WetgenError for a folder that is not empty and for layouts that
     cannot be drawn.
     """
     rows = io.StringIO()
@@ -83,8 +83,8 @@ def write_layouts(out: Path, plan: Plan, count: int) -> None:
         folder.write(SHEET_NAME, encode_png(contact_sheet(tiles, plan.table)))
 
 
-def layouts(plan: Plan, count: int) -> Iterator[Layout]:
-    """The layouts 0 to `count` - 1 of a plan, each a function of the plan and its index alone."""
+def layouts(plan: LayoutOptions, count: int) -> Iterator[DrawnLayout]:
+    """The layouts 0 to `count` - 1; each depends on the options and its index alone."""
     for name in plan.names:
         class_id(plan.table, name)
     for index in range(count):
@@ -92,37 +92,37 @@ def layouts(plan: Plan, count: int) -> Iterator[Layout]:
 
 
 def parse_size(text: str) -> Size:
-    """(H, W) of "WIDTHxHEIGHT"; raises WetgenError for what is no size of a mask."""
+    """(H, W) of "WIDTHxHEIGHT"; raises WetgenError for anything else."""
     width, _, height = text.lower().partition("x")
     sides = (width.strip(), height.strip())
     if not all(side.isascii() and side.isdecimal() and len(side) < 6 and int(side) >= SMALLEST for side in sides):
-        raise _no_size(text, f"it is the width and the height in pixels, {SMALLEST} or more each")
+        raise _no_size(text, f"a size is a width and a height in pixels, each {SMALLEST} or more")
     if int(width) * int(height) > MAX_PIXELS:
         raise _no_size(text, f"that is more than {MAX_PIXELS:,} pixels")
     return int(height), int(width)
 
 
 def _no_size(text: str, why: str) -> WetgenError:
-    return WetgenError(f"{text!r} is no size.", why=f"{why}.", fix="write, for example, 128x128.")
+    return WetgenError(f"{text!r} is not a size.", why=f"{why}.", fix="write, for example, 128x128.")
 
 
-def _random(plan: Plan, index: int) -> Layout:
+def _random(plan: LayoutOptions, index: int) -> DrawnLayout:
     name = plan.names[index % len(plan.names)]
     chance = float(stream(plan.seed, index, _CHANCES).random())
     severity = round(chance, 3) if plan.severity is None else plan.severity
     mask = random_layout(
         plan.seed, index, plan.size, [name], plan.statistics, plan.table, severity=severity, lines=plan.lines
     )
-    return Layout(mask, _prompt(plan, [name], mask), name, severity)
+    return DrawnLayout(mask, _prompt(plan, [name], mask), name, severity)
 
 
-def _boxed(plan: Plan, index: int) -> Layout:
+def _boxed(plan: LayoutOptions, index: int) -> DrawnLayout:
     damages = boxes_of(plan.boxes, f"{pair_name(index)}.png", plan.size)
     if not damages:
         raise WetgenError(
             f"There are no boxes for {pair_name(index)}.png.",
             why="every row of the file of boxes names another file.",
-            fix="leave out file_name where boxes hold for every layout, or lower --count.",
+            fix="leave file_name empty in rows that apply to every layout, or lower --count.",
         )
     if plan.severity is not None:
         damages = [replace(d, severity=plan.severity) if d.severity is None else d for d in damages]
@@ -130,26 +130,26 @@ def _boxed(plan: Plan, index: int) -> Layout:
     mask = draw_layout(stream(plan.seed, index), plan.size, chosen, plan.statistics, plan.table, plan.lines)
     first = chosen[0]
     assert first.severity is not None  # with_severities gave it one
-    said = next((damage.prompt for damage in damages if damage.prompt is not None), None)
+    given = next((damage.prompt for damage in damages if damage.prompt is not None), None)
     names = list(dict.fromkeys(damage.class_name for damage in damages))
-    prompt = _prompt(plan, names, mask) if said is None else said
-    return Layout(mask, prompt, first.class_name, round(first.severity, 3))
+    prompt = _prompt(plan, names, mask) if given is None else given
+    return DrawnLayout(mask, prompt, first.class_name, round(first.severity, 3))
 
 
-def _prompt(plan: Plan, names: Sequence[str], mask: Pixels) -> str:
-    """What is damaged and, where the surfaces are known, on which most of it lies."""
-    told = [_spoken(name, plan.words) for name in names]
-    text = told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+def _prompt(plan: LayoutOptions, names: Sequence[str], mask: Pixels) -> str:
+    """The damages in words and, if the surfaces are known, the surface that most of the damage lies on."""
+    phrases = [_phrase(name, plan.words) for name in names]
+    text = phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
     if not plan.lines.known or not mask.any():
         return text
     surface = int(np.bincount(surface_map(plan.size, plan.lines)[mask > 0]).argmax())
     return f"{text} {_ON[surface]}"
 
 
-def _spoken(name: str, words: Mapping[str, Sequence[str]]) -> str:
-    """A phrase that asks for a class; of the user's own classes the bundle's first word."""
-    if name in _SPOKEN:
-        return _SPOKEN[name]
+def _phrase(name: str, words: Mapping[str, Sequence[str]]) -> str:
+    """A phrase that asks for a class; for a class of the user's own, the bundle's first word for it."""
+    if name in _PHRASES:
+        return _PHRASES[name]
     return words[name][0] if words.get(name) else name
 
 

@@ -26,7 +26,7 @@ from wetgen.runtime.inpaint.damage import (
 )
 from wetgen.runtime.inpaint.painter import DETAIL
 from wetgen.runtime.layouts.boxes import read_boxes
-from wetgen.runtime.layouts.surfaces import Lines, parse_lines
+from wetgen.runtime.layouts.surfaces import SurfaceLines, parse_lines
 from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.prompts import PromptRequest, parse_quota, read_prompt_file
 from wetgen.runtime.run.counterfactual import task_of
@@ -59,7 +59,7 @@ def prompt_task(
     source = "-" if prompts is None else prompts
     check_asked([source], seed, count, guidance)
     given = _given(bundle, prompts, layouts, count, quota)
-    lines = Lines() if surface_lines is None else parse_lines(surface_lines)
+    lines = SurfaceLines() if surface_lines is None else parse_lines(surface_lines)
     if counterfactual in ("clean", "severity"):  # a family whose damage did not come out shows no difference
         limits = replace(limits, require_asked=True)
     said = {
@@ -134,7 +134,7 @@ def paint_task(
     assert bundle.classes is not None
     files = photograph_files(photos)
     classes = [] if damage is None else _classes(bundle, damage)
-    lines = Lines() if surface_lines is None else parse_lines(surface_lines)
+    lines = SurfaceLines() if surface_lines is None else parse_lines(surface_lines)
     prompts = {each.name: each.prompt for each in classes}
     planner: Planner
     texts = {class_prompt(name, bundle.words) for name in bundle.classes.names[1:]} | {each.prompt for each in classes}

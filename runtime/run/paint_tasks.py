@@ -11,7 +11,7 @@ from wetgen.runtime.inpaint.backgrounds import Background, Photographs, Surface,
 from wetgen.runtime.inpaint.damage import AtRandom, DamageClass, Planner, choices
 from wetgen.runtime.inpaint.draw import InpaintJob, draw_painted
 from wetgen.runtime.inpaint.painter import DETAIL, Painter, PlannedDamage
-from wetgen.runtime.layouts.surfaces import Lines, parse_lines
+from wetgen.runtime.layouts.surfaces import SurfaceLines, parse_lines
 from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.run.tasks import Finish
 from wetgen.runtime.sampling.conditioning import undamaged
@@ -122,7 +122,7 @@ class BackgroundRow:
     weight: float
     negative: str
     guidance: float | None
-    lines: Lines
+    lines: SurfaceLines
 
 
 def read_backgrounds(path: Path) -> list[BackgroundRow]:
@@ -131,7 +131,7 @@ def read_backgrounds(path: Path) -> list[BackgroundRow]:
     for row in read_table(path, BACKGROUND_COLUMNS):
         weight, lines = row.number("weight", 0, 1e6), row.text("surface_lines")
         try:
-            parsed = Lines() if lines is None else parse_lines(lines)
+            parsed = SurfaceLines() if lines is None else parse_lines(lines)
         except WetgenError as error:
             raise WetgenError(f"{row.where('surface_lines')}: {error.what}", why=error.why, fix=error.fix) from error
         prompt, negative = row.needed("prompt"), row.text("negative") or ""

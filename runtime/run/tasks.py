@@ -32,7 +32,7 @@ from wetgen.runtime.inpaint.damage import damages_in_mask
 from wetgen.runtime.inpaint.draw import InpaintJob, draw_painted
 from wetgen.runtime.inpaint.painter import Painter
 from wetgen.runtime.layouts.layout import random_layout
-from wetgen.runtime.layouts.surfaces import Lines, preference_map
+from wetgen.runtime.layouts.surfaces import SurfaceLines, preference_map
 from wetgen.runtime.layouts.write import SHEET_NAME
 from wetgen.runtime.masks.classes import IGNORE, ClassTable, unknown_ids
 from wetgen.runtime.masks.cleanup import MaskCleanup
@@ -120,7 +120,7 @@ class PromptTask:
     source: str = "-"
     truncate: bool = False
     size: tuple[int, int] | None = None
-    lines: Lines = field(default_factory=Lines)
+    lines: SurfaceLines = field(default_factory=SurfaceLines)
     how: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

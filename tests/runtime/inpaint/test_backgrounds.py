@@ -16,7 +16,7 @@ from wetgen.runtime.inpaint.backgrounds import (
     draw_surfaces,
     photograph_files,
 )
-from wetgen.runtime.layouts.surfaces import Lines
+from wetgen.runtime.layouts.surfaces import SurfaceLines
 from wetgen.runtime.run.paint_tasks import BackgroundRow, read_backgrounds
 from wetgen.runtime.sampling.conditioning import layout_of
 
@@ -35,13 +35,13 @@ def test_every_column_is_read(tmp_path):
         'a white wall,3,dirt,2.5,"ceiling=0.2,floor=0.8:0.9"\n'
         "a ceiling,,,,surface=ceiling\n",
     ) == [
-        BackgroundRow("a white wall", 3, "dirt", 2.5, Lines(ceiling=0.2, floor=(0.8, 0.9))),
-        BackgroundRow("a ceiling", 1, "", None, Lines(surface="ceiling")),
+        BackgroundRow("a white wall", 3, "dirt", 2.5, SurfaceLines(ceiling=0.2, floor=(0.8, 0.9))),
+        BackgroundRow("a ceiling", 1, "", None, SurfaceLines(surface="ceiling")),
     ]
 
 
 def test_a_prompt_is_enough(tmp_path):
-    assert read(tmp_path, "prompt\na wall\n") == [BackgroundRow("a wall", 1, "", None, Lines())]
+    assert read(tmp_path, "prompt\na wall\n") == [BackgroundRow("a wall", 1, "", None, SurfaceLines())]
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_a_prompt_is_enough(tmp_path):
         ("a wall,1,,1e39,", "line 2: guidance is 1e39", "it must lie between"),
         (
             "a wall,1,,,roof=0.2",
-            "column surface_lines: The surface lines are not usable: roof=0.2",
-            "known are",
+            "column surface_lines: The surface lines cannot be used: roof=0.2",
+            "the names are",
         ),
         ('a wall,1,,,"ceiling=0.9,floor=0.2"', "line 2, column surface_lines: The surface lines", "above the floor's"),
         ("a wall,1,,,ceiling=nan", "line 2, column surface_lines: The surface lines", "0 to 1"),

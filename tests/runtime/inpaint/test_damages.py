@@ -17,7 +17,7 @@ from wetgen.runtime.inpaint.damage import (
     with_margin,
 )
 from wetgen.runtime.layouts.boxes import BoxDamage, read_boxes
-from wetgen.runtime.layouts.surfaces import Lines, parse_lines
+from wetgen.runtime.layouts.surfaces import SurfaceLines, parse_lines
 from wetgen.runtime.masks.images import encode_mask
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.prompts.mentions import mentioned_classes
@@ -207,7 +207,7 @@ def damage_class(
 
 
 def at_random(bundle, *classes, seed=0, lines=None):
-    return AtRandom(bundle, seed, classes, Lines() if lines is None else lines)
+    return AtRandom(bundle, seed, classes, SurfaceLines() if lines is None else lines)
 
 
 def told(plan):

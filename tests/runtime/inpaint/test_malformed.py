@@ -370,7 +370,7 @@ TABLES = {
     "severity": ("class,x,y,width,height,severity\nstain,0,0,9,9,2\n", "severity is 2"),
     "nothing": ("", "is empty"),
     "blank lines": ("\n\n\n", "is empty"),
-    "header only": ("class,x,y,width,height\n", "holds no boxes"),
+    "header only": ("class,x,y,width,height\n", "has no boxes"),
     "wide text": (BOX.encode("utf-16"), "its first two bytes say UTF-16"),
     "latin": (
         "class,x,y,width,height,prompt\nstain,0,0,9,9,N\xe4sse\n".encode("latin-1"),
@@ -435,7 +435,7 @@ BACKGROUND_TABLES = {
     "negative weight": ("prompt,weight\na wall,-1\n", "weight is -1"),
     "guidance": ("prompt,guidance\na wall,inf\n", "guidance is 'inf'"),
     "huge guidance": ("prompt,guidance\na wall,1e39\n", "guidance is 1e39"),
-    "lines": ("prompt,surface_lines\na wall,ceiling=2\n", "The surface lines are not usable"),
+    "lines": ("prompt,surface_lines\na wall,ceiling=2\n", "The surface lines cannot be used"),
     "latin": ("prompt\nW\xe4nde\n".encode("latin-1"), "is not UTF-8"),
     "column twice": ("prompt,prompt\na,b\n", "stands twice"),
 }

@@ -340,7 +340,7 @@ def test_detail_says_how_finely_large_regions_are_drawn(paint, tmp_path, on_the_
         (("--boxes", "b.csv", "--masks", "m"), "--boxes and --masks are given."),
         (("--boxes", "b.csv", "--auto"), "--boxes and --auto are given."),
         (("--boxes", "b.csv", "--surface-lines", "surface=wall"), "--surface-lines and --boxes are given."),
-        (("--damage", "c.csv", "--surface-lines", "roof=0.1"), "The surface lines are not usable: roof=0.1."),
+        (("--damage", "c.csv", "--surface-lines", "roof=0.1"), "The surface lines cannot be used: roof=0.1."),
         (("--boxes", "b.csv", "--keep-agreement", "0"), "--keep-agreement is not possible with this bundle."),
         (("--boxes", "b.csv", "--plan", "slow"), "The bundle has no plan 'slow'."),
         (("--boxes", "b.csv", "--seed", "-1"), "The seed is -1."),

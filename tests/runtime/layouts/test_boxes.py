@@ -77,10 +77,10 @@ HEADER = "class,x,y,width,height,severity\n"
     [
         ("stian,1,1,5,5,", "line 2: class is 'stian'", "did you mean 'stain'?"),
         ("background,1,1,5,5,", "line 2: class is 'background'", "known are crack, stain"),
-        ("stain,-1,1,5,5,", "line 2: x is -1", "the picture begins at 0"),
-        ("stain,1,-2%,5,5,", "line 2: y is -2%", "the picture begins at 0"),
-        ("stain,1,1,0,5,", "line 2: width is 0", "a box has a size"),
-        ("stain,1,1,5,0%,", "line 2: height is 0%", "a box has a size"),
+        ("stain,-1,1,5,5,", "line 2: x is -1", "the picture starts at 0"),
+        ("stain,1,-2%,5,5,", "line 2: y is -2%", "the picture starts at 0"),
+        ("stain,1,1,0,5,", "line 2: width is 0", "a box needs a size"),
+        ("stain,1,1,5,0%,", "line 2: height is 0%", "a box needs a size"),
         ("stain,1,1,nan,5,", "line 2: width is 'nan'", "no number"),
         ("stain,1,1,5,120%,", "line 2: height is 120%", "end at 100"),
         ("stain,1,1,5,5,1.5", "line 2: severity is 1.5", "between 0 and 1"),
@@ -109,5 +109,5 @@ def test_a_box_that_leaves_the_picture_is_refused_with_its_size(tmp_path, row, w
 
 
 def test_a_header_alone_holds_no_boxes(tmp_path):
-    with pytest.raises(WetgenError, match="holds no boxes"):
+    with pytest.raises(WetgenError, match="has no boxes"):
         read(tmp_path, HEADER)

@@ -14,7 +14,7 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.boxes import BoxDamage
 from wetgen.runtime.layouts.layout import draw_layout, fill, random_layout, stream, with_severities
 from wetgen.runtime.layouts.place import PlacedDamage
-from wetgen.runtime.layouts.surfaces import Lines, allowed_map, parse_lines
+from wetgen.runtime.layouts.surfaces import SurfaceLines, allowed_map, parse_lines
 from wetgen.runtime.masks.classes import DEFAULT, ClassTable
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.masks.statistics import TYPICAL, area_for, from_json, measure
@@ -85,7 +85,7 @@ def test_a_narrow_strip_of_floor_still_has_its_puddle():
 
 def test_a_class_that_is_found_on_no_surface_of_the_picture_is_refused():
     with pytest.raises(WetgenError, match="puddle cannot be on this ceiling"):
-        layout("puddle", lines=Lines(surface="ceiling"))
+        layout("puddle", lines=SurfaceLines(surface="ceiling"))
 
 
 def test_a_layout_is_a_function_of_seed_and_index():
@@ -216,7 +216,7 @@ def test_a_patch_grows_towards_where_its_class_is_readily_found():
     """In a box from ceiling to floor a little of each lies where water or cold brings it."""
     room, box = parse_lines("ceiling=0.1,floor=0.9"), Box(8, 8, 80, 56)
 
-    def middle(name: str, lines: Lines | None) -> float:
+    def middle(name: str, lines: SurfaceLines | None) -> float:
         masks = [boxed(BoxDamage(name, box, 0.0), seed=seed, lines=lines) for seed in range(6)]
         return float(np.mean([np.argwhere(mask)[:, 0].mean() for mask in masks]))
 

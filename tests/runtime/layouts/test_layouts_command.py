@@ -103,8 +103,8 @@ def test_boxes_are_filled(tmp_path):
     [
         (("--classes", "stian"), "did you mean 'stain'?"),
         (("--severity", "1.2"), "--severity is 1.2"),
-        (("--surface-lines", "floor=2"), "surface lines are not usable"),
-        (("--size", "large"), "'large' is no size"),
+        (("--surface-lines", "floor=2"), "surface lines cannot be used"),
+        (("--size", "large"), "'large' is not a size"),
         (("--boxes", "none.csv"), "none.csv could not be read"),
         (("--boxes", "none.csv", "--classes", "stain"), "--classes does nothing with --boxes"),
         (("--bundle", "none"), "is not a bundle"),
@@ -124,6 +124,6 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path):
 
 @pytest.mark.parametrize("text", ["128", "0x20", "15x20", "20x", "-20x20", "2²x20", "99999x99999", "1e3x20", ""])
 def test_sizes_that_are_none_are_refused(text):
-    with pytest.raises(WetgenError, match="is no size"):
+    with pytest.raises(WetgenError, match="is not a size"):
         parse_size(text)
     assert parse_size(" 128 X 64 ") == (64, 128)

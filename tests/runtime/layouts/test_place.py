@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.place import ON_SURFACE, PlacedDamage, Placement, place
-from wetgen.runtime.layouts.surfaces import Lines, allowed_map, parse_lines
+from wetgen.runtime.layouts.surfaces import SurfaceLines, allowed_map, parse_lines
 from wetgen.runtime.masks.regions import Box
 
 SIZE = (120, 160)
@@ -82,7 +82,7 @@ def test_no_place_is_an_error_or_told_and_left_out():
 
 
 def test_a_class_that_the_surfaces_lack_is_an_error_or_told():
-    wish, wall = Placement("puddle", (0.05, 0.05)), Lines(surface="wall")
+    wish, wall = Placement("puddle", (0.05, 0.05)), SurfaceLines(surface="wall")
     with pytest.raises(WetgenError, match="puddle cannot be on this wall"):
         put(wish, lines=wall)
     said: list[str] = []
@@ -99,7 +99,7 @@ def test_boxes_lie_on_the_surfaces_of_their_class(name):
         assert allowed[placed.box.slices].mean() > ON_SURFACE - 0.05  # measured on a coarse grid when placed
 
 
-def centres(name: str, lines: Lines | None, **more) -> np.ndarray:
+def centres(name: str, lines: SurfaceLines | None, **more) -> np.ndarray:
     """(80,) how far down 80 boxes have their middles."""
     boxes = [put(Placement(name, (0.02, 0.02), (1, 1), **more), seed=seed, lines=lines)[0].box for seed in range(80)]
     return np.array([box.top + box.height / 2 for box in boxes]) / SIZE[0]
