@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and operating system errors in plain words.
+"""Files that are whole or absent, and operating system errors in plain English.
 
 Also a folder that appears whole or not at all, the names of a run's pairs, UTF-8 text, and the cores of this machine.
 """
@@ -17,12 +17,7 @@ from pathlib import Path
 from wetgen.runtime.errors import WetgenError
 
 _BOM = b"\xef\xbb\xbf"  # some editors put it in front of UTF-8
-
-
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "max 100000", or microseconds of CPU time per period in a container
-
-
-TEMPORARY = ".wetgen-tmp"  # how the names of unfinished files end; they begin with a dot
+TEMPORARY = ".wetgen-tmp"  # ends the names of unfinished files, which begin with a dot
 
 _MEANINGS = {
     errno.ENOSPC: ("the disk is full", "free some space, or choose a folder on another disk."),
@@ -42,7 +37,7 @@ _MEANINGS = {
 
 @contextmanager
 def os_errors(path: Path, done: str) -> Iterator[None]:
-    """Turn an OSError inside the block into the WetgenError "PATH could not be DONE." (read, written, created)."""
+    """Turns an OSError inside the block into the WetgenError "PATH could not be DONE." (read, written, created)."""
     try:
         yield
     except OSError as error:
@@ -52,12 +47,12 @@ def os_errors(path: Path, done: str) -> Iterator[None]:
 
 
 def atomic_write(path: Path, data: bytes | memoryview) -> None:
-    """Write a file that appears under its name whole or not at all; its folder must exist.
+    """Writes a file that appears under its name whole or not at all; its folder must exist.
 
-    Safe against a killed process, not against a power cut (nothing is synced). On failure no temporary file is left
-    and what stood at `path` still stands; operating system errors become WetgenError.
+    This is safe against a killed process, not against a power cut (nothing is synced). After a failure there is no
+    temporary file, and the old file at `path` is unchanged. Operating system errors become WetgenError.
     """
-    folder, name = os.path.split(path)  # not pathlib's, which takes as long as the file: runs write thousands a second
+    folder, name = os.path.split(path)  # pathlib would take as long as writing: runs write thousands of files a second
     temporary = os.path.join(folder, f".{name}.{os.getpid()}-{threading.get_ident()}{TEMPORARY}")
     with os_errors(path, "written"):
         try:
@@ -71,7 +66,7 @@ def atomic_write(path: Path, data: bytes | memoryview) -> None:
 
 
 def write_all(file: FileIO, data: bytes | memoryview) -> None:
-    """Write everything to an unbuffered file; a system's write may stop part way."""
+    """Writes everything to an unbuffered file; the system may write a part only."""
     left = memoryview(data)
     while left:
         left = left[file.write(left) :]
@@ -84,40 +79,42 @@ def read_bytes(path: Path) -> bytes:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files a killed process left in `folder`; nothing else may be writing there."""
+    """Removes temporary files that a killed process left in `folder`; nothing else may be writing there."""
     with os_errors(folder, "cleaned of unfinished files"):
         for leftover in folder.glob(f".*{TEMPORARY}"):
             leftover.unlink(missing_ok=True)
 
 
 class NewFolder:
-    """The unfinished folder; files go into it by their name relative to it, with "/" between folders."""
+    """An unfinished folder. Files are written by their name relative to it, with "/" between folders."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._made: set[Path] = set()
+        self._created: set[Path] = set()
 
     def path(self, name: str) -> Path:
-        """Where the file `name` is to be written; the folders above it are made."""
+        """The path for the file `name`; the folders above it are created."""
         path = self._root / name
-        parents = [parent for parent in path.relative_to(self._root).parents if parent not in self._made]
+        parents = [parent for parent in path.relative_to(self._root).parents if parent not in self._created]
         for parent in sorted(parents, key=lambda folder: len(folder.parts)):
             if parent.parts:
-                (self._root / parent).mkdir(exist_ok=True)  # not parents=True: what was taken away stays away
-            self._made.add(parent)
+                (self._root / parent).mkdir(
+                    exist_ok=True
+                )  # without parents=True: a folder that was removed stays removed
+            self._created.add(parent)
         return path
 
     def write(self, name: str, data: bytes) -> None:
-        """Write the file `name`."""
+        """Writes the file `name`."""
         self.path(name).write_bytes(data)
 
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[NewFolder]:
-    """Give a folder beside `out` to fill, and put it in the place of `out` when the block ends without an error.
+    """Gives a folder to fill, which becomes `out` if the block ends without an error, and is removed otherwise.
 
-    Otherwise nothing is left. What a killed process left beside `out` is removed by the next: one writer at a time.
-    Raises WetgenError when `out` is a file or not empty, and for operating system errors inside the block.
+    The next call for `out` removes what a killed process left; so there may be one writer at a time. Raises WetgenError
+    if `out` is a file or not empty, and for operating system errors inside the block.
     """
     _refuse_occupied(out)
     parent = out.absolute().parent
@@ -142,34 +139,34 @@ def _refuse_occupied(out: Path) -> None:
     with os_errors(out, "read"):
         if not out.exists():
             if out.is_symlink():
-                raise WetgenError(f"{out} leads nowhere.", why="it is a link to nothing.", fix="choose another --out.")
+                raise WetgenError(f"{out} leads nowhere.", why="it is a broken link.", fix="choose another --out.")
             return
         first = next(out.iterdir(), None)
     if first is not None:
         raise WetgenError(
             f"{out} is not empty.",
-            why=f"it holds {first.name}, and nothing is ever written over or between other files.",
+            why=f"it contains {first.name}, and wetgen never writes over or between other files.",
             fix="choose an empty or new folder with --out.",
         )
 
 
 def _escaped(name: str) -> str:
-    """A name without meaning to glob."""
+    """A name as glob takes it literally."""
     return "".join(f"[{character}]" if character in "*?[" else character for character in name)
 
 
 def pair_name(index: int) -> str:
-    """What the files of a run's pair are called, without suffix."""
+    """The name of the files of a pair, without suffix."""
     return f"{index:06d}"
 
 
 def is_index(name: str) -> bool:
-    """Whether `pair_name` gives this name."""
+    """Whether a name is one that `pair_name` gives."""
     return name.isascii() and name.isdecimal() and name == name.lstrip("0").zfill(6)
 
 
 def decode(data: bytes, name: str) -> str:
-    """The text of UTF-8 bytes, with or without a byte order mark. Raises WetgenError with byte and line for others."""
+    """The text of UTF-8 bytes, with or without a byte order mark; raises WetgenError with byte and line for others."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise _not_utf8(name, 0, 1, "its first two bytes say UTF-16, which PowerShell writes by default")
     start = len(_BOM) if data.startswith(_BOM) else 0
@@ -196,14 +193,17 @@ def _not_utf8(name: str, offset: int, line: int, why: str) -> WetgenError:
     )
 
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "max 100000", or microseconds of CPU time per period in a container
+
+
 def usable_cores() -> int:
-    """The cores this process may run on, at least 1: its affinity, and its container's share of CPU time."""
+    """The cores that this process may use, at least 1: its affinity, and its container's share of CPU time."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(allowed or 1, _container_share()))
 
 
 def _container_share() -> int:
-    """Cores' worth of CPU time the container grants, rounded up; effectively no limit where none is set."""
+    """The CPU time that the container grants, in cores, rounded up; a huge number if there is no limit."""
     try:
         quota, period = _QUOTA.read_text().split()
         return -(-int(quota) // int(period))
@@ -212,5 +212,5 @@ def _container_share() -> int:
 
 
 def lines_sha256(lines: Sequence[str]) -> str:
-    """One hash for a list of prompts, or of other lines, and their order."""
+    """One hash for a list of prompts or other lines in their order."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,3 +1,4 @@
-"""Masks of class ids and the pictures beside them: the class table, regions, statistics, run lengths, reading and
-writing. It imports the ground files only. Start with classes.py, then images.py.
+"""Masks of class ids and the images beside them: class table, files, components, cleanup, run lengths, statistics.
+
+This room imports the ground files only. Start with classes.py, then images.py.
 """

@@ -14,7 +14,7 @@ IGNORE_KEY = "ignore_id"  # of a row: which id in its mask marks pixels to leave
 
 
 FILE_NAME = "classes.json"
-IGNORE = 255  # the id of pixels to leave out, where a reader was told to allow it
+IGNORE = 255  # the id of pixels to leave out, if a reader allows it
 MAX_CLASSES = 255  # ids are uint8, IGNORE is no class
 
 
@@ -39,7 +39,7 @@ class ClassTable:
 
     @classmethod
     def from_json(cls, data: object, source: str = FILE_NAME) -> "ClassTable":
-        """Read {"0": name, "1": name, ...}; ids must run from 0 without gaps."""
+        """Reads {"0": name, "1": name, ...}; ids must run from 0 without gaps."""
         if not isinstance(data, dict) or not all(isinstance(name, str) for name in data.values()):
             raise _bad(f"{source} is not an object of id to name", 'write {"0": "background", "1": "crack", ...}.')
         if set(data) != {str(id) for id in range(len(data))}:
@@ -50,13 +50,13 @@ class ClassTable:
 
     @classmethod
     def load(cls, path: Path) -> "ClassTable":
-        """Read a classes.json."""
+        """Reads a classes.json."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise WetgenError(
                 f"{path} is missing.",
-                why="a dataset folder states its class table there.",
+                why="it holds the class table of a dataset folder.",
                 fix='write one, e.g. {"0": "background", "1": "stain"}.',
             ) from error
         except ValueError as error:
@@ -105,18 +105,18 @@ def colour(class_id: int) -> tuple[int, int, int]:
 
 def states_ignore(keys: Mapping[str, object], where: str) -> bool:
     """Whether a row says that IGNORE in its mask marks pixels to leave out; raises WetgenError for another id."""
-    stated = keys.get(IGNORE_KEY, IGNORE)
-    if stated != IGNORE:
+    ignored = keys.get(IGNORE_KEY, IGNORE)
+    if ignored != IGNORE:
         raise WetgenError(
-            f"{where}: {IGNORE_KEY} is {stated!r}.",
+            f"{where}: {IGNORE_KEY} is {ignored!r}.",
             why=f"the only id that marks pixels to leave out is {IGNORE}.",
-            fix=f"bring the mask's pixels to {IGNORE} and write it, or leave the key out.",
+            fix=f"set those pixels of the mask to {IGNORE} and write that id, or leave the key out.",
         )
     return IGNORE_KEY in keys
 
 
 def unknown_ids(mask: Pixels, classes: ClassTable, name: str, *, ignore: bool = False) -> WetgenError | None:
-    """The fault of a mask uint8 (H, W) with ids outside the class table, if there is one; `ignore` allows IGNORE."""
+    """The error for a mask uint8 (H, W) with ids outside the class table, or None; `ignore` allows IGNORE."""
     if not mask.size or mask.max() < len(classes):  # counting takes 20 times as long
         return None
     counts = np.bincount(mask.ravel(), minlength=256)

@@ -1,6 +1,6 @@
-"""Tidying a drawn mask: small regions taken away, holes filled, pixels nobody should learn from marked as IGNORE.
+"""Mask cleanup: removes small regions, fills holes, marks pixels that nobody should learn from as IGNORE.
 
-All of it is off unless asked for, and a pair's row names what was on.
+All of it is off by default, and the row of a pair names what was on.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,7 @@ _PIXELS = ("least_region", "fill_holes", "ignore_band")
 
 
 class CleanedMask(NamedTuple):
-    """A tidied mask uint8 (H, W), and how many of its pixels changed, by what was on.
-
-    `changed` has small_regions, holes and ignored, as far as they were asked for.
-    """
+    """A cleaned mask uint8 (H, W), and how many pixels each step changed: small_regions, holes and ignored, if on."""
 
     mask: Pixels
     changed: dict[str, int]
@@ -30,16 +27,16 @@ class CleanedMask(NamedTuple):
 
 @dataclass(frozen=True)
 class MaskCleanup:
-    """What is done to a mask, in this order; pixels are counted, and nothing happens by default."""
+    """The steps, in their order. By default none is on."""
 
     least_region: int = 0
-    """Regions of fewer pixels take the class that most of the ring around them has; 0 leaves them."""
+    """Regions of fewer pixels get the most frequent class of the pixels around them; 0 keeps all regions."""
     fill_holes: int = 0
-    """Holes of up to so many pixels take the class of the region around them; 0 leaves them."""
+    """Holes of up to so many pixels get the class of the region around them; 0 keeps all holes."""
     ignore_below: float | None = None
-    """Pixels whose confidence (0 to 1) is lower become IGNORE."""
+    """Pixels with a lower confidence (0 to 1) become IGNORE."""
     ignore_band: int = 0
-    """Pixels this near (in steps to any of eight neighbours) to one of another class become IGNORE."""
+    """Pixels within so many steps (to any of eight neighbours) of another class become IGNORE."""
 
     def __post_init__(self) -> None:
         for name in _PIXELS:
@@ -67,25 +64,25 @@ class MaskCleanup:
 
     @property
     def marks_ignored(self) -> bool:
-        """Whether masks may get IGNORE, which their rows must then state."""
+        """Whether masks may get IGNORE; their rows must then say so."""
         return self.ignore_below is not None or self.ignore_band > 0
 
     def to_row(self) -> dict[str, int | float]:
-        """What is on, by name, for a pair's row."""
-        stated: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in stated.items() if value is not None and (value or name not in _PIXELS)}
+        """The steps that are on, by name, for the row of a pair."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None and (value or name not in _PIXELS)}
 
     def __call__(self, mask: Pixels, confidence: Pixels | None = None) -> CleanedMask:
         """Cleans a mask uint8 (H, W); `confidence` uint8 (H, W), in 255ths, is that of the class that was drawn.
 
-        IGNORE in the mask stays and has no say. Cleaning twice, or marking twice, is cleaning or marking once; but
-        marking may leave less of a region than `least_region`, so a mask that was marked is not to be cleaned again.
+        IGNORE in the mask stays and does not count as a class. A second cleanup changes nothing. Marking may leave
+        less of a region than `least_region`, so a mask that was marked must not be cleaned again.
         """
         assert mask.dtype == np.uint8 and mask.ndim == 2
         changed: dict[str, int] = {}
         steps: list[tuple[bool, str, Callable[[Pixels], Pixels]]] = [
-            (self.least_region > 0, "small_regions", lambda pixels: _without_small(pixels, self.least_region)),
-            (self.fill_holes > 0, "holes", lambda pixels: _filled(pixels, self.fill_holes)),
+            (self.least_region > 0, "small_regions", lambda pixels: remove_small_regions(pixels, self.least_region)),
+            (self.fill_holes > 0, "holes", lambda pixels: fill_holes(pixels, self.fill_holes)),
             (self.marks_ignored, "ignored", lambda pixels: self._marked(pixels, confidence)),
         ]
         for on, name, step in steps:
@@ -95,21 +92,21 @@ class MaskCleanup:
         return CleanedMask(mask, changed)
 
     def _marked(self, mask: Pixels, confidence: Pixels | None) -> Pixels:
-        """The mask with IGNORE where it is unsure, or near a border."""
+        """The mask with IGNORE at unsure pixels and near borders."""
         ignored = _near_borders(mask, self.ignore_band)
         if self.ignore_below is not None:
             assert confidence is not None and confidence.dtype == np.uint8 and confidence.shape == mask.shape
-            # Divided rather than multiplied out: so a limit of 0.6 is met by 153 of 255, which is 0.6.
+            # Divide, do not multiply: a limit of 0.6 is met by 153 of 255, which is 0.6.
             ignored |= (np.arange(256) / 255 < self.ignore_below)[confidence]
         return np.where(ignored, np.uint8(IGNORE), mask)
 
 
-def _without_small(mask: Pixels, least: int) -> Pixels:
-    """The mask whose regions below `least` pixels have the class that most pixels of the ring around them have.
+def remove_small_regions(mask: Pixels, least: int) -> Pixels:
+    """The mask in which regions below `least` pixels have the most frequent class of the ring of pixels around them.
 
-    The rule of JoDiffusion (Wang et al., AAAI 2026; the lowest id on a tie), made independent of any order: small
-    regions have no say over one another until their own class is found. Those with nothing but IGNORE and one another
-    around them stay.
+    This is the rule of JoDiffusion (Wang et al., AAAI 2026; the lowest id on a tie), made independent of any order: a
+    small region does not count for others until its own class is found. Regions surrounded by IGNORE and such regions
+    alone stay.
     """
     numbers, areas = label_components(mask)
     small = (areas > 0) & (areas < least)
@@ -129,34 +126,34 @@ def _without_small(mask: Pixels, least: int) -> Pixels:
 
 
 def _majorities(numbers: Ints, mask: Pixels, open_still: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """The open regions that have a settled pixel in their ring, and which class most such pixels have."""
+    """The open regions with a settled pixel in their ring, and the most frequent class of those pixels."""
     stride = mask.shape[1] + 2
     votes = np.pad(~open_still & (mask != IGNORE), 1).ravel()
     ids, owners = np.pad(mask, 1).ravel().astype(np.int64), np.pad(numbers, 1).ravel()
     inside = np.flatnonzero(np.pad(open_still, 1))
     around = np.array([y * stride + x for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y])
     ring = inside[:, None] + around
-    of_whom = np.broadcast_to(owners[inside][:, None], ring.shape)
+    regions = np.broadcast_to(owners[inside][:, None], ring.shape)
     voting = votes[ring]
-    # Each pixel of a ring once, however many of the region's pixels it touches.
-    once = np.unique(of_whom[voting] * len(votes) + ring[voting])
-    owner, place = np.divmod(once, len(votes))
-    cast, counts = np.unique(owner * 256 + ids[place], return_counts=True)
+    # Each pixel of a ring counts once, however many pixels of the region it touches.
+    once = np.unique(regions[voting] * len(votes) + ring[voting])
+    owner, pixel = np.divmod(once, len(votes))
+    cast, counts = np.unique(owner * 256 + ids[pixel], return_counts=True)
     owner, id = np.divmod(cast, 256)
     order = np.lexsort((id, -counts, owner))
     found, firsts = np.unique(owner[order], return_index=True)
     return found, id[order[firsts]]
 
 
-def _filled(mask: Pixels, most: int) -> Pixels:
-    """The mask whose regions have no holes of up to `most` pixels; what lies in a hole is filled over with it.
+def fill_holes(mask: Pixels, most: int) -> Pixels:
+    """The mask without holes of up to `most` pixels in its regions; whatever lies in a hole is filled with it.
 
-    Where two regions cross at a corner, a part of one lies in a hole of the other; such a hole encloses nothing, and is
-    left.
+    If two regions cross at a corner, a part of one lies in a hole of the other; such a hole is kept, because it does
+    not enclose the other region.
     """
     numbers, areas = label_components(mask)
     filled = mask.copy()
-    # A region comes before those in its holes, so backwards: what an outer one fills lies over what they filled.
+    # A region comes before those in its holes. Go backwards, so that outer fills lie over inner ones.
     for region in reversed(connected_components(mask)):
         holes = label_holes(region)
         if not holes.any():
@@ -174,7 +171,7 @@ def _filled(mask: Pixels, most: int) -> Pixels:
 
 
 def _near_borders(mask: Pixels, distance: int) -> NDArray[np.bool_]:
-    """Which pixels bool (H, W) have one of another class within `distance` steps; IGNORE is no class."""
+    """The pixels bool (H, W) with a pixel of another class within `distance` steps; IGNORE is no class."""
     least, greatest = mask, np.where(mask == IGNORE, np.uint8(0), mask)  # IGNORE is above all ids, and here below all
     for _ in range(min(distance, max(mask.shape))):
         least, greatest = _spread(least, np.minimum), _spread(greatest, np.maximum)

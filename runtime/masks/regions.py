@@ -1,7 +1,7 @@
-"""Regions of a mask: its 8-connected components of one class each, and the holes in them.
+"""The connected components of a mask, each of one class, the holes in them, and boxes.
 
-Eight neighbours rather than four, because a hairline crack often runs diagonally: under four every step of it would be
-an instance of its own. What a region encloses has four: where the region holds together by a corner, nothing passes.
+Components are 8-connected, because a hairline crack often runs diagonally: with four neighbours every step of it would
+be an instance of its own. Holes are 4-connected: where a component is connected by a corner, nothing passes.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ BoolMask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Component:
-    """One component: where it lies in its mask, and which pixels of that rectangle are its own."""
+    """A connected component: its smallest rectangle in the mask, and which pixels of the rectangle belong to it."""
 
     class_id: int
     left: int
     top: int
-    pixels: NDArray[np.bool_]  # (height, width) of the smallest rectangle around it
+    pixels: NDArray[np.bool_]  # (height, width)
 
     @property
     def width(self) -> int:
@@ -40,47 +40,47 @@ class Component:
 
 
 def connected_components(mask: Pixels) -> list[Component]:
-    """The regions of a mask uint8 (H, W), background and IGNORE left out, in the order of their first pixels."""
+    """The components of a mask uint8 (H, W) without background and IGNORE, in the order of their first pixels."""
     rows, starts, ends, ids = _runs(mask)
     labels = _join(len(rows), *_touching(rows, starts, ends, ids, mask.shape[1], corners=True))
     order = np.argsort(labels, kind="stable")
     _, firsts = np.unique(labels[order], return_index=True)
-    regions = []
+    components = []
     for members in np.split(order, firsts[1:]) if len(order) else []:
         top, left = int(rows[members[0]]), int(starts[members].min())
         shape = int(rows[members[-1]]) + 1 - top, int(ends[members].max()) - left
-        # A difference along each row, summed up, fills its runs without a loop over them.
+        # The sum along each row of +1 where a run starts and -1 where it ends fills the runs without a loop.
         steps = np.zeros((shape[0], shape[1] + 1), np.int8)
         steps[rows[members] - top, starts[members] - left] += 1
         steps[rows[members] - top, ends[members] - left] -= 1
         filled = np.cumsum(steps, axis=1, dtype=np.int8)[:, :-1] > 0
-        regions.append(Component(int(ids[members[0]]), left, top, filled))
-    return regions
+        components.append(Component(int(ids[members[0]]), left, top, filled))
+    return components
 
 
 def label_components(mask: Pixels, *, corners: bool = True) -> tuple[Ints, Ints]:
-    """The number of each pixel's region int64 (H, W), 0 where there is none, and the regions' areas by number.
+    """The number of the component of each pixel, int64 (H, W), 0 where there is none, and the areas by number.
 
     Numbers count from 1 in the order of `connected_components`; areas[0] is 0. Without `corners` they are 4-connected.
     """
     rows, starts, ends, ids = _runs(mask)
     labels = _join(len(rows), *_touching(rows, starts, ends, ids, mask.shape[1], corners=corners))
-    firsts, places = np.unique(labels, return_inverse=True)
+    firsts, ranks = np.unique(labels, return_inverse=True)
     numbers = np.zeros(mask.shape, np.int64)
-    numbers[(mask != 0) & (mask != IGNORE)] = np.repeat(places + 1, ends - starts)
+    numbers[(mask != 0) & (mask != IGNORE)] = np.repeat(ranks + 1, ends - starts)
     areas = np.zeros(len(firsts) + 1, np.int64)
-    np.add.at(areas, places + 1, ends - starts)
+    np.add.at(areas, ranks + 1, ends - starts)
     return numbers, areas
 
 
-def label_holes(region: Component) -> Ints:
-    """Which hole each pixel of the region's rectangle lies in, int64 (height, width): numbers above 0, 0 for no hole.
+def label_holes(component: Component) -> Ints:
+    """The number of the hole that each pixel of the rectangle lies in, int64 (height, width); 0 for no hole.
 
-    A hole is a 4-connected part of what is not the region, whatever it shows, that the region shuts off from the edge
+    A hole is a 4-connected area outside the component, of whatever classes, that the component separates from the edge
     of its rectangle.
     """
-    pixels, either = region.pixels, np.logical_or.accumulate
-    # Most regions have no pixel outside them with the region on all four sides, and that is seen much sooner.
+    pixels, either = component.pixels, np.logical_or.accumulate
+    # Most components have no outside pixel with the component on all four sides, which is much quicker to find out.
     among = either(pixels, 1) & either(pixels[:, ::-1], 1)[:, ::-1] & either(pixels, 0) & either(pixels[::-1], 0)[::-1]
     if not (among & ~pixels).any():
         return np.zeros(pixels.shape, np.int64)
@@ -93,7 +93,7 @@ def label_holes(region: Component) -> Ints:
 
 
 def _runs(mask: Pixels) -> tuple[Ints, Ints, Ints, Ints]:
-    """Row, first column, column behind the last, and class of every run of one class, in raster order."""
+    """Row, first column, column after the last, and class of every run of one class, in raster order."""
     height, width = mask.shape
     begins = np.ones((height, width), bool)
     begins[:, 1:] = mask[:, 1:] != mask[:, :-1]
@@ -106,8 +106,8 @@ def _runs(mask: Pixels) -> tuple[Ints, Ints, Ints, Ints]:
 
 
 def _touching(rows: Ints, starts: Ints, ends: Ints, ids: Ints, width: int, *, corners: bool) -> tuple[Ints, Ints]:
-    """Pairs of runs (lower, upper) of one class that touch from row to row, by `corners` alone too or not."""
-    stride = width + 2  # a gap between rows, so that no run reaches a neighbour through the picture's edge
+    """Pairs of runs (lower, upper) of one class that touch from row to row; with `corners`, a corner is enough."""
+    stride = width + 2  # with a gap between rows, so that no run touches one across the image's edge
     # Runs that meet in a corner end in the column where the other starts.
     first = np.searchsorted(rows * stride + ends, (rows - 1) * stride + starts, "left" if corners else "right")
     behind = np.searchsorted(rows * stride + starts, (rows - 1) * stride + ends, "right" if corners else "left")
@@ -119,7 +119,7 @@ def _touching(rows: Ints, starts: Ints, ends: Ints, ids: Ints, width: int, *, co
 
 
 def _join(count: int, lower: Ints, upper: Ints) -> Ints:
-    """For each of `count` runs the smallest run that it hangs together with, over any chain of pairs."""
+    """For each of `count` runs the smallest run that any chain of pairs connects it with."""
     roots = np.arange(count)
     while True:
         smallest = np.minimum(roots[lower], roots[upper])
@@ -156,7 +156,7 @@ class Box:
 
     @property
     def area(self) -> int:
-        """Its pixels; none where a side is not positive."""
+        """Its number of pixels, 0 if a side is not positive."""
         return max(0, self.width) * max(0, self.height)
 
     @property
@@ -166,21 +166,21 @@ class Box:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """What cuts it out of an array (H, W); only for a box inside the picture."""
+        """The slices that cut it out of an array (H, W); only for a box inside the picture."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def inside(self, size: Size) -> bool:
-        """Whether it has pixels and all of them are in a picture of `size` (H, W)."""
+        """Whether it has pixels and all of them lie in a picture of `size` (H, W)."""
         return self.area > 0 and min(self.left, self.top) >= 0 and self.bottom <= size[0] and self.right <= size[1]
 
     def clip(self, size: Size) -> "Box":
-        """The part inside a picture of `size` (H, W); of area 0 where there is none."""
+        """The part inside a picture of `size` (H, W), with area 0 if there is none."""
         left, top = min(max(self.left, 0), size[1]), min(max(self.top, 0), size[0])
         right, bottom = min(max(self.right, left), size[1]), min(max(self.bottom, top), size[0])
         return Box(left, top, right - left, bottom - top)
 
     def grown(self, margin: int) -> "Box":
-        """The box with so many pixels more on every side; fewer for a negative margin."""
+        """The box with `margin` more pixels on every side, or fewer if it is negative."""
         return Box(self.left - margin, self.top - margin, self.width + 2 * margin, self.height + 2 * margin)
 
     def overlap(self, other: "Box") -> int:

@@ -3,7 +3,7 @@
 The string form is that of pycocotools (maskApi.c, rleToString): from the fourth number on the difference to the one two
 places before, in groups of five bits, lowest first, as characters from code 48 on; bit 5 says that more groups follow.
 
-Masks as rows state them, so that a row alone makes its pair again: a run-length string for every class.
+Rows of metadata hold masks in this form, so that a row alone is enough to draw its pair again.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ from wetgen.runtime.masks.images import MAX_PIXELS, Pixels
 from wetgen.runtime.masks.regions import Component
 
 
-def encode_component(region: Component, height: int, width: int) -> list[int]:
-    """The run lengths of a region in a picture of height x width; the first may be 0."""
-    columns = np.zeros((region.width, height), bool)  # (width of the region, H): a row is a column of the picture
-    columns[:, region.top : region.top + region.height] = region.pixels.T
+def encode_component(component: Component, height: int, width: int) -> list[int]:
+    """The run lengths of a component in an image of height x width; the first may be 0."""
+    columns = np.zeros((component.width, height), bool)  # (its width, H): a row is a column of the image
+    columns[:, component.top : component.top + component.height] = component.pixels.T
     flat = columns.ravel()
-    changes = np.flatnonzero(np.diff(flat.view(np.int8), prepend=0, append=0)) + region.left * height
+    changes = np.flatnonzero(np.diff(flat.view(np.int8), prepend=0, append=0)) + component.left * height
     counts: list[int] = np.diff(changes, prepend=0, append=height * width).tolist()
     return counts if counts[-1] else counts[:-1]
 
@@ -35,7 +35,7 @@ def encode(pixels: NDArray[np.bool_]) -> list[int]:
 
 
 def decode(counts: list[int], height: int, width: int) -> NDArray[np.bool_]:
-    """The mask bool (H, W) of run lengths; ValueError when they do not fill it exactly."""
+    """The mask bool (H, W) of run lengths; raises ValueError if they do not fill it exactly."""
     if any(count < 0 for count in counts) or sum(counts) != height * width:
         raise ValueError(f"its runs cover {sum(counts)} pixels of {height * width}")
     flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
@@ -44,17 +44,17 @@ def decode(counts: list[int], height: int, width: int) -> NDArray[np.bool_]:
 
 def compress(counts: list[int]) -> str:
     """Run lengths as pycocotools' string."""
-    return "".join(_characters(count - counts[place - 2] if place > 2 else count) for place, count in enumerate(counts))
+    return "".join(_characters(count - counts[i - 2] if i > 2 else count) for i, count in enumerate(counts))
 
 
 def decompress(text: str) -> list[int]:
-    """The run lengths in pycocotools' string; ValueError when it is cut off or has other characters."""
+    """The run lengths in pycocotools' string; raises ValueError if it is cut off or has other characters."""
     counts: list[int] = []
     value = shift = 0
     for character in text:
         group = ord(character) - 48
         if not 0 <= group < 64:
-            raise ValueError(f"{character!r} stands in it")
+            raise ValueError(f"it has the character {character!r}")
         value |= (group & 31) << shift
         shift += 5
         if group & 32:
@@ -92,10 +92,10 @@ def region_to_json(region: NDArray[np.bool_]) -> dict[str, object]:
     return {"size": [region.shape[1], region.shape[0]], "pixels": compress(encode(region))}
 
 
-def mask_from_json(stated: object, table: ClassTable, where: str) -> Pixels:
-    """The mask uint8 (H, W) that `mask_to_json` stated; raises WetgenError, which says where, for anything else."""
+def mask_from_json(data: object, table: ClassTable, where: str) -> Pixels:
+    """The mask uint8 (H, W) that `mask_to_json` wrote; raises WetgenError, which says `where`, for anything else."""
     try:
-        size, classes = _parts(stated, "classes")
+        size, classes = _parts(data, "classes")
         mask = np.zeros(size, np.uint8)
         for name, runs in dict(classes).items():
             mask[decode(decompress(runs), *size)] = table.names.index(name)
@@ -104,27 +104,27 @@ def mask_from_json(stated: object, table: ClassTable, where: str) -> Pixels:
         raise _unreadable(where, error) from error
 
 
-def region_from_json(stated: object, where: str) -> NDArray[np.bool_]:
-    """The region bool (H, W) that `region_to_json` stated; raises WetgenError for anything else."""
+def region_from_json(data: object, where: str) -> NDArray[np.bool_]:
+    """The region bool (H, W) that `region_to_json` wrote; raises WetgenError for anything else."""
     try:
-        size, runs = _parts(stated, "pixels")
+        size, runs = _parts(data, "pixels")
         return decode(decompress(str(runs)), *size)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _unreadable(where, error) from error
 
 
-def _parts(stated: object, what: str) -> tuple[tuple[int, int], Any]:
-    if not isinstance(stated, Mapping):
-        raise TypeError(f"it is a {type(stated).__name__}")
-    width, height = (int(side) for side in stated["size"])
+def _parts(data: object, key: str) -> tuple[tuple[int, int], Any]:
+    if not isinstance(data, Mapping):
+        raise TypeError(f"it is a {type(data).__name__}")
+    width, height = (int(side) for side in data["size"])
     if min(width, height) < 1 or width * height > MAX_PIXELS:
         raise ValueError(f"its size is {width} x {height}")
-    return (height, width), stated[what]
+    return (height, width), data[key]
 
 
 def _unreadable(where: str, error: Exception) -> WetgenError:
     return WetgenError(
-        f"{where}: the mask that it states cannot be read.",
+        f"{where}: its mask cannot be read.",
         why=f"{type(error).__name__}: {error}.",
         fix="the row was changed; restore metadata.jsonl.",
     )

@@ -1,10 +1,10 @@
-"""How each class looks in a set of masks: what random layouts are drawn after.
+"""How each class looks in a set of masks; random layouts follow it.
 
 The figures of one class are quantiles over the masks that show it. Those that describe single regions (elongation,
 orientation, roughness, thickness) give every mask the same weight, divided among its regions by area, so that a hundred
-specks around a patch don't outvote the patch.
+specks around a patch do not outvote the patch.
 
-Severity as a number from 0 to 1, and how much of a picture it damages.
+Also severity, a number from 0 to 1, and the share of an image that it damages.
 """
 
 import json
@@ -23,12 +23,12 @@ from wetgen.runtime.masks.images import Pixels
 from wetgen.runtime.masks.regions import Component, connected_components
 
 FILE_NAME = "mask_statistics.json"
-SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)  # where the quantiles are taken
-COUNTED = 0.05  # a region counts as one when it has this share of the largest one's area; below it is a speck
+SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)  # the quantiles
+COUNTED = 0.05  # a region counts if it has this share of the largest one's area; a smaller one is a speck
 _DIGITS = 4  # significant ones that are stored
 
 Quantiles = tuple[float, float, float, float, float]
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ class ClassStatistics:
 
     @classmethod
     def from_json(cls, data: object) -> "ClassStatistics":
-        """What `to_json` wrote; raises ValueError for anything else."""
-        wanted = {field.name for field in fields(cls)}
-        if not isinstance(data, Mapping) or set(data) != wanted:
-            raise ValueError(f"the statistics of a class are {', '.join(sorted(wanted))}")
+        """Reads what `to_json` wrote; raises ValueError for anything else."""
+        names = {field.name for field in fields(cls)}
+        if not isinstance(data, Mapping) or set(data) != names:
+            raise ValueError(f"the statistics of a class are {', '.join(sorted(names))}")
         return cls(int(data["pairs"]), **{name: _five(data[name]) for name in _RANGES})
 
     def drawn(self, name: str, rng: np.random.Generator) -> float:
-        """A random value of a figure, spread as its quantiles are; none beyond the outer two."""
+        """A random value of a figure, distributed like its quantiles, within the outer two."""
         return float(np.interp(rng.uniform(SHARES[0], SHARES[-1]), SHARES, getattr(self, name)))
 
 
@@ -95,7 +95,7 @@ def _five(values: object) -> Quantiles:
     return a, b, c, d, e
 
 
-# For a class of which nothing was measured: a patch of middling size and outline, anywhere.
+# For a class that was not measured: a patch of medium size and outline, anywhere.
 TYPICAL = ClassStatistics(
     pairs=1,
     area=(0.005, 0.025, 0.07, 0.15, 0.32),
@@ -133,17 +133,17 @@ def to_json(statistics: Mapping[str, ClassStatistics]) -> dict[str, object]:
 
 
 def from_json(data: object, table: ClassTable | None) -> dict[str, ClassStatistics]:
-    """What `to_json` gave; raises ValueError for anything else, and for a class that the table lacks."""
+    """Reads what `to_json` wrote; raises ValueError for anything else, and for a class that the table lacks."""
     if not isinstance(data, Mapping):
         raise ValueError("mask statistics are an object of class name to figures")
     unknown = sorted(set(data) - set(() if table is None else table.names[1:]))
     if unknown:
-        raise ValueError(f"there are mask statistics of '{unknown[0]}', which is no class of the table")
+        raise ValueError(f"it has statistics of '{unknown[0]}', which is no class of the table")
     return {str(name): ClassStatistics.from_json(figures) for name, figures in data.items()}
 
 
 def read_statistics(path: Path, table: ClassTable | None) -> dict[str, ClassStatistics]:
-    """Read a mask_statistics.json; raises WetgenError when it is not one, or of other classes."""
+    """Reads a mask_statistics.json; raises WetgenError if it is none, or of other classes."""
     try:
         return from_json(json.loads(path.read_text(encoding="utf-8")), table)
     except (ValueError, TypeError, OSError) as error:
@@ -161,16 +161,16 @@ class _Seen(NamedTuple):
     regions: int
     largest: float
     height: float
-    weights: Floats
-    elongation: Floats
-    orientation: Floats
-    roughness: Floats
-    thickness: Floats
+    weights: _Floats
+    elongation: _Floats
+    orientation: _Floats
+    roughness: _Floats
+    thickness: _Floats
 
 
 def _by_class(mask: Pixels) -> dict[int, list[Component]]:
     found: dict[int, list[Component]] = {}
-    for region in connected_components(mask):  # which leaves IGNORE out
+    for region in connected_components(mask):  # without IGNORE
         found.setdefault(region.class_id, []).append(region)
     return found
 
@@ -195,7 +195,7 @@ def _look(regions: Sequence[Component], shape: tuple[int, ...]) -> _Seen:
 
 
 def _middle(region: Component) -> float:
-    """How far down the picture its centre lies, in pixels."""
+    """The height of its centre in the image, in pixels from the top."""
     per_row = np.count_nonzero(region.pixels, axis=1)
     return region.top + float(per_row @ (np.arange(region.height) + 0.5)) / float(per_row.sum())
 
@@ -212,10 +212,10 @@ def _axes(region: Component) -> tuple[float, float]:
 
 
 def perimeter(pixels: NDArray[np.bool_]) -> float:
-    """The length of a region's outlines, holes included, in pixels; bool (H, W).
+    """The length in pixels of the outlines of a region bool (H, W), holes included.
 
-    By Crofton's formula over lines in four directions: lines a pixel apart, sqrt(1/2) apart where diagonal. Counting
-    the edges of pixels instead would make a disc's outline 4 / pi too long.
+    It uses Crofton's formula over lines in four directions: a pixel apart, the diagonal ones sqrt(1/2) apart. Counting
+    the edges of pixels would make a disc's outline longer by a factor of 4 / pi.
     """
     framed = np.pad(pixels, 1)
     straight = sum(int(np.count_nonzero(np.diff(framed, axis=axis))) for axis in (0, 1))
@@ -234,44 +234,46 @@ def _quantiles(seen: Sequence[_Seen]) -> ClassStatistics:
     return ClassStatistics(len(seen), **figures)
 
 
-def _weighted(values: Floats, weights: Floats) -> Quantiles:
-    """Quantiles of values that stand for unequal shares: the value in whose share the quantile falls.
+def _weighted(values: _Floats, weights: _Floats) -> Quantiles:
+    """Quantiles of weighted values: the value in whose share the quantile falls.
 
-    Nothing is interpolated: between one patch and its specks there is nothing.
+    Nothing is interpolated, because there is nothing between a patch and its specks.
     """
     order = np.argsort(values, kind="stable")
     ends = np.cumsum(weights[order])
-    places = np.searchsorted(ends, np.array(SHARES) * ends[-1])
-    return _five(values[order][np.minimum(places, len(values) - 1)].tolist())
+    found = np.searchsorted(ends, np.array(SHARES) * ends[-1])
+    return _five(values[order][np.minimum(found, len(values) - 1)].tolist())
 
 
 KNOTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # severities of the quantiles in SHARES
-LEAST, MOST = 0.001, 0.9  # shares of a picture: 16 pixels of 128 x 128; room for the edge that shapes keep free
-STEP = 1.2  # each quantile's least ratio to the one below: more severe is larger by whole pixels even there
+LEAST, MOST = 0.001, 0.9  # shares of an image: 16 pixels of 128 x 128; room for the edge that shapes keep free
+STEP = 1.2  # least ratio of a quantile to the one below, so that a greater severity covers whole pixels more
 
 assert len(KNOTS) == len(SHARES)
 
 
 def check_severity(severity: float, name: str = "The severity") -> None:
-    """Raise WetgenError unless it is a number from 0 to 1; `name` begins the message."""
+    """Raises WetgenError unless it is a number from 0 to 1; the message begins with `name`."""
     if not 0 <= severity <= 1:  # false for NaN too
         raise WetgenError(
-            f"{name} is {severity:g}.", why="severity runs from 0, a trace, to 1, the worst.", fix="use 0 to 1."
+            f"{name} is {severity:g}.",
+            why="a severity is a number from 0, a trace, to 1, the worst.",
+            fix="use 0 to 1.",
         )
 
 
 def area_for(statistics: ClassStatistics | None, severity: float) -> float:
-    """The share of a picture that a class of these statistics covers at a severity.
+    """The share of an image that a class with these statistics covers at a severity.
 
-    0 is the 5 % quantile of the areas measured, 0.5 the median, 1 the 95 % quantile; between them it is linear. It is
-    strictly increasing, and from LEAST to MOST. Without statistics those of a typical patch are taken.
+    0 is the 5 % quantile of the measured areas, 0.5 the median, 1 the 95 % quantile; between them it is linear. It is
+    strictly increasing, and lies from LEAST to MOST. Without statistics those of a typical patch are used.
     """
     check_severity(severity)
     areas = list((TYPICAL if statistics is None else statistics).area)
     areas[0] = max(areas[0], LEAST)
-    for place in range(1, len(areas)):
-        areas[place] = max(areas[place], STEP * areas[place - 1])
+    for i in range(1, len(areas)):
+        areas[i] = max(areas[i], STEP * areas[i - 1])
     areas[-1] = min(areas[-1], MOST)
-    for place in range(len(areas) - 2, -1, -1):
-        areas[place] = min(areas[place], areas[place + 1] / STEP)
+    for i in range(len(areas) - 2, -1, -1):
+        areas[i] = min(areas[i], areas[i + 1] / STEP)
     return float(np.interp(severity, KNOTS, areas))

@@ -1,7 +1,7 @@
-"""Prompts files: one grammar for .txt, .csv and .jsonl (docs/prompts.md), from bytes to what each pair is to be.
+"""Prompts files: .txt, .csv and .jsonl with one grammar (docs/prompts.md), from bytes to a request for each pair.
 
-It imports the ground files only. Start with read.py, which reads a file, then lines.py, what a line says. Names are
-loaded when they are first used, so that a command's --help need not wait for them.
+This room imports the ground files only. Start with read.py, which reads a file, then lines.py, which checks a line.
+(Names are loaded when they are first used, so that a command's --help need not wait for them.)
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
-"""Which classes of damage a prompt asks for, by the words that the bundle lists for each class.
+"""The classes that a prompt mentions, by the bundle's words for each class, and the words for a severity.
 
-How severe the damage is to be, as words in the prompt: the text encoder knows no numbers.
+The text encoder knows no numbers, so a severity becomes words in the prompt.
 """
 
 import re
@@ -17,26 +17,26 @@ _NEGATION = re.compile(r"\b(?:no|not|without|never|free\s+(?:of|from)|zero|neith
 
 
 def mentioned_classes(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The class names whose words stand in the prompt, in the order of `words`.
+    """The classes whose words occur in the prompt, in the order of `words`.
 
-    Words match whole and in any case, the longest first ("rust stain" is no "rust" if it is listed for another class).
+    Words match as a whole and in any case, the longest first ("rust stain" is no "rust" if another class lists it).
     What a clause negates ("no mold", "without cracks or stains", "mold-free") does not count.
     """
     owners, pattern = _listed(tuple((name, tuple(listed)) for name, listed in words.items()))
     if not owners:
         return ()
-    found = {owners[_normal(prompt[start:end])] for start, end in _places(prompt, pattern)}
+    found = {owners[_normal(prompt[start:end])] for start, end in _mentions(prompt, pattern)}
     return tuple(name for name in words if name in found)
 
 
 def first_mention(prompt: str, words: Mapping[str, Sequence[str]]) -> tuple[int, int] | None:
     """Start and end of the first damage word that `mentioned_classes` would find in the prompt, or None."""
     owners, pattern = _listed(tuple((name, tuple(listed)) for name, listed in words.items()))
-    return next(_places(prompt, pattern), None) if owners else None
+    return next(_mentions(prompt, pattern), None) if owners else None
 
 
-def _places(prompt: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:
-    """Start and end of every word that is asked for, clause by clause."""
+def _mentions(prompt: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """Start and end of every damage word that is not negated, clause by clause."""
     begin = 0
     for end, after in [*(separator.span() for separator in _CLAUSE.finditer(prompt)), (len(prompt), 0)]:
         for match in pattern.finditer(_affirmed(prompt[begin:end])):
@@ -44,9 +44,9 @@ def _places(prompt: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:
         begin = after
 
 
-@lru_cache(maxsize=8)  # a bundle's words are asked for at every pair
+@lru_cache(maxsize=8)  # every pair needs the words of its bundle
 def _listed(words: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[dict[str, str], re.Pattern[str]]:
-    """The class of every normal word, and the pattern that finds the words in a clause."""
+    """The class of every normalised word, and the pattern that finds the words in a clause."""
     owners = {_normal(word): name for name, listed in words for word in listed}
     longest_first = sorted(owners, key=len, reverse=True)
     pattern = rf"\b(?:{'|'.join(map(_spaced, longest_first))})\b(?![\s-]+free\b)"
@@ -63,14 +63,14 @@ def _normal(word: str) -> str:
 
 
 def _spaced(word: str) -> str:
-    """A pattern for a normal word that lets its parts be joined by spaces or hyphens."""
+    """A pattern for a normalised word, whose parts may be joined by spaces or hyphens."""
     return r"[\s-]+".join(map(re.escape, word.split(" ")))
 
 
 # Words of the captions that the networks were trained on, for strength and for size.
 _STEPS = ((0.2, "slight small"), (0.4, "slight"), (0.6, "moderate"), (0.8, "severe"))
 _MOST = "severe large"
-# What a damage word has before it where its noun phrase begins with an article: "a brown water stain".
+# What comes before the damage word in a noun phrase with an article: "a brown water stain".
 _PHRASE = re.compile(r"\b(an?)(\s+)((?:(?!(?:a|an|the|of|on|in|at|with|and|or)\b)[\w-]+\s+){0,3})$", re.IGNORECASE)
 
 
@@ -80,23 +80,23 @@ def severity_words(severity: float) -> str:
 
 
 def with_severity(text: str, severity: float, words: Mapping[str, Sequence[str]]) -> str:
-    """A text with the words for a severity in front of the first damage that it asks for, and of its adjectives.
+    """A text with the words for a severity in front of the first damage that it mentions.
 
-    `words` are the bundle's words per class. Adjectives are known by an article before them, and "an" becomes "a":
-    "an old brown stain" is "a severe old brown stain", "old mold" is "old severe mold". Raises WetgenError for a text
-    that asks for no damage.
+    `words` are the bundle's words per class. After an article they go before the adjectives, and "an" becomes "a": "an
+    old brown stain" is "a severe old brown stain", but "old mold" is "old severe mold". Raises WetgenError for a text
+    that mentions no damage.
     """
     found = first_mention(text, words)
     if found is None:
         raise WetgenError(
             "a severity needs a class.",
-            why=f"{text!r} names no damage that it asks for, so nothing there can be severe.",
-            fix="name the damage, write {severity} where its words are to stand, or leave the severity out.",
+            why=f"{text!r} names no damage, so nothing in it can be severe.",
+            fix="name the damage, write {severity} where the words belong, or leave the severity out.",
         )
-    said = severity_words(severity)
+    severe = severity_words(severity)
     before, damage = text[: found[0]], text[found[0] :]
     phrase = _PHRASE.search(before)
     if phrase is None:
-        return f"{before}{said} {damage}"
+        return f"{before}{severe} {damage}"
     article, blanks, adjectives = phrase.groups()
-    return f"{before[: phrase.start()]}{article[0]}{blanks}{said} {adjectives}{damage}"
+    return f"{before[: phrase.start()]}{article[0]}{blanks}{severe} {adjectives}{damage}"

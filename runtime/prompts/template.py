@@ -1,8 +1,7 @@
 """Templates: `a {white|cream} ceiling with {class}`, parsed into a tree whose expansions are numbered.
 
-Nothing is listed: the number of expansions is a product and a sum, and expansion i is found from i by division.
-
-The order in which a line walks through its combinations: a permutation that needs no memory.
+Nothing is listed: the number of expansions is a product of sums, and expansion i is found from i by division. The order
+in which a line goes through its combinations is a permutation that needs no memory.
 """
 
 import math
@@ -17,12 +16,12 @@ from wetgen.runtime.errors import suggestion
 
 CLASS, SEVERITY = "class", "severity"
 PLACEHOLDERS = (CLASS, SEVERITY)
-MOST_DEEP = 20  # braces within braces; beyond it is a mistake, or an attempt at the stack
+MOST_DEEP = 20  # braces within braces; more is a mistake, or an attack on the stack
 _TOKEN = re.compile(r"[^{}|]+|[{}|]")
 
 
 class TemplateError(Exception):
-    """Why a text is no template, at a character of it."""
+    """Why a text is no template, at the character `offset`."""
 
     def __init__(self, offset: int, what: str, *, why: str, fix: str) -> None:
         super().__init__(what)
@@ -36,7 +35,7 @@ class Placeholder:
 
 
 class Pieces:
-    """Parts one behind the other; the first choice is the lowest digit of an expansion's number."""
+    """Texts, placeholders and variants in a row; the first variant is the lowest digit of an expansion's number."""
 
     def __init__(self) -> None:
         self.parts: list[str | Placeholder | Variant] = []
@@ -55,7 +54,7 @@ class Pieces:
 
 
 class Variant:
-    """Alternatives, the expansions of the first numbered before those of the next."""
+    """Alternatives; the expansions of the first are numbered before those of the next."""
 
     def __init__(self) -> None:
         self.runs = [Pieces()]
@@ -83,7 +82,7 @@ class Template:
 
     @cached_property
     def placeholders(self) -> frozenset[str]:
-        """What must be filled in."""
+        """The names that must be filled in."""
         return frozenset(_placeholders(self._run))
 
     @cached_property
@@ -93,13 +92,13 @@ class Template:
 
     @cached_property
     def may_be_blank(self) -> bool:
-        """Whether an expansion has nothing but blanks."""
+        """Whether an expansion may be nothing but blanks."""
         return _may_be_blank(self._run)
 
     def expand(self, index: int, fill: Mapping[str, str]) -> tuple[str, frozenset[str]]:
-        """Expansion number `index`, and the placeholders that it used.
+        """Expansion number `index`, and the placeholders in it.
 
-        Runs of blanks become one, which is what an empty alternative leaves; a text without braces stays as it is.
+        Several blanks in a row, such as an empty alternative leaves, become one; a text without braces stays as it is.
         """
         if self.is_plain:
             return self.text, frozenset()
@@ -111,7 +110,7 @@ class Template:
 
 @lru_cache(maxsize=4096)
 def parse_template(text: str) -> Template:
-    """The template of a text that has no blanks around it. Raises TemplateError."""
+    """The template of a text without blanks around it. Raises TemplateError."""
     if "{" not in text and "}" not in text:
         run = Pieces()
         run.parts.append(text)
@@ -120,9 +119,9 @@ def parse_template(text: str) -> Template:
 
 
 class _Parser:
-    """Reads a text from left to right; `_open` are the choices that are not closed yet, with their offsets.
+    """Reads a text from left to right; `_open` are the variants that are not closed yet, with their offsets.
 
-    Outside braces {{ and }} are literal. Inside, every brace opens or closes: `{a|{b|c}}` could not be written else.
+    Outside braces {{ and }} are literal. Inside, every brace opens or closes, so that `{a|{b|c}}` can be written.
     """
 
     def __init__(self, text: str) -> None:
@@ -150,7 +149,7 @@ class _Parser:
                 self._open[-1][0],
                 "this { is never closed.",
                 why="braces hold alternatives, {white|cream}, or a placeholder, {class}.",
-                fix="close it with }; a brace that is meant as one is written {{.",
+                fix="close it with }; write {{ for a literal brace.",
             )
         return self._outer
 
@@ -173,8 +172,8 @@ class _Parser:
             raise TemplateError(
                 at,
                 "this } closes nothing.",
-                why="no { stands before it; {{ and }} are literal braces, not two of them.",
-                fix="write }} for a brace that is meant as one, and { {a|b}|c} where alternatives begin with others.",
+                why="there is no { before it; {{ and }} are literal braces.",
+                fix="write }} for a literal brace, and { {a|b}|c} if alternatives begin with alternatives.",
             )
         begin, choice = self._open.pop()
         self._parts.append(choice if len(choice.runs) > 1 else _placeholder(self._text[begin + 1 : at], begin))
@@ -188,9 +187,7 @@ def _placeholder(inside: str, at: int) -> Placeholder:
         at,
         f"there is no placeholder {{{name}}}." if name else "these braces are empty.",
         why=f"braces hold alternatives, {{white|cream}}, or a placeholder: {', '.join(PLACEHOLDERS)}.",
-        fix=suggestion(name, PLACEHOLDERS)
-        if name
-        else "leave them out, or write {{}} for braces that are meant as such.",
+        fix=suggestion(name, PLACEHOLDERS) if name else "leave them out, or write {{}} for literal braces.",
     )
 
 
@@ -222,11 +219,11 @@ _GOLDEN = 618033988749894848204586834365638, 10**33  # (sqrt(5) - 1) / 2 as a fr
 
 
 def permuted(step: int, count: int, text: str) -> int:
-    """The combination, of `count`, that a line takes at its `step`-th pair: each once before any comes again.
+    """Which of `count` combinations the `step`-th pair of a line takes: each comes once before any comes again.
 
-    (a * step + b) mod count is a bijection where a and count have no common divisor. With a near count / golden ratio
-    steps in a row lie far apart (Weyl's sequence of the number that is hardest to approximate), so that every
-    alternative comes up early; b, from a hash of the text, lets lines of one shape begin at different combinations.
+    (a * step + b) mod count is a bijection if a and count have no common divisor. With a near count / golden ratio
+    successive steps lie far apart (Weyl's sequence of the number that is hardest to approximate), so that every
+    alternative comes early. b is a hash of the text, so that similar lines begin at different combinations.
     """
     if count == 1:
         return 0

@@ -73,7 +73,7 @@ STATED = {"size": [3, 3], "classes": {"stain": "422O"}}
         ({**STATED, "classes": {"puddle": "422O"}}, "ValueError"),
         ({**STATED, "classes": {"stain": "422"}}, "its runs cover 8 pixels of 9"),
         ({**STATED, "classes": {"stain": "422Q"}}, "it is cut off"),
-        ({**STATED, "classes": {"stain": "4 21"}}, "' ' stands in it"),
+        ({**STATED, "classes": {"stain": "4 21"}}, "it has the character ' '"),
         ({**STATED, "classes": {"stain": None}}, "TypeError"),
         ({**STATED, "classes": "stain"}, "ValueError"),
         ({**STATED, "classes": 7}, "TypeError"),
@@ -83,7 +83,7 @@ STATED = {"size": [3, 3], "classes": {"stain": "422O"}}
 def test_what_states_no_mask_is_said_with_its_place(stated, why):
     with pytest.raises(WetgenError) as caught:
         mask_from_json(stated, TABLE, "metadata.jsonl, row 3")
-    assert caught.value.what == "metadata.jsonl, row 3: the mask that it states cannot be read."
+    assert caught.value.what == "metadata.jsonl, row 3: its mask cannot be read."
     assert why in caught.value.why
 
 

@@ -63,7 +63,7 @@ def test_two_writers_never_mix(tmp_path: Path) -> None:
 
 def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(WetgenError, match=r"is not empty.\n  why: it holds thesis.txt"), new_folder(tmp_path):
+    with pytest.raises(WetgenError, match=r"is not empty.\n  why: it contains thesis.txt"), new_folder(tmp_path):
         pass
     with pytest.raises(WetgenError, match="could not be read"), new_folder(tmp_path / "thesis.txt"):
         pass
