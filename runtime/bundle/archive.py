@@ -1,38 +1,31 @@
-"""Files of a bundle, whether it is a folder or one file.
+"""Files of a bundle, which is a folder or one zip file.
 
-A packed bundle is a zip whose entries are stored without compression, so each can be read where it lies. Its files have
-the paths they would have if the zip were a folder (`site.zip/denoise.onnx`), as Python's zipimport names modules.
+A packed bundle is a zip whose entries are stored without compression, so that an engine can map them where they are: a
+device with a small disk needs no second, unpacked copy. Its files have the paths they would have if the zip were a
+folder (`site.zip/denoise.onnx`), as Python's zipimport names modules.
 """
 
 import hashlib
 import mmap
-import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors
 
-_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and of the extra field (APPNOTE 4.3.7)
-_SIGNATURE = b"PK\x03\x04"
-
-
-class _Entry(NamedTuple):
-    offset: int
-    size: int
+_Span = tuple[int, int]  # start and stop of an entry's bytes
 
 
 def archive_of(path: Path) -> Path | None:
-    """The packed bundle that a path lies in, or is; None for one in an ordinary folder."""
-    for place in (path, *path.parents):
-        if place.is_dir():
+    """The packed bundle that a path is in, or is itself; None for a path in an ordinary folder."""
+    for parent in (path, *path.parents):
+        if parent.is_dir():
             return None
-        if place.is_file():
-            return place if place != path or zipfile.is_zipfile(place) else None
+        if parent.is_file():
+            return parent if parent != path or zipfile.is_zipfile(parent) else None
     return None
 
 
@@ -43,10 +36,11 @@ def exists(path: Path) -> bool:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file; raises WetgenError when it is not there."""
+    """The size of a file in bytes. Raises WetgenError if it is missing."""
     archive = archive_of(path)
     if archive is not None:
-        return _entry(archive, path).size
+        start, stop = _span(archive, path)
+        return stop - start
     with os_errors(path, "read"):
         return path.stat().st_size
 
@@ -56,92 +50,84 @@ def names_in(folder: Path) -> list[str]:
     archive = archive_of(folder)
     if archive is None:
         return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    start = "" if folder == archive else f"{_name(archive, folder)}/"
-    return sorted(name.removeprefix(start) for name in _entries(archive) if name.startswith(start))
+    prefix = "" if folder == archive else f"{_name(archive, folder)}/"
+    return sorted(name.removeprefix(prefix) for name in _entries(archive) if name.startswith(prefix))
 
 
 def read_stored(path: Path) -> bytes:
-    """The whole file; raises WetgenError when it cannot be read."""
+    """The whole file. Raises WetgenError if it cannot be read."""
     with mapped(path) as data:
         return bytes(data)
 
 
 @contextmanager
 def mapped(path: Path) -> Iterator[memoryview]:
-    """The bytes of a file, mapped into memory while the block runs: nothing is copied.
+    """The bytes of a file, mapped into memory while the block runs, without a copy.
 
-    Raises WetgenError when it cannot be read.
+    Raises WetgenError if it cannot be read.
     """
     archive = archive_of(path)
     with os_errors(path, "read"):
         file = (path if archive is None else archive).open("rb")
     with file:
-        entry = _Entry(0, size_of(path)) if archive is None else _entry(archive, path)
-        if entry.size == 0:
+        start, stop = (0, size_of(path)) if archive is None else _span(archive, path)
+        if start == stop:
             yield memoryview(b"")
             return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-            everything = memoryview(whole)
-            view = everything[entry.offset : entry.offset + entry.size]
-            try:
-                yield view
-            finally:
-                with suppress(BufferError):  # an error on its way may still hold the view; what it says comes first
-                    view.release()
-                    everything.release()
+        whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        view = memoryview(whole)[start:stop]
+        try:
+            yield view
+        finally:
+            with suppress(BufferError):  # an error may still use the view; the error itself matters more
+                view.release()
+                whole.close()
 
 
 def _name(archive: Path, path: Path) -> str:
     return path.relative_to(archive).as_posix()
 
 
-def _entry(archive: Path, path: Path) -> _Entry:
-    found = _entries(archive).get(_name(archive, path))
-    if found is None:
+def _span(archive: Path, path: Path) -> _Span:
+    span = _entries(archive).get(_name(archive, path))
+    if span is None:
         raise WetgenError(
-            f"{path} could not be read.", why=f"{archive} holds no such file.", fix="copy the bundle again."
+            f"{path} could not be read.", why=f"{archive} contains no such file.", fix="copy the bundle again."
         )
-    return found
+    return span
 
 
-def _entries(archive: Path) -> Mapping[str, _Entry]:
+def _entries(archive: Path) -> Mapping[str, _Span]:
     with os_errors(archive, "read"):
         state = archive.stat()
     return _listed(archive, state.st_mtime_ns, state.st_size)
 
 
 @lru_cache(maxsize=8)
-def _listed(archive: Path, changed: int, size: int) -> Mapping[str, _Entry]:
-    """Where each entry's bytes lie; an archive that changed (time or size) is listed again."""
+def _listed(archive: Path, changed: int, size: int) -> Mapping[str, _Span]:
+    """Where the bytes of each entry are. `changed` and `size` make a changed archive be listed again."""
     try:
-        with zipfile.ZipFile(archive) as zipped, archive.open("rb") as file:
-            infos = [info for info in zipped.infolist() if not info.is_dir()]
-            names = [info.filename for info in infos]
-            if len(set(names)) < len(names):
-                raise zipfile.BadZipFile("a name occurs twice in it")
-            found = {}
-            for info in infos:
+        found: dict[str, _Span] = {}
+        with archive.open("rb") as file, zipfile.ZipFile(file) as zipped:
+            for info in zipped.infolist():
+                if info.is_dir():
+                    continue
+                if info.filename in found:
+                    raise zipfile.BadZipFile(f"{info.filename} is in it twice")
                 if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
                     raise zipfile.BadZipFile(f"{info.filename} is compressed or encrypted in it")
-                found[info.filename] = _Entry(_data_offset(file, info), info.file_size)
-            if any(entry.offset + entry.size > size for entry in found.values()):
-                raise zipfile.BadZipFile("an entry ends behind its end")
+                with zipped.open(info):  # reads the entry's header, whose length only the header itself states
+                    start = file.tell()
+                if start + info.file_size > size:
+                    raise zipfile.BadZipFile(f"{info.filename} ends behind its end")
+                found[info.filename] = start, start + info.file_size
             return found
-    except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeError, struct.error) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeError) as error:
         raise WetgenError(
             f"{archive} is not a packed bundle.",
             why=f"{error}.",
             fix="copy it again from its source, or pack the bundle again with `wetgen pack`.",
         ) from error
-
-
-def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
-    """Where an entry's bytes begin: behind its local header, whose extra field may differ from the directory's."""
-    file.seek(info.header_offset)
-    signature, name, extra = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
-    if signature != _SIGNATURE:
-        raise zipfile.BadZipFile(f"the header of {info.filename} is damaged")
-    return info.header_offset + _LOCAL_HEADER.size + int(name) + int(extra)
 
 
 def file_sha256(path: Path) -> str:

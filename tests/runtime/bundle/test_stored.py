@@ -4,6 +4,7 @@ import os
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -51,6 +52,15 @@ def test_what_is_mapped_is_not_copied_and_ends_with_the_block(tmp_path: Path) ->
         assert data.readonly and bytes(data) == b"y" * 5000
     with pytest.raises(ValueError, match="released"):
         data.tobytes()
+
+
+def test_an_error_that_still_holds_the_bytes_is_raised_itself(tmp_path: Path) -> None:
+    """An engine's error may keep an array over them alive in its traceback."""
+    place = zipped(tmp_path / "file.zip", {"a": b"x" * 5000})
+    with pytest.raises(RuntimeError, match="the engine failed"), mapped(place / "a") as data:
+        array = np.frombuffer(data, np.uint8)
+        raise RuntimeError("the engine failed")
+    assert array[0] == ord("x")
 
 
 def test_entries_are_found_behind_local_headers_of_any_length(tmp_path: Path) -> None:
