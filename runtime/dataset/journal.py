@@ -1,4 +1,4 @@
-"""Append-only files of JSON lines that can be reopened after a crash: metadata.jsonl and rejected.jsonl."""
+"""metadata.jsonl and rejected.jsonl while they are written: JSON lines that can be reopened after a crash."""
 
 import errno
 import os
@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from wetgen.runtime.dataset.metadata import lines, named_twice, parse, place, row_line
+from wetgen.runtime.dataset.metadata import lines, location, named_twice, parse, row_line
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import TEMPORARY, os_errors
 
 Keys = dict[str, object]
 
 
-class Journal:
-    """A file of JSON lines that is only appended to. One writer at a time."""
+class JsonLines:
+    """A file of JSON lines to append to. One writer at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._size = path, 0
 
     def reopen(self) -> Iterator[tuple[Keys, str]]:
-        """Yields every row and its place for messages. In the end a last line that was cut off is dropped."""
+        """Yields every row and its location for messages. In the end a last line that was cut off is dropped."""
         if not self.path.exists():
             return
         end, whole = 0, True
@@ -34,7 +34,7 @@ class Journal:
                         raise
                     break
                 end, whole = line.end, line.whole
-                yield keys, place(self.path, line.number)
+                yield keys, location(self.path, line.number)
             cut = file.seek(0, os.SEEK_END) > end
         if cut:
             with os_errors(self.path, "written"):
@@ -44,12 +44,12 @@ class Journal:
             self.append(b"\n")
 
     def rows(self) -> Iterator[tuple[Keys, str]]:
-        """Yields every row and its place for messages, read from the file one by one."""
+        """Yields every row and its location for messages, read from the file one by one."""
         if not self.path.exists():
             return
         with os_errors(self.path, "read"), self.path.open("rb") as file:
             for line in lines(file):
-                yield parse(line, self.path), place(self.path, line.number)
+                yield parse(line, self.path), location(self.path, line.number)
 
     def append(self, line: bytes) -> None:
         """Append a line; one that does not fit on the disk is taken back."""
@@ -62,7 +62,7 @@ class Journal:
             try:
                 with self.path.open("rb") as old, temporary.open("wb") as new:
                     for line in lines(old):
-                        if keep(parse(line, self.path), place(self.path, line.number)):
+                        if keep(parse(line, self.path), location(self.path, line.number)):
                             new.write(line.content + b"\n")
                     self._size = new.tell()
                 os.replace(temporary, self.path)
@@ -96,13 +96,13 @@ class RowLog:
     def __init__(self, path: Path, name_of: Callable[[Keys, str], str], present: Callable[[Keys], bool]) -> None:
         """Reopen the rows that exist.
 
-        `name_of` returns a row's name and raises WetgenError for an invalid row (its second argument is the place for
-        the message); `present` says whether a row's files exist. Rows without their files stay in metadata.jsonl until
-        the first of them is written again.
+        `name_of` returns a row's name and raises WetgenError for an invalid row (its second argument is the location
+        for the message). `present` says whether a row's files exist. Rows without their files stay in metadata.jsonl
+        until the first of them is written again.
         """
         self.names: set[str] = set()
         self._lost: set[str] = set()  # names of rows without their files
-        self._name_of, self._journal = name_of, Journal(path)
+        self._name_of, self._journal = name_of, JsonLines(path)
         for keys, where in self._journal.reopen():
             name = name_of(keys, where)
             if name in self.names or name in self._lost:
@@ -138,7 +138,7 @@ class RejectedLog:
         self.next_try: dict[int, int] = {}  # by index, for pairs with rejected attempts
         self.tries = 0
         self.reasons: Counter[str] = Counter()  # attempts by kind of reason; an attempt may have several
-        self._journal = Journal(folder / FILE_NAME)
+        self._journal = JsonLines(folder / FILE_NAME)
         for row, where in self._journal.reopen():
             try:
                 self._count(row)

@@ -18,29 +18,29 @@ _BOM = b"\xef\xbb\xbf"  # some editors put it in front of UTF-8
 
 @dataclass(frozen=True)
 class Row:
-    """One pair as its line in metadata.jsonl states it."""
+    """A pair, as its line in metadata.jsonl states it."""
 
     line: int  # counted from 1
     file_name: str  # relative to the dataset folder, like mask_file_name
     mask_file_name: str
     text: str
-    scene: str  # pictures of one scene belong on one side of a split
+    scene: str  # pictures of one scene belong in one split
     extra: dict[str, object] = field(hash=False)  # all other keys
 
 
-class Line(NamedTuple):
-    """A line of metadata.jsonl: bytes start..end of the file, its line end included."""
+class JsonLine(NamedTuple):
+    """A line of metadata.jsonl: bytes start to end of the file, with its line end."""
 
     number: int  # counted from 1
     start: int
     end: int
-    text_start: int  # where content begins: behind a byte order mark
+    text_start: int  # where content begins: after a byte order mark
     content: bytes  # without byte order mark and line end
-    whole: bool  # it ends in a line end, so nothing cut it off
+    whole: bool  # it has a line end, so it was not cut off
 
 
 def read_metadata(folder: Path) -> bytes:
-    """The bytes of metadata.jsonl; raises WetgenError unless it holds rows and may be UTF-8."""
+    """The bytes of metadata.jsonl. Raises WetgenError if it has no rows or is UTF-16."""
     metadata = folder / METADATA
     data = read_bytes(metadata)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -58,10 +58,10 @@ def read_metadata(folder: Path) -> bytes:
     return data
 
 
-def lines(file: Iterable[bytes]) -> Iterator[Line]:
-    """The lines of a file opened for reading bytes that are not blank.
+def lines(file: Iterable[bytes]) -> Iterator[JsonLine]:
+    """Yields the lines that are not blank of a file opened for reading bytes.
 
-    Only \\n ends a line, because captions may hold other separators.
+    Only \\n ends a line, because captions may contain other separators.
     """
     start = 0
     for number, piece in enumerate(file, 1):
@@ -69,20 +69,20 @@ def lines(file: Iterable[bytes]) -> Iterator[Line]:
         if text.strip():
             end, text_start = start + len(piece), start + len(piece) - len(text)
             content = text.removesuffix(b"\n").removesuffix(b"\r")
-            yield Line(number, start, end, text_start, content, piece.endswith(b"\n"))
+            yield JsonLine(number, start, end, text_start, content, piece.endswith(b"\n"))
         start += len(piece)
 
 
-def parse(line: Line, metadata: Path) -> dict[str, object]:
-    """The object a line holds; raises WetgenError, in its own words for a last line that was cut off."""
-    where = place(metadata, line.number)
+def parse(line: JsonLine, metadata: Path) -> dict[str, object]:
+    """The object in a line. Raises WetgenError, with a message of its own for a last line that was cut off."""
+    where = location(metadata, line.number)
     try:
         keys = json.loads(line.content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         if not line.whole:
             raise WetgenError(
                 f"{where}: the last line is cut off.",
-                why=f"it ends without a line end and is not whole ({error}); its writer was interrupted.",
+                why=f"it has no line end and is not complete ({error}); the program that wrote it was interrupted.",
                 fix="run the command that wrote the folder again, which resumes it, or delete the last line.",
             ) from error
         if isinstance(error, UnicodeDecodeError):
@@ -112,7 +112,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     keys = dict(pairs)
     if len(keys) < len(pairs):
         twice = next(key for key in keys if sum(key == other for other, _ in pairs) > 1)
-        raise ValueError(f"the key {printable(twice)} stands twice")
+        raise ValueError(f"the key {printable(twice)} occurs twice")
     return keys
 
 
@@ -121,14 +121,14 @@ def _no_constant(constant: str) -> object:
 
 
 def row_faults(
-    line: Line, metadata: Path, first_lines: dict[PurePosixPath, int]
+    line: JsonLine, metadata: Path, first_lines: dict[PurePosixPath, int]
 ) -> tuple[list[WetgenError], dict[str, object]]:
-    """The faults of one line and its keys; `first_lines` remembers which line named a file first."""
+    """The faults of a line, and its keys. `first_lines` remembers which line named a file first."""
     try:
         keys = parse(line, metadata)
     except WetgenError as fault:
         return [fault], {}
-    where = place(metadata, line.number)
+    where = location(metadata, line.number)
     faults = list(key_faults(keys, where))
     for key in ("file_name", "mask_file_name"):
         name = keys.get(key)
@@ -141,7 +141,7 @@ def row_faults(
 
 
 def key_faults(keys: dict[str, object], where: str, *, masks: bool = True) -> Iterator[WetgenError]:
-    """What is wrong with the keys of one row; `masks`: whether it must name a mask, or must not."""
+    """What is wrong with the keys of a row. `masks`: whether it must name a mask, or must not."""
     for key in ("file_name", "mask_file_name", "text", "scene"):
         if key not in keys:
             if key != "scene" and (key != "mask_file_name" or masks):
@@ -150,11 +150,11 @@ def key_faults(keys: dict[str, object], where: str, *, masks: bool = True) -> It
         value = keys[key]
         if not isinstance(value, str):
             kind = type(value).__name__
-            yield WetgenError(f"{where}: {key} is no string.", why=f"it is of type {kind}.", fix=_KEY_FIXES[key])
+            yield WetgenError(f"{where}: {key} is not a string.", why=f"it is of type {kind}.", fix=_KEY_FIXES[key])
         elif not value.strip():
             yield WetgenError(f"{where}: {key} is empty.", why="every row needs it.", fix=_KEY_FIXES[key])
         elif not _encodable(value):
-            why = "half of a surrogate pair stands alone."
+            why = "it contains half of a surrogate pair."
             yield WetgenError(f"{where}: {key} is not valid Unicode.", why=why, fix="write the character whole.")
         elif key in ("file_name", "mask_file_name"):
             yield from _path_faults(value, where)
@@ -180,14 +180,14 @@ def _encodable(text: str) -> bool:
 
 
 def _path_faults(name: str, where: str) -> Iterator[WetgenError]:
-    """A path must stay inside the folder by its letters alone, on every system; links are looked at later."""
+    """A path must stay inside the folder as it is written, on every system. Links are checked later."""
     windows = PureWindowsPath(name)
     if windows.anchor or name.startswith("/") or ".." in windows.parts or "\0" in name:
         yield leads_outside(where, name)
 
 
 def row_of(number: int, keys: dict[str, object]) -> Row:
-    """The row of keys without faults."""
+    """The row of these keys, which must be without faults."""
     text = {key: str(keys[key]) for key in ("file_name", "mask_file_name", "text")}
     scene = str(keys["scene"]) if "scene" in keys else PurePosixPath(text["file_name"]).stem
     extra = {key: value for key, value in keys.items() if key not in text and key != "scene"}
@@ -195,7 +195,7 @@ def row_of(number: int, keys: dict[str, object]) -> Row:
 
 
 def leads_outside(where: str, name: str) -> WetgenError:
-    """The fault of a path or link to somewhere outside the dataset folder."""
+    """The error for a path or link that leaves the dataset folder."""
     return WetgenError(
         f"{where}: the path {printable(name)} leaves the dataset folder.",
         why="a dataset folder names only files inside itself, so that it can be moved and trusted.",
@@ -204,7 +204,7 @@ def leads_outside(where: str, name: str) -> WetgenError:
 
 
 def named_twice(where: str, name: str, first: str) -> WetgenError:
-    """The fault of two rows that share a file."""
+    """The error for two rows that share a file."""
     return WetgenError(
         f"{where}: {name} is named twice.",
         why=f"{first} names it too.",
@@ -212,6 +212,6 @@ def named_twice(where: str, name: str, first: str) -> WetgenError:
     )
 
 
-def place(metadata: Path, number: int) -> str:
+def location(metadata: Path, number: int) -> str:
     """How messages name a line."""
     return f"{metadata}, line {number}"

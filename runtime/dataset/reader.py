@@ -1,7 +1,7 @@
-"""The dataset folder: images/, masks/, metadata.jsonl and classes.json (Hugging Face imagefolder).
+"""Reads a dataset folder: images/, masks/, metadata.jsonl and classes.json (Hugging Face imagefolder).
 
-Every check of a folder is written once, as a function that raises, returns or yields WetgenError: `Dataset` stops at
-the first such fault, `check` collects them all.
+Every check is written once, as a function that raises, returns or yields WetgenError: `Dataset` stops at the first such
+fault, `check` collects them all.
 """
 
 import stat
@@ -18,7 +18,7 @@ from wetgen.runtime.dataset.metadata import (
     Row,
     leads_outside,
     lines,
-    place,
+    location,
     read_metadata,
     row_faults,
     row_of,
@@ -32,22 +32,22 @@ from wetgen.runtime.masks.images import Pixels, read_image, read_mask
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found: the rows that are in order as text, and every fault."""
+    """What `check` found: the rows whose keys are valid, and every fault."""
 
     folder: Path
-    classes: ClassTable | None  # None where the class table itself is at fault
+    classes: ClassTable | None  # None if the class table itself is faulty
     rows: tuple[Row, ...]
     faults: tuple[WetgenError, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no fault."""
         return not self.faults
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset folder whose table is sound and whose files exist; pixels are checked as they are loaded."""
+    """A dataset folder with a valid metadata.jsonl, whose files exist. Pixels are checked when they are loaded."""
 
     folder: Path
     classes: ClassTable
@@ -56,12 +56,12 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: Path) -> "Dataset":
-        """Read the class table and metadata.jsonl; raises WetgenError at the first fault, naming file and line."""
+        """Read the class table and metadata.jsonl. Raises WetgenError at the first fault, with file and line."""
         files = Files(folder)
         table, rows, faults = _read_table(folder)
         for fault in faults:
             raise fault
-        assert table is not None  # it is None only together with a fault
+        assert table is not None  # it is None only with a fault
         for row in rows:
             files.locate(row, row.file_name)
             files.locate(row, row.mask_file_name)
@@ -69,7 +69,7 @@ class Dataset:
 
     @classmethod
     def open_many(cls, folder: Path) -> "list[Dataset]":
-        """Open `folder`, or each dataset folder directly inside it; their class tables must agree."""
+        """Open `folder`, or each dataset folder directly inside it. Their class tables must agree."""
         datasets = [cls.open(found) for found in dataset_folders(folder)]
         first = datasets[0]
         for other in datasets[1:]:
@@ -81,38 +81,38 @@ class Dataset:
         return len(self.rows)
 
     def load(self, row: Row, *, ignore: bool = False) -> tuple[Pixels, Pixels]:
-        """The pair of a row: image uint8 (H, W, 3) RGB and mask uint8 (H, W); raises WetgenError naming the line.
+        """The pair of a row: image uint8 (H, W, 3) RGB and mask uint8 (H, W). Raises WetgenError with the line.
 
-        With `ignore`, or where the row states it, the mask may hold IGNORE, which stands for "leave this pixel out".
+        With `ignore`, or if the row states it, the mask may contain IGNORE, which means "leave this pixel out".
         """
         image, mask, faults = _read_pair(self._files, row, self.classes, ignore=ignore)
         for fault in faults:
             raise fault
-        assert image is not None and mask is not None  # they are None only together with a fault
+        assert image is not None and mask is not None  # they are None only with a fault
         return image, mask
 
 
 def dataset_folders(folder: Path) -> list[Path]:
-    """`folder` itself if it has a metadata.jsonl, else its direct subfolders that have one, sorted by name."""
+    """`folder` if it has a metadata.jsonl, else its direct subfolders that have one, sorted by name."""
     if (folder / METADATA).exists():
         return [folder]
     with os_errors(folder, "read"):
         found = sorted(path for path in folder.iterdir() if (path / METADATA).exists())
     if not found:
         raise WetgenError(
-            f"{folder} is no dataset folder.",
-            why=f"it holds no {METADATA}, and neither does any folder directly inside it.",
+            f"{folder} is not a dataset folder.",
+            why=f"it has no {METADATA}, and neither has any folder directly inside it.",
             fix=f"give a folder with {IMAGES}/, {MASKS}/, {METADATA} and {class_table.FILE_NAME}.",
         )
     return found
 
 
 def tables_differ(folder: Path, table: ClassTable, other: Path, other_table: ClassTable) -> WetgenError:
-    """The fault of two dataset folders that cannot be used together."""
+    """The error for two dataset folders that cannot be used together."""
     return WetgenError(
         f"{other} and {folder} have different class tables.",
         why=f"one says {', '.join(other_table.names)}; the other says {', '.join(table.names)}.",
-        fix=f"bring masks and {class_table.FILE_NAME} of one of them in line with the other.",
+        fix=f"change the masks and {class_table.FILE_NAME} of one of them to match the other.",
     )
 
 
@@ -132,13 +132,13 @@ def check(folder: Path, visit: Callable[[Row, Pixels, Pixels], None] | None = No
 
 
 def _read_table(folder: Path) -> tuple[ClassTable | None, tuple[Row, ...], list[WetgenError]]:
-    """The class table, the rows in order as text, and every fault of the two files; opens no picture."""
+    """The class table, the rows with valid keys, and every fault of the two files. Opens no image."""
     if not folder.is_dir():
-        fault = WetgenError(f"{folder} is no dataset folder.", why="there is no such folder.", fix="check the path.")
+        fault = WetgenError(f"{folder} is not a dataset folder.", why="there is no such folder.", fix="check the path.")
         return None, (), [fault]
     if (folder / SHARDS).is_dir() and not (folder / IMAGES).is_dir():
         fault = WetgenError(
-            f"{folder} holds its pairs in shards.",
+            f"{folder} has its pairs in shards.",
             why=f"`wetgen run --shards` wrote them into {folder / SHARDS}, for programs that read WebDataset.",
             fix=f"unpack them into a dataset folder: wetgen convert {folder} --from webdataset --out FOLDER",
         )
@@ -164,7 +164,7 @@ def _read_table(folder: Path) -> tuple[ClassTable | None, tuple[Row, ...], list[
 
 
 def _find_class_table(folder: Path) -> ClassTable:
-    """The folder's classes.json, or its parent's: the folders of several sources may share one."""
+    """The folder's classes.json, or its parent's: several dataset folders may share one."""
     own, shared = folder / class_table.FILE_NAME, folder.resolve().parent / class_table.FILE_NAME
     path = shared if shared.exists() and not own.exists() else own
     with os_errors(path, "read"):
@@ -172,23 +172,23 @@ def _find_class_table(folder: Path) -> ClassTable:
 
 
 class Files:
-    """The files of one dataset folder; refuses links that lead out of it."""
+    """The files of one dataset folder. Links that lead out of it are refused."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.metadata = folder / METADATA
         self._root = folder.resolve()
-        self._inside: set[Path] = set()  # folders known to lie inside: resolving them for every row would be slow
+        self._inside: set[Path] = set()  # folders known to be inside: resolving them for every row would be slow
 
     def locate(self, row: Row, name: str) -> Path:
-        """The path of a file that exists inside the folder; raises WetgenError naming the row's line."""
+        """The path of a file inside the folder. Raises WetgenError with the row's line if it does not exist."""
         path = self.folder / name
-        where = place(self.metadata, row.line)
+        where = location(self.metadata, row.line)
         try:
             mode = path.lstat().st_mode
             inside = self._is_inside(path, stat.S_ISLNK(mode))
             mode = path.stat().st_mode if inside else mode
-        except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
             raise WetgenError(
                 f"{where}: the file {printable(name)} is missing.",
                 why=f"{error}.",
@@ -198,12 +198,12 @@ class Files:
             raise leads_outside(where, name)
         if not stat.S_ISREG(mode):
             raise WetgenError(
-                f"{where}: {printable(name)} is no file.", why="it is a folder or a device.", fix="name a file."
+                f"{where}: {printable(name)} is not a file.", why="it is a folder or a device.", fix="name a file."
             )
         return path
 
     def present(self, name: str) -> bool:
-        """Whether the file exists and is not empty, as a power cut may leave it."""
+        """Whether the file exists and is not empty (a power cut can leave it empty)."""
         path = self.folder / name
         return path.is_file() and path.stat().st_size > 0
 
@@ -220,8 +220,8 @@ class Files:
 def _read_pair(
     files: Files, row: Row, classes: ClassTable | None, *, ignore: bool = False
 ) -> tuple[Pixels | None, Pixels | None, list[WetgenError]]:
-    """Image uint8 (H, W, 3), mask uint8 (H, W) and the pair's faults; None for a picture that cannot be read."""
-    where = place(files.metadata, row.line)
+    """Image uint8 (H, W, 3), mask uint8 (H, W) and the pair's faults; None for a file that cannot be read."""
+    where = location(files.metadata, row.line)
     image = mask = None
     faults: list[WetgenError] = []
     try:
@@ -237,7 +237,7 @@ def _read_pair(
         ignore = states_ignore(row.extra, where) or ignore
     except WetgenError as fault:
         faults.append(fault)
-        ignore = True  # of the mask's 255 nothing more can be said
+        ignore = True  # whether 255 is allowed is unknown, so it is no second fault
     if mask is not None and classes is not None:
         faults += _id_faults(mask, classes, mask_name, ignore=ignore)
     if image is not None and mask is not None and mask.shape != image.shape[:2]:
@@ -246,7 +246,7 @@ def _read_pair(
 
 
 def _id_faults(mask: Pixels, classes: ClassTable, name: str, *, ignore: bool) -> Iterator[WetgenError]:
-    """The fault of a row's mask with unknown ids, if there is one, with what the row could say of IGNORE."""
+    """The fault of a mask with unknown ids, if any, with a hint how a row allows IGNORE."""
     fault = unknown_ids(mask, classes, name, ignore=ignore)
     if fault is not None and (mask == class_table.IGNORE).any():
         stated = f'If {class_table.IGNORE} marks pixels to leave out, its row must say "{IGNORE_KEY}": 255.'
@@ -256,7 +256,7 @@ def _id_faults(mask: Pixels, classes: ClassTable, name: str, *, ignore: bool) ->
 
 def _sizes_differ(mask_name: str, row: Row, image: Pixels, mask: Pixels) -> WetgenError:
     (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
-    fix = "make the mask again at the image's size; nearest neighbour keeps class ids when it must be resized."
+    fix = "make the mask again at the image's size; if it must be resized, use nearest neighbour to keep the ids."
     if (mask_height, mask_width) == (width, height):
         fix = "width and height are swapped: rotate the mask as the image is (its EXIF orientation counts)."
     return WetgenError(

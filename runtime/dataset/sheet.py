@@ -1,4 +1,4 @@
-"""The contact sheet: the first pairs of a run on one picture, for a look before anything is trained on them."""
+"""The contact sheet: the first pairs of a run in one picture, to look at before training on them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ _OPACITY = 0.55  # of the mask's colours over the picture
 
 
 class Tile(NamedTuple):
-    """One pair on the sheet: image uint8 (H, W, 3), mask uint8 (H, W) or None, and the text below."""
+    """A pair on the sheet: image uint8 (H, W, 3), mask uint8 (H, W) or None, and the text below it."""
 
     image: Pixels
     mask: Pixels | None
@@ -27,7 +27,7 @@ class Tile(NamedTuple):
 
 
 def contact_sheet(tiles: Sequence[Tile], classes: ClassTable | None) -> Pixels:
-    """Each picture beside the same picture under its mask, with its prompt below and a legend at the foot."""
+    """Draw each picture beside the same picture under its mask, with its prompt below, and a legend at the bottom."""
     font = ImageFont.load_default(_FONT)
     pictures = [_side_by_side(tile) for tile in tiles]
     width = max((picture.width for picture in pictures), default=_PICTURE)
@@ -38,8 +38,8 @@ def contact_sheet(tiles: Sequence[Tile], classes: ClassTable | None) -> Pixels:
     size = (columns * (width + _GAP) + _GAP, rows * (height + _GAP) + _GAP + legend.height)
     sheet = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for place, (tile, picture) in enumerate(zip(tiles, pictures, strict=True)):
-        left, top = _GAP + place % columns * (width + _GAP), _GAP + place // columns * (height + _GAP)
+    for i, (tile, picture) in enumerate(zip(tiles, pictures, strict=True)):
+        left, top = _GAP + i % columns * (width + _GAP), _GAP + i // columns * (height + _GAP)
         sheet.paste(picture, (left, top))
         for number, line in enumerate(_wrapped(tile.label, font, width)):
             draw.text((left, top + picture.height + 3 + number * _LINE), line, _INK, font)
@@ -48,7 +48,7 @@ def contact_sheet(tiles: Sequence[Tile], classes: ClassTable | None) -> Pixels:
 
 
 def small(tile: Tile) -> Tile:
-    """The tile at the size that a sheet shows, if it is larger: photographs by the dozen would fill the memory."""
+    """The tile, reduced to the size that a sheet shows: dozens of photographs would fill the memory."""
     height, width = tile.image.shape[:2]
     scale = _PICTURE / max(height, width)
     if scale >= 1:
@@ -60,7 +60,7 @@ def small(tile: Tile) -> Tile:
 
 
 def overlay(image: Pixels, mask: Pixels) -> Pixels:
-    """The image uint8 (H, W, 3) under the colours of its mask uint8 (H, W); background and IGNORE stay as they are."""
+    """Draw the colours of a mask uint8 (H, W) over its image uint8 (H, W, 3), except background and IGNORE."""
     colours = np.array([colour(id) for id in range(256)], np.float32)[mask]
     weight = np.where((mask > 0) & (mask != IGNORE), _OPACITY, 0.0).astype(np.float32)[..., None]
     return np.round(image * (1 - weight) + colours * weight).astype(np.uint8)
@@ -73,13 +73,13 @@ def _side_by_side(tile: Tile) -> Image.Image:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     resample = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
     sheet = Image.new("RGB", (len(both) * size[0] + 2 * (len(both) - 1), size[1]), _PAPER)
-    for place, pixels in enumerate(both):
-        sheet.paste(Image.fromarray(pixels).resize(size, resample), (place * (size[0] + 2), 0))
+    for i, pixels in enumerate(both):
+        sheet.paste(Image.fromarray(pixels).resize(size, resample), (i * (size[0] + 2), 0))
     return sheet
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
-    """The text in as many lines as fit below a picture, with an ellipsis where it is cut."""
+    """The text as the lines that fit below a picture, with an ellipsis where it is cut."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -102,7 +102,7 @@ def _clipped(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, widt
 
 
 def _legend(classes: ClassTable | None, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> Image.Image:
-    """A swatch and a name per class, the background left out, in as many rows as the width calls for."""
+    """A colour and a name per class except the background, in as many rows as the width needs."""
     names = () if classes is None else classes.names[1:]
     places, left, row = [], 0, 0
     for name in names:

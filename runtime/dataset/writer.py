@@ -1,7 +1,4 @@
-"""What writing pairs is, whatever the files: checks, encoding, and a row that is added only after its files stand.
-
-Writes a dataset folder, one pair at a time.
-"""
+"""Writes pairs: checks and encodes them, writes their files, then their row. DatasetWriter writes a dataset folder."""
 
 import json
 from abc import ABC, abstractmethod
@@ -24,20 +21,20 @@ MAX_NAME = 200  # bytes; leaves room for the suffixes within the 255 bytes of co
 
 
 class Prepared(NamedTuple):
-    """A pair as it goes to disk."""
+    """A pair, ready to be written."""
 
     name: str
-    files: tuple[tuple[str, bytes], ...]  # by their name relative to the folder
+    files: tuple[tuple[str, bytes], ...]  # names relative to the folder, and contents
     keys: Keys  # its row, with the names of its files
-    line: bytes  # the row as metadata.jsonl has it
+    line: bytes  # the row as a line of metadata.jsonl
 
 
 class PairWriter(ABC):
-    """Writes a folder of pairs with metadata.jsonl; a process killed at any moment leaves a readable folder.
+    """Writes a folder of pairs with metadata.jsonl. A process killed at any moment leaves a readable folder.
 
-    A row is added only after its files stand. Opening a folder that holds rows resumes it: a last line that was cut
-    off is dropped and temporary files are removed. One writer at a time. Without a class table (`classes` None) it
-    writes images only: no masks and no classes.json. Of the rows only the names are held in memory.
+    A row is added only after its files exist. Opening a folder that has rows resumes it: a last line that was cut off
+    is dropped and temporary files are removed. One writer at a time. Without a class table (`classes` None) it writes
+    only images: no masks and no classes.json. Only the names of the rows are kept in memory.
     """
 
     def __init__(self, folder: Path, classes: ClassTable | None) -> None:
@@ -58,18 +55,18 @@ class PairWriter(ABC):
         return self._log.names
 
     def rows(self) -> Iterator[tuple[str, Keys]]:
-        """The rows of those pairs by name, read one by one."""
+        """Yields the rows of those pairs by name, read one by one."""
         return self._log.rows()
 
     def existing(self) -> dict[str, Keys]:
-        """All of those rows at once."""
+        """All of those rows by name."""
         return dict(self.rows())
 
     def add(self, name: str, image: Pixels, mask: Pixels | None, row: Keys, confidence: Pixels | None = None) -> None:
-        """Write image uint8 (H, W, 3), mask and confidence uint8 (H, W), and their row, which must hold a `text`.
+        """Write image uint8 (H, W, 3), mask and confidence uint8 (H, W), and their row, which must have a `text`.
 
-        Of a synthetic pair the files say themselves how they were made. A mask may hold IGNORE where the row states it.
-        Raises WetgenError for what the reader would refuse and for a failing disk. ValueError (a bug in the caller):
+        The files of a synthetic pair state how they were made. A mask may contain IGNORE if the row states it. Raises
+        WetgenError for a pair that the reader would refuse, and if the disk fails; ValueError for a bug in the caller:
         an unusable or known name, wrong dtypes or shapes, a mask without a class table or the reverse.
         """
         self.write(self.prepare(name, image, mask, row, confidence))
@@ -77,7 +74,7 @@ class PairWriter(ABC):
     def prepare(
         self, name: str, image: Pixels, mask: Pixels | None, row: Keys, confidence: Pixels | None = None
     ) -> Prepared:
-        """The checks and the encoding of `add`; touches no file, so threads may prepare pairs side by side."""
+        """Check and encode a pair. Touches no file, so threads may prepare pairs in parallel."""
         self._refuse_name(name)
         ignore = states_ignore(row, f"{self.folder / METADATA}, new row {name}")
         _refuse_pixels(name, image, mask, confidence, self.classes, ignore=ignore)
@@ -91,29 +88,29 @@ class PairWriter(ABC):
 
     @abstractmethod
     def write(self, prepared: Prepared) -> None:
-        """Write what `prepare` gave: the files, then the row."""
+        """Write a prepared pair: the files, then the row."""
 
-    def expect(self, indexes: Iterable[int]) -> None:  # noqa: B027 - loose files need not know
-        """Say which pairs are to come, each of which is settled in the end."""
+    def expect(self, indexes: Iterable[int]) -> None:  # noqa: B027 - loose files do not need it
+        """Announce the pairs that will be written or given up; `settle` is called for each of them."""
 
     def settle(self, index: int) -> None:  # noqa: B027
-        """Note that a pair is stored, or will never be."""
+        """Note that a pair is written, or never will be."""
 
     @abstractmethod
     def pictures(self, keys: Keys) -> tuple[Pixels, Pixels | None]:
-        """The image and the mask of a row, read again."""
+        """Read the image and the mask of a row again."""
 
     @abstractmethod
     def _folders(self) -> tuple[str, ...]:
-        """The folders inside the folder that writing needs."""
+        """The subfolders that writing needs."""
 
     @abstractmethod
     def _prepared(self, name: str, row: Keys, pictures: dict[str, bytes]) -> Prepared:
-        """The files and the row of a pair; `pictures` holds PNGs as image, mask and confidence."""
+        """The files and the row of a pair. `pictures` are PNGs by kind: image, mask and confidence."""
 
     @abstractmethod
     def _name_of(self, keys: Keys, where: str) -> str:
-        """The name of a row's pair; raises WetgenError, which says where, for what is no row of such a folder."""
+        """The name of a row's pair. Raises WetgenError, with `where`, for a row that cannot be in such a folder."""
 
     @abstractmethod
     def _present(self, keys: Keys) -> bool:
@@ -121,12 +118,13 @@ class PairWriter(ABC):
 
     def _refuse_other_class_table(self) -> None:
         path = self.folder / class_table.FILE_NAME
-        there = ClassTable.load(path) if path.exists() else self.classes
-        if there != self.classes:
+        earlier = ClassTable.load(path) if path.exists() else self.classes
+        if earlier != self.classes:
             ours = "none: no masks would be written" if self.classes is None else ", ".join(self.classes.names)
+            theirs = ", ".join(earlier.names) if earlier else "nothing"
             raise WetgenError(
-                f"{self.folder} holds pairs of another class table.",
-                why=f"{path.name} there says {', '.join(there.names) if there else 'nothing'}; the new one is {ours}.",
+                f"{self.folder} has pairs of another class table.",
+                why=f"its {path.name} says {theirs}; the new one is {ours}.",
                 fix="choose an empty folder.",
             )
 
@@ -161,8 +159,8 @@ def _refuse_pixels(
 
 CONFIDENCE = "confidence"
 
-# What a pair is written as, in this order: the image, which a look into the folder finds first, when all is there.
-_PLACES = {
+# The key and the folder of each file of a pair, in the order of writing: the image last, when the rest exists.
+_FILES = {
     "confidence": ("confidence_file_name", CONFIDENCE),
     "mask": ("mask_file_name", MASKS),
     "image": ("file_name", IMAGES),
@@ -189,13 +187,13 @@ class DatasetWriter(PairWriter):
         return (IMAGES, *([MASKS] if self.classes is not None else []), *([CONFIDENCE] if self._confidence else []))
 
     def _prepared(self, name: str, row: Keys, pictures: dict[str, bytes]) -> Prepared:
-        keys = {_PLACES[kind][0]: f"{_PLACES[kind][1]}/{name}.png" for kind in pictures}
+        keys = {_FILES[kind][0]: f"{_FILES[kind][1]}/{name}.png" for kind in pictures}
         if row.keys() & keys.keys():
             raise ValueError("the writer names the files itself")
         keyed: Keys = {**keys, **row}
         for fault in key_faults(keyed, f"{self.folder / METADATA}, new row {name}", masks="mask" in pictures):
             raise fault
-        files = tuple((keys[key], pictures[kind]) for kind, (key, _) in _PLACES.items() if kind in pictures)
+        files = tuple((keys[key], pictures[kind]) for kind, (key, _) in _FILES.items() if kind in pictures)
         return Prepared(name, files, keyed, row_line(keyed))
 
     def _name_of(self, keys: Keys, where: str) -> str:

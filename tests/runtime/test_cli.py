@@ -99,7 +99,7 @@ def test_no_module_of_the_runtime_needs_torch_or_onnx():
         ),
         (["run", "--prompts", "p.txt", "--out", "x", "--bundle", "none"], 1, "none is not a bundle"),
         (["inspect", "none"], 1, "none"),
-        (["inspect", "."], 1, "is no dataset folder"),
+        (["inspect", "."], 1, "is not a dataset folder"),
     ],
 )
 def test_mistakes_are_said_without_a_traceback(words, code, said, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from wetgen.runtime.dataset.metadata import IMAGES, MASKS, METADATA, leads_outside, lines, parse, place
+from wetgen.runtime.dataset.metadata import IMAGES, MASKS, METADATA, leads_outside, lines, location, parse
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import NewFolder, read_bytes
 from wetgen.runtime.masks.classes import FILE_NAME, IGNORE, IGNORE_KEY, ClassTable, states_ignore, unknown_ids
@@ -264,7 +264,7 @@ def read_sidecar(folder: Path) -> dict[str, dict[str, object]]:
         name = row.pop("file_name", None)
         if not isinstance(name, str):
             raise WetgenError(
-                f"{place(path, line.number)}: the key file_name is missing.",
+                f"{location(path, line.number)}: the key file_name is missing.",
                 why="it says to which image a row belongs.",
                 fix="add it, or remove metadata.jsonl to do without captions.",
             )

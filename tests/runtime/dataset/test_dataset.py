@@ -212,7 +212,7 @@ def test_open_many_wants_one_class_table(folder: Path) -> None:
 
 
 def test_a_folder_without_datasets_is_said(tmp_path: Path) -> None:
-    with pytest.raises(WetgenError, match=r"holds no metadata\.jsonl"):
+    with pytest.raises(WetgenError, match=r"has no metadata\.jsonl"):
         Dataset.open_many(tmp_path)
     with pytest.raises(WetgenError, match="no such folder"):
         Dataset.open(tmp_path / "no")
@@ -399,7 +399,7 @@ def test_a_missing_file(folder: Path, name: str) -> None:
 
 def test_a_folder_in_place_of_a_file(folder: Path) -> None:
     change(folder, 2, file_name="images")
-    assert only_fault(folder).startswith(place(folder, 2) + "images is no file.")
+    assert only_fault(folder).startswith(place(folder, 2) + "images is not a file.")
 
 
 @pytest.mark.parametrize("key", ["file_name", "mask_file_name"])
@@ -462,7 +462,7 @@ def test_a_caption_that_is_not_unicode(folder: Path) -> None:
     [
         ('{"file_name": }', "this is not JSON"),
         ('{"text": NaN}', "NaN is not JSON"),
-        ('{"text": "a", "text": "b"}', "the key text stands twice"),
+        ('{"text": "a", "text": "b"}', "the key text occurs twice"),
         ("[" * 100_000, "this is not JSON"),
         ("[1]", "this is not a JSON object"),
     ],

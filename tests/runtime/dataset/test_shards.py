@@ -145,7 +145,7 @@ def test_they_convert_into_a_dataset_folder(wetgen, finished, tmp_path):
 @pytest.mark.parametrize("command", [["inspect"], ["card"], ["convert", "--to", "coco", "--out", "x"]])
 def test_what_reads_dataset_folders_says_how_to_unpack_them(finished, command):
     result = CliRunner().invoke(cli, [*command, str(finished)])
-    assert result.exit_code == 1 and "holds its pairs in shards" in result.output
+    assert result.exit_code == 1 and "has its pairs in shards" in result.output
     assert f"wetgen convert {finished} --from webdataset" in result.output
 
 

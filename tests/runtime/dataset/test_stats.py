@@ -123,5 +123,5 @@ def test_several_folders_are_described_and_must_agree(folder: Path) -> None:
 
 
 def test_a_folder_without_a_dataset_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(WetgenError, match="no dataset folder"):
+    with pytest.raises(WetgenError, match="not a dataset folder"):
         inspect_dataset(tmp_path)

@@ -50,7 +50,7 @@ RED = np.full((24, 36, 3), (200, 10, 10), np.uint8)
 
 REFUSED: dict[str, tuple[Harm, str]] = {
     "no such folder": (lambda f: f.rename(f.with_name("moved")), "does not exist"),
-    "no metadata": (lambda f: (f / "metadata.jsonl").unlink(), "is no dataset folder"),
+    "no metadata": (lambda f: (f / "metadata.jsonl").unlink(), "is not a dataset folder"),
     "empty metadata": (lambda f: (f / "metadata.jsonl").write_text("\n \n"), "has no rows"),
     "broken JSON": (lambda f: (f / "metadata.jsonl").write_text("{'a': 1}\n"), "line 1: this is not JSON"),
     "UTF-16": (lambda f: (f / "metadata.jsonl").write_text("{}", encoding="utf-16"), "UTF-16"),
