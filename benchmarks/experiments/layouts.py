@@ -18,7 +18,7 @@ from wetgen.runtime.layouts.write import LayoutOptions, write_layouts
 from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.filters import Filter
 from wetgen.runtime.run.options import prompt_task
-from wetgen.runtime.run.progress import Silent
+from wetgen.runtime.run.progress import SilentProgress
 from wetgen.runtime.run.tasks import PromptTask
 from wetgen.runtime.sampling.generator import Generator
 
@@ -38,7 +38,7 @@ def measure(generator: Generator, folder: Path, pairs: int, turns: int) -> dict[
         for kind in KINDS:
             task, out = _task(bundle, folder, kind), folder / "out"
             began = time.process_time()
-            runs.run_on(generator, task, out, task.settings, Silent())
+            runs.run_on(generator, task, out, task.settings, SilentProgress())
             seconds[kind].append(time.process_time() - began)
             shutil.rmtree(out)
     return {kind: times[1:] for kind, times in seconds.items()}

@@ -31,7 +31,7 @@ from wetgen.runtime.dataset.writer import DatasetWriter, PairWriter, Prepared
 from wetgen.runtime.masks.images import encode_mask, encode_png
 from wetgen.runtime.run.filters import Examiner
 from wetgen.runtime.run.folder import pair_row
-from wetgen.runtime.run.progress import Silent
+from wetgen.runtime.run.progress import SilentProgress
 from wetgen.runtime.run.record import RunConfig, run_config
 from wetgen.runtime.run.tasks import Listed, PromptTask
 from wetgen.runtime.sampling.generator import Generator
@@ -90,7 +90,7 @@ def _smooth(random: np.random.Generator, sizes: Sizes, octaves: int) -> NDArray[
     return (total - total.mean()) / total.std()
 
 
-class MemoryLog(Silent):
+class MemoryLog(SilentProgress):
     """Records the memory of the process while pairs are stored."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ import wetgen.runtime.run.run as runs
 from wetgen.benchmarks.speed.cases import PROMPTS, SEED, BenchCase
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.run.filters import Filter
-from wetgen.runtime.run.progress import Silent
+from wetgen.runtime.run.progress import SilentProgress
 from wetgen.runtime.run.record import run_config
 from wetgen.runtime.run.tasks import Listed, PromptTask
 from wetgen.runtime.sampling.generator import Generator
@@ -20,7 +20,7 @@ BORDER = "the pairs of a run, from the first batch's start to the last row writt
 _PAIRS = 8
 
 
-class _Clock(Silent):
+class _Clock(SilentProgress):
     """Notes when a run starts to draw and when its last row is written."""
 
     def start(self, total: int, already: int) -> None:

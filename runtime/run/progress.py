@@ -15,7 +15,7 @@ _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 _REDRAW_EVERY = 0.1  # seconds
 
 
-class Progress:
+class RunProgress:
     """What a run reports to. Rows are those of metadata.jsonl or rejected.jsonl."""
 
     def note(self, text: str) -> None:
@@ -34,20 +34,20 @@ class Progress:
         """Report that the run is over, finished or not; `record` is its run.json."""
 
 
-def choose_progress(*, quiet: bool, json_events: bool) -> Progress:
+def choose_progress(*, quiet: bool, json_events: bool) -> RunProgress:
     """Returns the progress that fits the command's options and its stderr."""
     if json_events:
-        return Events(sys.stdout)
+        return JsonProgress(sys.stdout)
     if quiet:
-        return Silent()
-    return Bar(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)
+        return SilentProgress()
+    return BarProgress(sys.stderr) if sys.stderr.isatty() else TextProgress(sys.stderr)
 
 
-class Silent(Progress):
+class SilentProgress(RunProgress):
     """Reports nothing."""
 
 
-class Events(Progress):
+class JsonProgress(RunProgress):
     """Writes one JSON object a line, as it happens."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -73,7 +73,7 @@ class Events(Progress):
         self._stream.flush()
 
 
-class Lines(Progress):
+class TextProgress(RunProgress):
     """Writes a line of text every few seconds, without control characters."""
 
     def __init__(self, stream: TextIO, clock: Clock = time.monotonic) -> None:
@@ -104,7 +104,7 @@ class Lines(Progress):
         self._stream.flush()
 
 
-class Bar(Progress):
+class BarProgress(RunProgress):
     """Draws click's progress bar on a terminal."""
 
     def __init__(self, stream: TextIO, clock: Clock = time.monotonic) -> None:

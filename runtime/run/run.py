@@ -20,7 +20,7 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import usable_cores
 from wetgen.runtime.run.filters import Examiner, Verdict
 from wetgen.runtime.run.folder import SHEET_NAME, Kept, Rejection, RunFolder, check_folder, same_shards
-from wetgen.runtime.run.progress import Progress
+from wetgen.runtime.run.progress import RunProgress
 from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.run.tasks import Task
 from wetgen.runtime.sampling.generator import Generator
@@ -35,7 +35,7 @@ def run(
     task: Task,
     out: Path,
     settings: RunConfig,
-    progress: Progress,
+    progress: RunProgress,
     *,
     resume: bool = False,
     device: str = "cpu",
@@ -68,7 +68,7 @@ def run_on(
     task: Task,
     out: Path,
     settings: RunConfig,
-    progress: Progress,
+    progress: RunProgress,
     *,
     tries: int = DEFAULT_TRIES,
     shards: int | None = None,
@@ -174,7 +174,7 @@ class BackgroundWriter:
     or on leaving.
     """
 
-    def __init__(self, folder: RunFolder, progress: Progress) -> None:
+    def __init__(self, folder: RunFolder, progress: RunProgress) -> None:
         self._folder, self._progress = folder, progress
         self._encoders = ThreadPoolExecutor(min(_MOST_ENCODERS, usable_cores()))
         self._writer = ThreadPoolExecutor(1)  # so that rows come in the order of the pairs, and one file after another

@@ -12,7 +12,7 @@ from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.dataset.reader import check
 from wetgen.runtime.dataset.sheet import LIMIT
 from wetgen.runtime.run.folder import Kept
-from wetgen.runtime.run.progress import Silent
+from wetgen.runtime.run.progress import SilentProgress
 from wetgen.runtime.run.record import run_config
 from wetgen.runtime.run.tasks import Listed, PromptTask
 from wetgen.runtime.sampling.pair import Pair
@@ -34,7 +34,7 @@ def test_a_row_says_what_was_measured(tmp_path, shards):
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
-class Counting(Silent):
+class Counting(SilentProgress):
     """Counts the pairs, and the rows, that are alive while a run goes on."""
 
     def __init__(self):
@@ -68,6 +68,6 @@ def test_the_instant_run_is_a_sound_dataset(tmp_path):
     bundle = open_bundle(None)
     settings = run_config(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
     task = PromptTask(Listed(PROMPTS, 4), settings)
-    runs.run_on(InstantGenerator(bundle, batch=4), task, tmp_path / "out", settings, Silent())
+    runs.run_on(InstantGenerator(bundle, batch=4), task, tmp_path / "out", settings, SilentProgress())
     report = check(tmp_path / "out")
     assert report.ok and len(report.rows) == 20

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import click
 
-from wetgen.runtime.run.progress import Bar, Count, Events, Lines, choose_progress
+from wetgen.runtime.run.progress import BarProgress, Count, JsonProgress, TextProgress, choose_progress
 
 REJECTED = {
     "index": 4,
@@ -55,7 +55,7 @@ def test_hours_are_written_as_hours():
 
 def test_lines_come_from_time_to_time_and_at_the_end():
     clock, stream = Clock(), io.StringIO()
-    lines = Lines(stream, clock)
+    lines = TextProgress(stream, clock)
     lines.start(40, 1)
     for _ in range(39):
         clock.now += 1
@@ -67,7 +67,7 @@ def test_lines_come_from_time_to_time_and_at_the_end():
 
 def test_a_pair_that_is_given_up_is_said_at_once_and_one_that_comes_again_is_not():
     stream = io.StringIO()
-    lines = Lines(stream, Clock())
+    lines = TextProgress(stream, Clock())
     lines.start(9, 0)
     lines.rejected(REJECTED, given_up=False)
     assert stream.getvalue() == ""
@@ -78,7 +78,7 @@ def test_a_pair_that_is_given_up_is_said_at_once_and_one_that_comes_again_is_not
 def test_a_bar_is_drawn_over_itself_and_leaves_nothing_of_a_longer_line(monkeypatch):
     clock, stream = Clock(), io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: True)
-    bar = Bar(stream, clock)
+    bar = BarProgress(stream, clock)
     bar.start(4, 0)
     for _ in range(4):
         clock.now += 100
@@ -95,7 +95,7 @@ def test_a_bar_is_drawn_over_itself_and_leaves_nothing_of_a_longer_line(monkeypa
 def test_a_bar_starts_at_the_pairs_that_exist_and_makes_room_for_a_note(monkeypatch):
     clock, stream = Clock(), io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: True)
-    bar = Bar(stream, clock)
+    bar = BarProgress(stream, clock)
     bar.note("the board is warm")
     bar.start(4, 2)
     bar.note("the board is hot")
@@ -113,7 +113,7 @@ def test_a_bar_starts_at_the_pairs_that_exist_and_makes_room_for_a_note(monkeypa
 
 def test_events_are_json_lines():
     stream = io.StringIO()
-    events = Events(stream)
+    events = JsonProgress(stream)
     events.start(2, 0)
     events.stored({**CLEAN, "text": "Nässe\u2028"})
     events.rejected(REJECTED, given_up=True)
@@ -125,7 +125,7 @@ def test_events_are_json_lines():
 
 
 def test_the_way_of_starting_decides(monkeypatch):
-    assert type(choose_progress(quiet=False, json_events=True)).__name__ == "Events"
-    assert type(choose_progress(quiet=True, json_events=False)).__name__ == "Silent"
+    assert type(choose_progress(quiet=False, json_events=True)).__name__ == "JsonProgress"
+    assert type(choose_progress(quiet=True, json_events=False)).__name__ == "SilentProgress"
     monkeypatch.setattr("sys.stderr", io.StringIO())
-    assert type(choose_progress(quiet=False, json_events=False)).__name__ == "Lines"
+    assert type(choose_progress(quiet=False, json_events=False)).__name__ == "TextProgress"

@@ -26,7 +26,7 @@ from wetgen.runtime.files import pair_name
 from wetgen.runtime.run.filters import Verdict
 from wetgen.runtime.run.fingerprints import Fingerprints, fingerprint
 from wetgen.runtime.run.folder import Contents, Rejection
-from wetgen.runtime.run.progress import Silent
+from wetgen.runtime.run.progress import SilentProgress
 from wetgen.runtime.run.run import BackgroundWriter
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import CONSTANT, NOT_FINITE
@@ -704,7 +704,7 @@ def test_sampling_waits_for_a_slow_disk(monkeypatch):
             waiting.remove(ready.index)
             written.append(ready.index)
 
-    class Told(Silent):
+    class Told(SilentProgress):
         def rejected(self, row, *, given_up):
             told.append(row["index"])
 

@@ -10,7 +10,7 @@ import pytest
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.run.filters import Verdict
 from wetgen.runtime.run.folder import Rejection
-from wetgen.runtime.run.progress import Silent
+from wetgen.runtime.run.progress import SilentProgress
 from wetgen.runtime.run.run import BackgroundWriter
 
 KEEP = Verdict({}, {})
@@ -52,7 +52,7 @@ def put(monkeypatch):
         return folder.written[before:]
 
     numbers = itertools.count()
-    with BackgroundWriter(folder, Silent()) as storing:
+    with BackgroundWriter(folder, SilentProgress()) as storing:
         yield put
     assert folder.written == list(range(next(numbers)))
 
@@ -75,6 +75,6 @@ def test_a_failure_is_raised_by_the_next_pair_that_waits_for_it(monkeypatch):
         def write(self, ready):
             raise WetgenError("The disk is full.", why="", fix="")
 
-    with pytest.raises(WetgenError, match="disk is full"), BackgroundWriter(Full(), Silent()) as storing:
+    with pytest.raises(WetgenError, match="disk is full"), BackgroundWriter(Full(), SilentProgress()) as storing:
         for number in range(200):
             storing.put(SimpleNamespace(index=number, image=np.zeros((1, 1, 3), np.uint8)), KEEP, False)
