@@ -13,7 +13,7 @@ from wetgen.benchmarks import plots
 from wetgen.benchmarks.document import Block, Figure, Heading, Table, as_markdown
 from wetgen.benchmarks.speed import rows
 from wetgen.benchmarks.speed.cases import OURS
-from wetgen.benchmarks.speed.comparison import candidates_table, plans_table
+from wetgen.benchmarks.speed.comparison import candidates_table
 from wetgen.benchmarks.speed.rates import percentile
 from wetgen.benchmarks.speed.report import blocks, conditions
 from wetgen.benchmarks.speed.summary import BenchSummary
@@ -34,16 +34,13 @@ def results() -> dict[str, BenchSummary]:
 
 
 def readme(main: BenchSummary) -> str:
-    """The tables of candidates for every batch, and the conditions of the measurement."""
+    """The table of candidates at the smallest batch, and the conditions of the measurement."""
     found: list[Block] = []
-    for batch, candidates in main.candidates():
-        found.append(_titled(f"batch {batch}", candidates_table(candidates, main.about["plan"])))
     for batch, candidates in main.candidates()[:1]:
-        found.append(_titled(f"plan, batch {batch}", plans_table(candidates, main.about, batch)))
+        found.append(_titled(f"batch {batch}", candidates_table(candidates, main.about["plan"])))
     note = (
-        f"{conditions(main)} All take turns in one process; ratios are medians over turns with 95 % intervals. Measure "
-        "yours: `wetgen bench --out report`, with `--checkpoint` for the baselines. "
-        "[More](docs/performance.md)."
+        f"{conditions(main)} All take turns in one process; ratios are medians over turns with 95 % intervals. "
+        "[Performance](docs/performance.md) has other batches, plans, and how it is measured."
     )
     return "\n\n".join([*(as_markdown(block, FIGURES) for block in found), note])
 
