@@ -14,6 +14,7 @@ from torch import nn
 from wetgen.export import denoisers, reference, rewrites, time_tables, wrappers
 from wetgen.export.cross_attention import keys_and_values
 from wetgen.runtime.bundle.graphs import graphs_of
+from wetgen.runtime.bundle.schedule import GUIDED
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.checkpoint import Checkpoint
 
@@ -31,12 +32,13 @@ def _wrappers(networks: Checkpoint) -> dict[str, nn.Module]:
 def test_a_wrapper_takes_exactly_its_graphs_inputs(networks: Checkpoint):
     for name, wrapper in _wrappers(networks).items():
         declared = [tensor.name for tensor in graphs_of(networks.sizes)[name].inputs]
-        assert list(inspect.signature(wrapper.forward).parameters) == declared
+        is_denoiser = isinstance(wrapper, denoisers.Denoise)
+        assert (wrapper.inputs if is_denoiser else list(inspect.signature(wrapper.forward).parameters)) == declared
 
 
 def _cases(networks: Checkpoint) -> list[reference.Case]:
     texts = reference.embeddings(networks.text_encoder, np.arange(32, dtype=np.int32).reshape(2, 16))
-    return reference.denoise_cases(networks.unet, "guided", networks.sizes, networks.schedule.steps(3), texts)
+    return reference.denoise_cases(networks.unet, GUIDED, networks.sizes, networks.schedule.steps(3), texts)
 
 
 def _error(wrapper: nn.Module, case: reference.Case) -> float:
