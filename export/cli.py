@@ -40,8 +40,8 @@ class Command(click.Command):
     default=("ddim:20",),
     show_default=True,
     metavar="PLAN",
-    help="Sampling plan to put in, such as ddim:20 or fast=ddim:6,guided=none; auto:quality=0.98 searches for three. "
-    "May be repeated, the first is the default.",
+    help="Sampling plan to put in, such as ddim:20, dpmpp:8 or fast=ddim:6,guided=none; auto:quality=0.98 searches for "
+    "three. May be repeated, the first is the default.",
 )
 @click.option("--name", help="What the bundle calls itself.  [default: the folder's name]")
 @click.option("--guidance", type=float, help="Default guidance.  [default: the checkpoint's]")

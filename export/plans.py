@@ -2,6 +2,7 @@
 
     [NAME=]SOLVER:STEPS[,t=T;T;...][,guided=FIRST-LAST|none][,reuse=EVERY|,keep=STEP;STEP;...]
 
+SOLVER   ddim, or dpmpp: DPM-Solver++(2M), which takes fewer steps to the same picture (Lu et al. 2022)
 t        the timesteps, noisiest first; without it they are spaced as the checkpoint's scheduler says
 guided   the steps, counted from 0, that are guided; the others run the prompt's half alone (a limited interval of
          guidance, Kynkaanniemi et al. 2024)

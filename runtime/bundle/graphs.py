@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle.schedule import AFTER, DEEP, GUIDED, KINDS, LATENT, StepKind
+from wetgen.runtime.bundle.schedule import AFTER, CLEAN, DEEP, GUIDED, KINDS, LATENT, StepKind
 from wetgen.runtime.errors import WetgenError
 
 Array = NDArray[np.generic]
@@ -136,8 +136,7 @@ def denoise_graph(sizes: Sizes, kind: StepKind = GUIDED) -> Graph:
     rows = "2B" if kind.guided else "B"
     latent = ("B", *sizes.latent)
     between = {
-        LATENT: Tensor(LATENT, latent),
-        LATENT + AFTER: Tensor(LATENT + AFTER, latent),
+        **{name: Tensor(name, latent) for name in (LATENT, LATENT + AFTER, CLEAN, CLEAN + AFTER)},
         DEEP: Tensor(DEEP, (rows, sizes.deep_channels, sizes.latent_height, sizes.latent_width)),
     }
     return Graph(

@@ -23,6 +23,7 @@ Prediction = Literal["v", "eps", "x0"]
 Spacing = Literal["trailing", "leading"]
 Curve = Literal["linear", "scaled_linear"]
 LATENT = "latent"
+CLEAN = "clean"  # x0 as the step before predicted it
 DEEP = "deep_features"
 AFTER = "_after"  # an output NAME_after of a step's graph is the input NAME of the next step's
 
@@ -36,21 +37,24 @@ A step that stores gives its own; one that reuses takes those of an earlier step
 class StepKind(NamedTuple):
     """How a step is computed. Steps of one kind run on the same graph.
 
-    A guided step runs both halves of classifier-free guidance, an unguided one the prompt's half alone.
+    A guided step runs both halves of classifier-free guidance, an unguided one the prompt's half alone. One of a
+    multistep solver also looks at the x0 that the step before it predicted.
     """
 
     guided: bool = True
     cache: Cache = "none"
+    multistep: bool = False
 
     @property
     def takes(self) -> tuple[str, ...]:
         """What a step takes from the steps before it, as its graph's inputs are named."""
-        return (LATENT, *((DEEP,) if self.cache == "reuse" else ()))
+        return (LATENT, *((CLEAN,) if self.multistep else ()), *((DEEP,) if self.cache == "reuse" else ()))
 
     @property
     def gives(self) -> tuple[str, ...]:
         """What a step gives to the steps after it, as its graph's outputs are named."""
-        return (LATENT + AFTER, *((DEEP,) if self.cache == "store" else ()))
+        clean = (CLEAN + AFTER,) if self.multistep else ()
+        return (LATENT + AFTER, *clean, *((DEEP,) if self.cache == "store" else ()))
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -61,7 +65,7 @@ class StepKind(NamedTuple):
     def name(self) -> str:
         """The name in bundle.json, which is also a part of the graph's name."""
         cached = {"none": "", "store": "_keep", "reuse": "_reuse"}[self.cache]
-        return f"{'guided' if self.guided else 'unguided'}{cached}"
+        return f"{'guided' if self.guided else 'unguided'}{'_multistep' if self.multistep else ''}{cached}"
 
     @classmethod
     def named(cls, name: str) -> "StepKind":
@@ -73,7 +77,10 @@ class StepKind(NamedTuple):
 
 
 GUIDED = StepKind()
-KINDS = tuple(StepKind(guided, cache) for guided, cache in product((True, False), get_args(Cache)))
+KINDS = tuple(
+    StepKind(guided, cache, multistep)
+    for multistep, guided, cache in product((False, True), (True, False), get_args(Cache))
+)
 
 
 def alphas_cumprod(
@@ -114,7 +121,7 @@ def timesteps(count: int, steps: int, spacing: Spacing = "trailing", offset: int
     return [int(t) + offset for t in range((steps - 1) * (count // steps), -1, -(count // steps))]
 
 
-COEFFICIENTS = ("keep", "push")  # the numbers of a step that `advance` needs
+COEFFICIENTS = ("keep", "push", "pull", "clean_keep", "clean_push")  # the numbers of a step that `advance` needs
 
 
 class Step(NamedTuple):
@@ -125,14 +132,19 @@ class Step(NamedTuple):
     push: float
     guided: bool = True
     cache: Cache = "none"
+    multistep: bool = False
+    pull: float = 0.0  # of the x0 predicted before
+    clean_keep: float = 0.0  # x0 = clean_keep * x + clean_push * prediction
+    clean_push: float = 0.0
 
     @property
     def kind(self) -> StepKind:
-        return StepKind(self.guided, self.cache)
+        return StepKind(self.guided, self.cache, self.multistep)
 
     def to_json(self) -> dict[str, object]:
         """The step as stored in bundle.json."""
-        return {"timestep": self.timestep, "keep": self.keep, "push": self.push, "kind": self.kind.name}
+        names = COEFFICIENTS if self.multistep else COEFFICIENTS[:2]
+        return {"timestep": self.timestep, **{name: getattr(self, name) for name in names}, "kind": self.kind.name}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Step":
@@ -165,9 +177,45 @@ def _step(timestep: int, a: float, a_prev: float, prediction: Prediction) -> Ste
     return Step(timestep, signal_prev / signal, noise_prev - signal_prev * noise / signal)
 
 
+_SHORT = 15  # a plan with fewer steps ends with a step of first order
+_LEAST_SIGNAL = 2.0**-24  # stands for alpha-bar 0, whose logarithm is infinite; diffusers takes the same number
+
+
+def dpmpp_steps(
+    table: NDArray[np.float64], chosen: Sequence[int], prediction: Prediction = "v", final: float = 1.0
+) -> tuple[Step, ...]:
+    """The steps of DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): those of DDIM with x0 extrapolated.
+
+    With h the distance to the next step and h_before that from the last one, both in l = log(a / (1 - a)) / 2, x0 gives
+    way to x0 + h / (2 h_before) * (x0 - x0_before). That is left out of the first step, and of the last one where the
+    plan is short or ends clean (h is infinite there).
+    """
+    alphas = [*(float(table[t]) for t in chosen), final]
+    logs = [0.5 * float(np.log(max(a, _LEAST_SIGNAL) / (1 - a))) for a in alphas[:-1]]
+    logs.append(np.inf if final == 1 else 0.5 * float(np.log(final / (1 - final))))
+    plain_end = len(chosen) - 1 if final == 1 or len(chosen) < _SHORT else len(chosen)
+    steps = []
+    for i, step in enumerate(ddim_steps(table, chosen, prediction, final)):
+        signal, noise = alphas[i] ** 0.5, (1 - alphas[i]) ** 0.5
+        weight = (logs[i + 1] - logs[i]) / (2 * (logs[i] - logs[i - 1])) if 0 < i < plain_end else 0.0
+        share = weight * (alphas[i + 1] ** 0.5 - (1 - alphas[i + 1]) ** 0.5 * signal / noise)  # of x0 in the latent
+        clean_keep, clean_push = _clean(signal, noise, prediction)
+        keep, push = step.keep + share * clean_keep, step.push + share * clean_push
+        numbers = {"keep": keep, "push": push, "pull": -share, "clean_keep": clean_keep, "clean_push": clean_push}
+        steps.append(step._replace(multistep=True, **numbers))
+    return tuple(steps)
+
+
+def _clean(signal: float, noise: float, prediction: Prediction) -> tuple[float, float]:
+    """x0 as parts of x and of the prediction."""
+    if prediction == "v":
+        return signal, -noise
+    return (0.0, 1.0) if prediction == "x0" else (1 / signal, -noise / signal)
+
+
 Solver = Callable[[NDArray[np.float64], Sequence[int], Prediction, float], tuple[Step, ...]]
 """The steps for a table of alpha-bar, the timesteps, what the network predicts, and alpha-bar after the last step."""
-SOLVERS: dict[str, Solver] = {"ddim": ddim_steps}
+SOLVERS: dict[str, Solver] = {"ddim": ddim_steps, "dpmpp": dpmpp_steps}
 
 
 @dataclass(frozen=True)
@@ -222,7 +270,14 @@ def advance(step: Step, given: Mapping[str, X], prediction: X) -> dict[str, X]:
     `given` holds what the step takes. Returns what it gives, deep features aside.
     """
     x, predicted = cast(Any, given[LATENT]), cast(Any, prediction)
-    return {LATENT + AFTER: step.keep * x + step.push * predicted}
+    after = step.keep * x + step.push * predicted
+    if not step.multistep:
+        return {LATENT + AFTER: after}
+    before = cast(Any, given[CLEAN])
+    return {
+        LATENT + AFTER: after + step.pull * before,
+        CLEAN + AFTER: step.clean_keep * x + step.clean_push * predicted,
+    }
 
 
 def walk(steps: Sequence[Step], noise: X, run: Callable[[int, Step, dict[str, X]], Mapping[str, X]]) -> Iterator[X]:
@@ -231,7 +286,7 @@ def walk(steps: Sequence[Step], noise: X, run: Callable[[int, Step, dict[str, X]
     `run` computes a step: its number in the plan and what it takes go in, what it gives comes out. A latent may be
     anything that `run` knows how to handle: an array, a list of them, an address on a device.
     """
-    state = {LATENT: noise}
+    state = {LATENT: noise, CLEAN: noise}  # there is no x0 before the first step, which gives it no weight
     for i, step in enumerate(steps):
         made = run(i, step, {name: state[name] for name in step.kind.takes})
         state |= {name.removesuffix(AFTER): made[name] for name in step.kind.gives}

@@ -183,6 +183,18 @@ def test_plans_of_several_kinds_are_exported_and_verified(pair_checkpoint: Path,
     assert held < 1.25 * alone
 
 
+def test_plans_of_dpm_solver_are_exported_and_verified(pair_checkpoint: Path, tmp_path: Path):
+    folder = tmp_path / "multistep"
+    specs = ("dpmpp:3", "less=dpmpp:4,guided=0-1,reuse=2")
+    measured = export_bundle(Checkpoint.load(pair_checkpoint), folder, Request(specs, "multistep"))["cpu"]
+    bundle = Bundle.open(folder)
+    cached = [f"{half}_multistep_{cache}" for half in ("guided", "unguided") for cache in ("keep", "reuse")]
+    assert [kind.name for kind in bundle.kinds] == ["guided_multistep", *cached]
+    assert bundle.info["plans"]["less"]["spec"] == "dpmpp:4,guided=0-1,keep=0;2"
+    assert all(measured["plans"][name]["least_psnr_db"] >= 45 for name in ("dpmpp:3", "less"))
+    assert set(measured["graphs"]) == set(bundle.graphs)
+
+
 def _parameters(checkpoint: Path) -> list[Any]:
     loaded = Checkpoint.load(checkpoint)
     return [p for part in (loaded.text_encoder, loaded.unet, loaded.vae) for p in part.parameters()]

@@ -18,17 +18,21 @@ from wetgen.training.checkpoint import Checkpoint, _prompt_width
 from wetgen.training.diffusion import NoiseSchedule
 from wetgen.training.sample import free_conditioning
 
-EVERY = "ddim:8,guided=2-5,keep=0;2;4;5;6;7"  # keeps, reuses and does neither, guided and not
+EVERY = "8,guided=2-5,keep=0;2;4;5;6;7"  # keeps, reuses and does neither, guided and not
 
 
-def steps() -> tuple[Step, ...]:
-    return plans_of([EVERY], NoiseSchedule())[0].steps
+def steps(solver: str = "ddim") -> tuple[Step, ...]:
+    return plans_of([f"{solver}:{EVERY}"], NoiseSchedule())[0].steps
+
+
+def steps_with(kind: StepKind) -> tuple[Step, ...]:
+    return steps("dpmpp" if kind.multistep else "ddim")
 
 
 def cases(unet: Any, kind: StepKind, sizes: Sizes) -> list[Case]:
     width = unet.config.cross_attention_dim
     texts = np.random.default_rng(0).standard_normal((3, sizes.tokens, width)).astype(np.float32)
-    return reference.denoise_cases(unet, kind, sizes, steps(), texts)
+    return reference.denoise_cases(unet, kind, sizes, steps_with(kind), texts)
 
 
 def outputs(wrapper: Denoise, feed: dict[str, Any]) -> tuple[Any, ...]:
@@ -67,7 +71,7 @@ def other_network(**settings: Any) -> tuple[UNet2DConditionModel, Sizes]:
 def test_a_step_of_every_kind_is_the_networks_own(kind: StepKind, networks: Checkpoint):
     assert networks.sizes.deep_channels == 32
     for unet, sizes in ((networks.unet, networks.sizes), other_network(center_input_sample=True)):
-        wrapper = denoise(unet, steps(), sizes, kind)
+        wrapper = denoise(unet, steps_with(kind), sizes, kind)
         declared = denoise_graph(sizes, kind)
         assert wrapper.graph == declared and wrapper.inputs == [tensor.name for tensor in declared.inputs]
         for case in cases(unet, kind, sizes):
@@ -98,26 +102,25 @@ def test_reusing_features_at_once_changes_nothing(networks: Checkpoint):
     torch.testing.assert_close(again, whole, rtol=0, atol=0)
 
 
-def test_one_wrapper_walks_every_kind_as_the_reference_does(networks: Checkpoint):
-    sizes, wrapper = networks.sizes, denoise(networks.unet, steps(), networks.sizes)
+@pytest.mark.parametrize("solver", ["ddim", "dpmpp"])
+def test_one_wrapper_walks_every_kind_as_the_reference_does(networks: Checkpoint, solver: str):
+    sizes, wrapper = networks.sizes, denoise(networks.unet, steps(solver), networks.sizes)
     texts = torch.randn(2, sizes.tokens, 32, generator=torch.Generator().manual_seed(1))
     given = torch.from_numpy(reference.attended(networks.unet, texts.numpy()))
     noise = torch.from_numpy(starting_noise(0, 0, sizes.latent)[None])
     free = free_conditioning(networks.unet, noise)
-    *_, wanted = reference.trajectory(networks.unet, noise, texts[:1], texts[1:], steps(), 3.0, free)
-    latent, kept = noise, {}
+    *_, wanted = reference.trajectory(networks.unet, noise, texts[:1], texts[1:], steps(solver), 3.0, free)
+    state = {"latent": noise, "clean": noise}
     with torch.no_grad():
-        for row, step in enumerate(steps()):
+        for row, step in enumerate(steps(solver)):
             wrapper.turn_to(step.kind)
             feed = {
-                **kept,
-                "latent": latent,
+                **state,
                 "embedding": given if step.guided else given[1:],
                 "conditioning": free,
                 "step": torch.tensor([row]),
                 "guidance": torch.tensor([3.0]),
             }
             made = dict(zip([t.name for t in wrapper.graph.outputs], outputs(wrapper, feed), strict=True))
-            latent = made.pop("latent_after")
-            kept = made if made else kept
-    torch.testing.assert_close(latent, wanted, rtol=1e-4, atol=1e-4)
+            state |= {name.removesuffix("_after"): tensor for name, tensor in made.items()}
+    torch.testing.assert_close(state["latent"], wanted, rtol=1e-4, atol=1e-4)

@@ -87,6 +87,18 @@ def test_what_means_nothing_is_refused(spec, why):
     assert why in str(caught.value)
 
 
+def test_another_solver_has_the_same_options():
+    (plan,) = plans_of(["dpmpp:4,guided=0-1,reuse=2"], SCHEDULE)
+    assert [step.kind.name for step in plan.steps] == [
+        "guided_multistep_keep",
+        "guided_multistep_reuse",
+        "unguided_multistep_keep",
+        "unguided_multistep_reuse",
+    ]
+    assert [step.timestep for step in plan.steps] == [step.timestep for step in SCHEDULE.steps(4)]
+    assert plan.steps[0].pull == plan.steps[3].pull == 0 and plan.steps[1].pull and plan.steps[2].pull
+
+
 def test_what_a_network_cannot_do_is_refused():
     with pytest.raises(WetgenError, match="no deep features"):
         plans_of(["ddim:4,reuse=2"], SCHEDULE, Network(deep=False))

@@ -21,7 +21,7 @@ from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.diffusion import NoiseSchedule
 from wetgen.training.sample import free_conditioning
 
-COSTS = dict(zip(KINDS, (1.0, 1.0, 0.35, 0.5, 0.5, 0.2), strict=True))
+COSTS = dict(zip(KINDS[:6], (1.0, 1.0, 0.35, 0.5, 0.5, 0.2), strict=True))
 GUIDED, UNGUIDED = StepKind(True), StepKind(False)
 
 
@@ -31,7 +31,9 @@ def walks_of(networks: Checkpoint, steps: int) -> tuple[Walks, Any]:
     return Walks(networks.unet, networks.sizes, networks.schedule, Network(), grid, texts, 3.0), texts
 
 
-@pytest.mark.parametrize("spec", ["ddim:4", "ddim:4,guided=1-2,reuse=2", "ddim:3,t=999;499;249,guided=none,keep=0"])
+@pytest.mark.parametrize(
+    "spec", ["ddim:4", "ddim:4,guided=1-2,reuse=2", "ddim:3,t=999;499;249,guided=none,keep=0", "dpmpp:4,reuse=2"]
+)
 def test_a_search_walks_what_the_reference_walks(networks: Checkpoint, spec: str):
     walks, texts = walks_of(networks, 4)
     form = parsed(spec, 1000, Network()).form
@@ -167,11 +169,13 @@ def test_a_search_finds_the_same_plans_again(pair_checkpoint: Any, monkeypatch: 
 
     for name, value in {"LONG": 8, "YARDSTICK": 4, "PAIRS": 2, "LADDER": (0.3, 0.6), "FASTEST": 0.3}.items():
         monkeypatch.setattr(module, name, value)
-    found = []
+    found, tried, walk = [], set[str](), Walks.walk
+    monkeypatch.setattr(Walks, "walk", lambda self, form, pairs: tried.add(str(form)) or walk(self, form, pairs))
     for _ in range(2):
         checkpoint = Checkpoint.load(pair_checkpoint)
         job = Job(checkpoint, Network(), ["a crack in a wall"], 3.0, 0.9)
         found.append(search(job, lambda _: None))
     assert found[0] == found[1] and [one.name for one in found[0]] == ["best", "balanced", "fast"]
+    assert {spec.split(":")[0] for spec in tried} == {"ddim", "dpmpp"}
     said: Any = found[0][2].said["measured"]
     assert said["cost_of_steps"] <= 0.3 and 0 < said["mask_agreement"] <= 1 and said["latent_distance"] > 0

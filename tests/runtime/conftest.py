@@ -74,6 +74,14 @@ def mixed_folder(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
+def multistep_folder(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny bundle whose plans are walked with DPM-Solver++, for a CPU and for TensorRT."""
+    folder = tiny.write_bundle(tmp_path_factory.mktemp("multistep"), tiny.MIXED_SIZES, plans=tiny.multistep_plans())
+    _offer_to_tensorrt(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def bundle(bundle_folder: Path) -> Bundle:
     return Bundle.open(bundle_folder)
 

@@ -18,7 +18,18 @@ from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.bundle.bundle import FORMAT, TOKENIZER_NAME, declarations, plan_to_json, sizes_to_json
 from wetgen.runtime.bundle.graphs import JUDGE, Graph, Sizes, Tensor, graphs_of
 from wetgen.runtime.bundle.manifest import graph_entry, target_entry
-from wetgen.runtime.bundle.schedule import DEEP, Plan, StepKind, alphas_cumprod, ddim_steps, kinds_of, timesteps
+from wetgen.runtime.bundle.schedule import (
+    CLEAN,
+    COEFFICIENTS,
+    DEEP,
+    Plan,
+    StepKind,
+    alphas_cumprod,
+    ddim_steps,
+    dpmpp_steps,
+    kinds_of,
+    timesteps,
+)
 from wetgen.runtime.bundle.targets import TARGETS
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.run.fingerprints import KIND, Fingerprints
@@ -124,6 +135,15 @@ def mixed_plans() -> list[Plan]:
     return plans
 
 
+def multistep_plans() -> list[Plan]:
+    """Two plans of DPM-Solver++: one plain, of an odd number of steps, and one with every kind of step."""
+    kinds = ("unguided", "guided_keep", "guided_reuse", "guided", "guided_reuse", "unguided_keep", "unguided_reuse")
+    first, second = (dpmpp_steps(alphas_cumprod(), timesteps(1000, count)) for count in (3, len(kinds)))
+    halves = [StepKind.named(kind) for kind in kinds]
+    mixed = tuple(s._replace(guided=k.guided, cache=k.cache) for s, k in zip(second, halves, strict=True))
+    return [Plan("plain", 0, first), Plan("every", len(first), mixed)]
+
+
 def write_tokenizer(path: Path, length: int) -> None:
     """Byte-level BPE as training writes it: begin and end tokens, padding with the end token."""
     tokenizer = Tokenizer(models.BPE())
@@ -222,11 +242,16 @@ def _denoise(graph: Graph, sizes: Sizes, plans: Sequence[Plan], rng: np.random.G
         prediction = net.op("Add", uncond, net.op("Mul", scale, net.op("Sub", cond, uncond)))
     else:
         prediction = net.op("Add", said, net.op("Mul", scale, net.constant(np.float32(0.01))))
-    keep, push = (
+    keep, push, pull, clean_keep, clean_push = (
         net.op("Gather", net.constant(np.array([getattr(step, name) for step in steps], np.float32)), "step")
-        for name in ("keep", "push")
+        for name in COEFFICIENTS
     )
-    net.op("Add", net.op("Mul", keep, "latent"), net.op("Mul", push, prediction), to="latent_after")
+    if CLEAN in {tensor.name for tensor in graph.inputs}:
+        after = net.op("Add", net.op("Mul", keep, "latent"), net.op("Mul", push, prediction))
+        net.op("Add", after, net.op("Mul", pull, CLEAN), to="latent_after")
+        net.op("Add", net.op("Mul", clean_keep, "latent"), net.op("Mul", clean_push, prediction), to="clean_after")
+    else:
+        net.op("Add", net.op("Mul", keep, "latent"), net.op("Mul", push, prediction), to="latent_after")
     return net.model(graph)
 
 

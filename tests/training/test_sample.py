@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
+from wetgen.runtime.bundle.schedule import dpmpp_steps
 from wetgen.training.checkpoint import schedule_from, scheduler_of
 from wetgen.training.diffusion import NoiseSchedule
 from wetgen.training.sample import free_conditioning, guided, sample
@@ -81,3 +82,60 @@ def test_free_conditioning_is_zeros_for_the_channels_the_network_adds() -> None:
 def test_a_schedule_survives_diffusers_own_config() -> None:
     schedule = NoiseSchedule("linear", 500, 1e-4, 0.02, False, "eps", "leading", 1, False)
     assert schedule_from(scheduler_of(schedule).config) == schedule
+
+
+def dpmpp_by_diffusers(schedule: NoiseSchedule, count: int, scale: float) -> Iterator[Tensor]:
+    scheduler = DPMSolverMultistepScheduler(
+        num_train_timesteps=schedule.count,
+        beta_start=schedule.beta_start,
+        beta_end=schedule.beta_end,
+        beta_schedule=schedule.curve,
+        solver_order=2,
+        algorithm_type="dpmsolver++",
+        prediction_type={"v": "v_prediction", "eps": "epsilon", "x0": "sample"}[schedule.prediction],
+        timestep_spacing=schedule.spacing,
+        final_sigmas_type="zero" if schedule.ends_clean else "sigma_min",
+        rescale_betas_zero_snr=schedule.zero_terminal_snr,
+    )
+    scheduler.set_timesteps(count)
+    x, uncond, cond = inputs()
+    for timestep in scheduler.timesteps:
+        without, with_prompt = (Wobble()(x, int(timestep), e).sample for e in (uncond, cond))
+        x = scheduler.step(without + scale * (with_prompt - without), timestep, x).prev_sample
+        yield x
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers with numpy 2
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 14, 15, 20, 50])
+@pytest.mark.parametrize(
+    "schedule, most",
+    [
+        # diffusers has alpha-bar 2^-24 in place of 0, so a signal of 2^-12 of x and x0 where ours has none.
+        (NoiseSchedule(), 1e-3),
+        (NoiseSchedule(prediction="x0"), 1e-3),
+        (NoiseSchedule(zero_terminal_snr=False), 1e-5),
+        (NoiseSchedule(zero_terminal_snr=False, ends_clean=False), 1e-5),
+        (NoiseSchedule(prediction="eps", zero_terminal_snr=False), 1e-5),
+    ],
+    ids=["ours", "x0", "no-zero-snr", "not-clean", "eps"],
+)
+def test_every_step_of_dpm_solver_is_the_one_diffusers_takes(schedule: NoiseSchedule, most: float, count: int) -> None:
+    noise, uncond, cond = inputs()
+    steps = schedule.at(schedule.timesteps(count), "dpmpp")
+    ours = list(sample(Wobble(), noise, uncond, cond, steps, 3.0))
+    for step, (got, expected) in enumerate(zip(ours, dpmpp_by_diffusers(schedule, count, 3.0), strict=True)):
+        assert float((got - expected).abs().max() / expected.abs().max()) <= most, f"step {step}"
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("count", [2, 8, 20])
+def test_dpm_solver_from_the_noise_that_diffusers_starts_at(count: int) -> None:
+    """With alpha-bar 2^-24 in our table too, nothing but rounding is left of the difference."""
+    schedule = NoiseSchedule()
+    table = schedule.table()
+    table[-1] = 2.0**-24
+    noise, uncond, cond = inputs()
+    steps = dpmpp_steps(table, schedule.timesteps(count))
+    ours = sample(Wobble(), noise, uncond, cond, steps, 3.0)
+    for got, expected in zip(ours, dpmpp_by_diffusers(schedule, count, 3.0), strict=True):
+        assert float((got - expected).abs().max() / expected.abs().max()) <= 1e-4

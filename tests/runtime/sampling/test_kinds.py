@@ -22,6 +22,7 @@ from wetgen.runtime.sampling.conditioning import SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
+PLAIN = KINDS[:6]  # the kinds of a plan of DDIM
 
 
 def plan(*kinds):
@@ -65,7 +66,7 @@ def test_a_plan_knows_its_kinds():
 
 
 def test_a_step_is_stored_by_the_name_of_its_kind():
-    for kind in KINDS:
+    for kind in PLAIN:
         step = Step(999, 0.25, 0.5, *kind)
         assert step.to_json() == {"timestep": 999, "keep": 0.25, "push": 0.5, "kind": kind.name}
         assert Step.from_json(step.to_json()) == step and StepKind.named(kind.name) == kind
@@ -87,7 +88,7 @@ def test_every_kind_declares_what_it_takes_and_gives(kind, tiny):
 
 
 def test_a_bundle_without_guided_steps_has_no_graph_for_them(mixed, tiny, tmp_path):
-    assert mixed.kinds == KINDS and list(mixed.graphs)[1:-2] == [denoise_name(kind) for kind in KINDS]
+    assert mixed.kinds == PLAIN and list(mixed.graphs)[1:-2] == [denoise_name(kind) for kind in PLAIN]
     lean = Bundle.open(tiny.write_bundle(tmp_path / "lean", tiny.MIXED_SIZES, plans=tiny.mixed_plans()[1:]))
     denoisers = [f"denoise_unguided{part}" for part in ("", "_keep", "_reuse")]
     assert list(lean.graphs) == ["text", *denoisers, "decode", "encode"]
@@ -105,7 +106,7 @@ class Recorder:
 
 def test_a_step_takes_its_half_of_the_embedding_and_the_features_kept_last():
     said = []
-    engines = {kind: Recorder(kind, said) for kind in KINDS}
+    engines = {kind: Recorder(kind, said) for kind in PLAIN}
     walked = plan(
         "unguided", "guided_keep", "guided_reuse", "guided", "guided_reuse", "unguided_keep", "unguided_reuse"
     )
@@ -155,11 +156,11 @@ def test_pairs_do_not_depend_on_their_company(mixed, name):
 
 def test_only_the_graphs_of_the_plan_are_loaded(mixed):
     generator = Generator(mixed, batch=1, threads=1)
-    assert tuple(generator._denoise) == KINDS  # the default plan has a step of each
+    assert tuple(generator._denoise) == PLAIN  # the default plan has a step of each
     lean = Generator(replace(mixed, default_plan="unguided"), batch=1, threads=1)
-    assert tuple(lean._denoise) == KINDS[3:]
+    assert tuple(lean._denoise) == PLAIN[3:]
     next(lean.generate(PROMPTS[:1], plan="every"))
-    assert set(lean._denoise) == set(KINDS)
+    assert set(lean._denoise) == set(PLAIN)
 
 
 def test_a_negative_prompt_without_effect_is_refused(mixed):
@@ -212,7 +213,7 @@ def test_pairs_of_a_batch_may_differ_whatever_the_kind_of_the_steps(built_mixed,
 
 def test_engines_are_built_for_every_kind(mixed):
     names = [name for name, _ in engines_wanted(mixed, [2])]
-    assert names == ["text", *(denoise_name(kind) for kind in KINDS), "decode"]
+    assert names == ["text", *(denoise_name(kind) for kind in PLAIN), "decode"]
 
 
 def test_the_memory_plan_covers_every_kind(built_mixed, gpu):
@@ -221,7 +222,7 @@ def test_the_memory_plan_covers_every_kind(built_mixed, gpu):
         pairs = generator.generate(PROMPTS)
         next(pairs)
         taken = sum(block.size for block in gpu.cuda.blocks.values() if not block.pinned)
-    drawing = ["text", *(denoise_name(kind) for kind in KINDS), "decode"]
+    drawing = ["text", *(denoise_name(kind) for kind in PLAIN), "decode"]
     zero, scratch = dict.fromkeys(drawing, 0), dict.fromkeys(drawing, gpu.trt.scratch)
     planned = memory.plan_memory(built_mixed.graphs, 4, 7, weights=zero, scratch=scratch, integrated=True)
     assert taken <= planned.scratch + planned.buffers <= 1.02 * taken
