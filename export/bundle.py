@@ -13,17 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.export import onnx, reference, small_floats, verify, wrappers
-from wetgen.export.cross_attention import keys_and_values
-from wetgen.export.denoisers import denoise
+from wetgen.export import reference, verify
 from wetgen.export.folder import check_free, unfinished, write_json
-from wetgen.export.onnx import Weights
-from wetgen.export.plans import Named, Network, parsed, placed
-from wetgen.export.search import Job, search, wanted_quality
+from wetgen.export.graphs import wrappers
+from wetgen.export.graphs.cross_attention import keys_and_values
+from wetgen.export.graphs.denoisers import denoise
+from wetgen.export.graphs.wrappers import Wrapper
+from wetgen.export.onnx import files
+from wetgen.export.onnx.files import Weights
+from wetgen.export.onnx.weights import WeightStore
+from wetgen.export.precision import mixed_precision
+from wetgen.export.search.plans import Named, Network, parsed, placed
+from wetgen.export.search.search import Job, search, wanted_quality
 from wetgen.export.tokens import padded
-from wetgen.export.weights import WeightStore
 from wetgen.export.work import work_of_bundle
-from wetgen.export.wrappers import Wrapper
 from wetgen.runtime.bundle.bundle import FORMAT, TOKENIZER_NAME, Bundle, declarations, plan_to_json, sizes_to_json
 from wetgen.runtime.bundle.graphs import Graph, denoise_name, graphs_of
 from wetgen.runtime.bundle.manifest import graph_entry, target_entry
@@ -89,7 +92,7 @@ def export_bundle(checkpoint: Checkpoint, folder: Path, request: Request, say: S
         export.write_graphs()
         info = export.describe()
         if export.narrow:
-            small = small_floats.export(export.job())
+            small = mixed_precision.export(export.job())
             info["targets"].update(small.entries)
         write_json(part, info)
         if DEFAULT_TARGET in request.targets:
@@ -188,9 +191,9 @@ class _Export:
         listed = _prompts(self.checkpoint, self.request)
         return listed if self.request.prompts else listed[:MOST_PROMPTS]
 
-    def job(self) -> small_floats.Job:
+    def job(self) -> mixed_precision.Job:
         """What exporting to the targets in `narrow` needs of all this."""
-        return small_floats.Job(
+        return mixed_precision.Job(
             self.checkpoint,
             self.part,
             self.plans,
@@ -259,7 +262,7 @@ class _Export:
             return
         self.say(f"exporting {name}")
         graph, path = self.graphs[name], self.part / f"{name}.onnx"
-        written = onnx.export(wrapper, graph, path, self.request.weights, store=self.store)
+        written = files.export(wrapper, graph, path, self.request.weights, store=self.store)
         precision = {"compute": "float32", "weights": self.request.weights}
         self.entries[name] = graph_entry(written.path.name, precision, written.weights)
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wetgen.export import onnx, verify
+from wetgen.export import verify
 from wetgen.export.copies import CopyCheck
 from wetgen.export.folder import check_free, unfinished, write_json
+from wetgen.export.onnx import files
 from wetgen.export.reference import Case
 from wetgen.runtime.bundle.bundle import Bundle, declarations
 from wetgen.runtime.bundle.graphs import JUDGE, Array, judge_graph
@@ -68,7 +69,7 @@ def add_judge(
     with unfinished(out_folder) as part:
         _copy(bundle, part, without=[JUDGE, *(["fingerprints"] if copies else [])])
         graph, path = judge_graph(bundle.sizes), part / FILE_NAME
-        written = onnx.export(JudgeGraph(judge.module, factor).eval(), graph, path)
+        written = files.export(JudgeGraph(judge.module, factor).eval(), graph, path)
         parity = _parity(judge, bundle, factor, examples, path)
         entry = graph_entry(path.name, {"compute": "float32", "weights": "float32"}, written.weights)
         stated = {**entry, **judge.info, "classes": list(judge.classes), "size": judge.size, "parity": parity}

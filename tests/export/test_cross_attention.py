@@ -7,9 +7,9 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from wetgen.export.cross_attention import keys_and_values, take_keys_and_values
+from wetgen.export.graphs.cross_attention import keys_and_values, take_keys_and_values
+from wetgen.export.graphs.rewrites import lightened
 from wetgen.export.reference import attended
-from wetgen.export.rewrites import lightened
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.denoiser import cross_attentions

@@ -8,9 +8,9 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from wetgen.export import reference
-from wetgen.export.denoisers import Denoise, denoise
-from wetgen.export.plans import plans_of
+from wetgen.export.graphs.denoisers import Denoise, denoise
 from wetgen.export.reference import Case
+from wetgen.export.search.plans import plans_of
 from wetgen.runtime.bundle.graphs import Sizes, denoise_graph
 from wetgen.runtime.bundle.schedule import DEEP, KINDS, Step, StepKind
 from wetgen.runtime.noise import starting_noise

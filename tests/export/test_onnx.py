@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from wetgen.export.onnx import OPSET, Written, check_file, export
+from wetgen.export.onnx.files import OPSET, Written, check_file, export
 from wetgen.runtime.bundle.graphs import Graph, Tensor
 from wetgen.runtime.errors import WetgenError
 
@@ -66,7 +66,7 @@ def test_exporting_twice_gives_the_same_bytes(tmp_path: Path):
 
 
 def test_large_graphs_keep_their_weights_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("wetgen.export.onnx.LARGEST_FILE", 8)
+    monkeypatch.setattr("wetgen.export.onnx.files.LARGEST_FILE", 8)
 
     class Wide(nn.Module):
         def __init__(self) -> None:

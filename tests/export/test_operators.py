@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from wetgen.export.operators import OPERATORS, check_operators, newest_opset
+from wetgen.export.onnx.operators import OPERATORS, check_operators, newest_opset
 from wetgen.runtime.bundle.targets import TARGETS
 from wetgen.runtime.errors import WetgenError
 

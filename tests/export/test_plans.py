@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.export.plans import Form, Network, parsed, plans_of
+from wetgen.export.search.plans import Form, Network, parsed, plans_of
 from wetgen.runtime.bundle.schedule import KINDS
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.diffusion import NoiseSchedule

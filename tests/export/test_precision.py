@@ -8,13 +8,13 @@ import torch
 from diffusers.models.attention_processor import Attention
 from torch import nn
 
-from wetgen.export import denoisers, wrappers
-from wetgen.export.cross_attention import keys_and_values
-from wetgen.export.onnx import export
-from wetgen.export.precision import Island, Precision, WideLogits, lowered, shown
-from wetgen.export.types import types_of
-from wetgen.export.watching import rounded
-from wetgen.export.wrappers import Wrapper
+from wetgen.export.graphs import denoisers, wrappers
+from wetgen.export.graphs.cross_attention import keys_and_values
+from wetgen.export.graphs.wrappers import Wrapper, shown
+from wetgen.export.onnx.files import export
+from wetgen.export.onnx.types import types_of
+from wetgen.export.precision.calibrate import rounded
+from wetgen.export.precision.precision import Island, Precision, WideLogits, lowered
 from wetgen.runtime.bundle.graphs import Graph, Tensor
 from wetgen.training.checkpoint import Checkpoint
 

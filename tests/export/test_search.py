@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from wetgen.export import reference
-from wetgen.export.plans import Form, Network, parsed
-from wetgen.export.search import Candidate, Job, chosen, search, wanted_quality
-from wetgen.export.search_measure import Loss, quality
-from wetgen.export.search_spacing import UNITS, Errors, Proposals, Trajectory, errors_of
-from wetgen.export.search_walks import Distance, Walks
+from wetgen.export.search.measure import Loss, quality
+from wetgen.export.search.plans import Form, Network, parsed
+from wetgen.export.search.search import Candidate, Job, chosen, search, wanted_quality
+from wetgen.export.search.spacing import UNITS, Errors, Proposals, Trajectory, errors_of
+from wetgen.export.search.trajectories import Distance, Walks
 from wetgen.runtime.bundle.schedule import KINDS, StepKind
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import starting_noise
@@ -165,7 +165,7 @@ def test_another_search_is_refused(spec: str):
 
 def test_a_search_finds_the_same_plans_again(pair_checkpoint: Any, monkeypatch: pytest.MonkeyPatch):
     """Small, on a tiny network: 8 steps are the long walk, ddim:4 the yardstick."""
-    from wetgen.export import search as module
+    from wetgen.export.search import search as module
 
     for name, value in {"LONG": 8, "YARDSTICK": 4, "PAIRS": 2, "LADDER": (0.3, 0.6), "FASTEST": 0.3}.items():
         monkeypatch.setattr(module, name, value)

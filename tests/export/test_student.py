@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from wetgen.export import precision, time_tables
 from wetgen.export.bundle import Request, export_bundle
-from wetgen.export.denoisers import denoise
+from wetgen.export.graphs import time_tables
+from wetgen.export.graphs.denoisers import denoise
+from wetgen.export.precision import precision
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.describe import describe_bundle
 from wetgen.runtime.errors import WetgenError

@@ -15,15 +15,16 @@ import torch
 from click.testing import CliRunner
 from onnx import TensorProto
 
-from wetgen.export import reference, small_floats, verify
+from wetgen.export import reference, verify
 from wetgen.export.bundle import Request, export_bundle
 from wetgen.export.cli import cli
-from wetgen.export.ladder import Islands, rungs
-from wetgen.export.onnx import nodes_of
-from wetgen.export.operators import check_operators
-from wetgen.export.plans import plans_of
-from wetgen.export.trials import Trials
-from wetgen.export.types import types_of
+from wetgen.export.onnx.files import nodes_of
+from wetgen.export.onnx.operators import check_operators
+from wetgen.export.onnx.types import types_of
+from wetgen.export.precision import mixed_precision
+from wetgen.export.precision.candidates import Trials
+from wetgen.export.precision.keep_in_fp32 import Islands, rungs
+from wetgen.export.search.plans import plans_of
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.describe import describe_bundle
 from wetgen.runtime.bundle.targets import TARGETS
@@ -198,10 +199,10 @@ def test_the_gate_on_the_files_sees_an_overflow_that_onnx_runtime_hides(
     )
     rung = next(rungs(dict.fromkeys(GRAPHS, Islands())))
     entries: dict[str, Any] = {"jp6": {"measured": {}}}
-    small_floats.Exported(job, rung).check(targets_bundle, entries)
+    mixed_precision.Exported(job, rung).check(targets_bundle, entries)
     assert entries["jp6"]["measured"]["plans"]["ddim:2"]["least_psnr_db"] >= 45
     with pytest.raises(verify.Rejected, match="ddim:2 has"):
-        small_floats.Exported(job, rung).check(spoiled, entries)
+        mixed_precision.Exported(job, rung).check(spoiled, entries)
     assert not list(tmp_path.glob(".rounding-*"))
     own = replace(held, target=TARGETS["cpu"], files=files)
     (hidden,) = Generator(replace(targets_bundle, targets={"cpu": own}), batch=1).generate([prompt], guidance=guidance)
@@ -244,7 +245,7 @@ def climbed(
         trials = Trials(checkpoint, plans, ids, 3.0, pictures)
         islands, _ = trials.islands(last) if measured else (dict.fromkeys(GRAPHS, Islands()), None)
         targets = [TARGETS[name] for name in names]
-        return small_floats.climb(trials, islands, targets, lambda _: None), islands
+        return mixed_precision.climb(trials, islands, targets, lambda _: None), islands
 
     return climb
 

@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from wetgen.export.weights import LEAST_SHARED, WeightStore
+from wetgen.export.onnx.weights import LEAST_SHARED, WeightStore
 
 
 def graph_of(folder: Path, name: str, store: WeightStore, **weights: np.ndarray) -> tuple[Path, list[str]]:

@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from wetgen.export import denoisers, wrappers
-from wetgen.export.cross_attention import keys_and_values
+from wetgen.export.graphs import denoisers, wrappers
+from wetgen.export.graphs.cross_attention import keys_and_values
 from wetgen.export.work import Work, count, work_of_graph
 from wetgen.runtime.bundle.bundle import Bundle, open_bundle
 from wetgen.runtime.errors import WetgenError

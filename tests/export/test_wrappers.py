@@ -11,8 +11,9 @@ from diffusers.models.activations import GEGLU
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
-from wetgen.export import denoisers, reference, rewrites, time_tables, wrappers
-from wetgen.export.cross_attention import keys_and_values
+from wetgen.export import reference
+from wetgen.export.graphs import denoisers, rewrites, time_tables, wrappers
+from wetgen.export.graphs.cross_attention import keys_and_values
 from wetgen.runtime.bundle.graphs import graphs_of
 from wetgen.runtime.bundle.schedule import GUIDED
 from wetgen.runtime.errors import WetgenError

@@ -24,6 +24,16 @@ ROOMS = {
     "door": {"bundle", "dataset", "engines", "inpaint", "layouts", "masks", "prompts", "run", "sampling"},
 }
 DOOR = {"wetgen.runtime", "wetgen.runtime.__main__", "wetgen.runtime.cli"}  # the package gives its users' names
+EXPORT_ROOMS = {
+    "ground": set[str](),
+    "graphs": set[str](),
+    "onnx": {"graphs"},
+    "precision": {"graphs", "onnx"},
+    "search": {"graphs"},
+    "door": {"graphs", "onnx", "precision", "search"},
+}
+EXPORT_DOOR = {f"wetgen.export.{name}" for name in ("bundle", "cli", "engines", "judge")}
+HOUSES = {"runtime": (ROOMS, DOOR), "export": (EXPORT_ROOMS, EXPORT_DOOR)}
 RUNTIME_MAY = {"PIL", "click", "cuda", "numpy", "onnxruntime", "tensorrt", "tokenizers", "wetgen"} | set(
     sys.stdlib_module_names
 )
@@ -68,9 +78,9 @@ def module_of(path: Path) -> str:
     return ".".join(("wetgen", *(parts[:-1] if parts[-1] == "__init__" else parts)))
 
 
-def module_imports() -> dict[str, set[str]]:
-    """The modules of the runtime that each of them imports, those inside functions too."""
-    files = {module_of(path): path for path in files_of("runtime")}
+def module_imports(floor: str) -> dict[str, set[str]]:
+    """The modules of a floor that each of them imports, those inside functions too."""
+    files = {module_of(path): path for path in files_of(floor)}
     return {
         module: {name if name in files else name.rpartition(".")[0] for name in imports_of(path)} & files.keys()
         for module, path in files.items()
@@ -78,10 +88,10 @@ def module_imports() -> dict[str, set[str]]:
 
 
 def room_of(module: str) -> str:
-    if module in DOOR:
+    _, floor, *rest = module.split(".")
+    if module in HOUSES[floor][1]:
         return "door"
-    room = module.split(".")[2]
-    return room if (ROOT / "runtime" / room).is_dir() else "ground"
+    return rest[0] if rest and (ROOT / floor / rest[0]).is_dir() else "ground"
 
 
 def circles(graph: dict[str, set[str]]) -> set[str]:
@@ -92,20 +102,24 @@ def circles(graph: dict[str, set[str]]) -> set[str]:
     return left
 
 
-def test_every_room_of_the_runtime_is_known() -> None:
-    assert {room_of(module) for module in module_imports()} == ROOMS.keys()
+@pytest.mark.parametrize("floor", HOUSES)
+def test_every_room_is_known(floor: str) -> None:
+    assert {room_of(module) for module in module_imports(floor)} == HOUSES[floor][0].keys()
 
 
-def test_a_room_imports_the_rooms_below_it_only() -> None:
-    for module, names in module_imports().items():
+@pytest.mark.parametrize("floor", HOUSES)
+def test_a_room_imports_the_rooms_below_it_only(floor: str) -> None:
+    rooms = HOUSES[floor][0]
+    for module, names in module_imports(floor).items():
         room = room_of(module)
         for name in names:
-            assert room_of(name) in ROOMS[room] | {room, "ground"}, f"{module} ({room}) imports {name}"
+            assert room_of(name) in rooms[room] | {room, "ground"}, f"{module} ({room}) imports {name}"
 
 
-def test_no_circle_of_rooms_and_none_of_files() -> None:
-    assert not circles(ROOMS)
-    assert not circles(module_imports())
+@pytest.mark.parametrize("floor", HOUSES)
+def test_no_circle_of_rooms_and_none_of_files(floor: str) -> None:
+    assert not circles(HOUSES[floor][0])
+    assert not circles(module_imports(floor))
 
 
 def test_circles_are_found() -> None:

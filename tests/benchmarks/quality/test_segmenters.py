@@ -20,7 +20,7 @@ from wetgen.benchmarks.quality.segmenters.ridge import BALANCE, NEVER, RIDGE, Ri
 from wetgen.benchmarks.quality.segmenters.segformer import SegformerTrainer
 from wetgen.benchmarks.quality.segmenters.sums import BACKGROUND, Sums, SumsMemory, pair_moments
 from wetgen.benchmarks.quality.segmenters.unet import UNetTrainer
-from wetgen.export.onnx import export
+from wetgen.export.onnx.files import export
 from wetgen.runtime.bundle.graphs import Graph, Tensor
 from wetgen.runtime.errors import WetgenError
 

@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wetgen.export.plans import Form
-from wetgen.export.search_walks import Walks
+from wetgen.export.search.plans import Form
+from wetgen.export.search.trajectories import Walks
 from wetgen.runtime.bundle.schedule import AFTER, LATENT, Step, StepKind, advance, walk
 
 UNITS = 20  # of cost in a guided whole step

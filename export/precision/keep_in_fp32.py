@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 
-from wetgen.export.precision import Compute, Precision, shown
-from wetgen.export.watching import Ranges
+from wetgen.export.graphs.wrappers import shown
+from wetgen.export.precision.calibrate import Ranges
+from wetgen.export.precision.precision import Compute, Precision
 
 LARGEST = 65504.0  # of float16
 

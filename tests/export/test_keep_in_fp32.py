@@ -2,9 +2,9 @@
 
 from math import inf
 
-from wetgen.export.ladder import GRAPHS, LARGEST, MARGIN, Islands, islands_of, rungs
-from wetgen.export.precision import Precision
-from wetgen.export.watching import Ranges
+from wetgen.export.precision.calibrate import Ranges
+from wetgen.export.precision.keep_in_fp32 import GRAPHS, LARGEST, MARGIN, Islands, islands_of, rungs
+from wetgen.export.precision.precision import Precision
 
 BEYOND, WITHIN = LARGEST / MARGIN * 1.01, LARGEST / MARGIN * 0.99
 

@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn import functional
 
-from wetgen.export.precision import Island
-from wetgen.export.rounding import rounding_copy
-from wetgen.export.watching import measured, rounded
+from wetgen.export.precision.calibrate import measured, rounded
+from wetgen.export.precision.precision import Island
+from wetgen.export.precision.rounding import rounding_copy
 
 
 class Spike(nn.Module):
@@ -176,7 +176,7 @@ def test_onnx_runtime_hides_an_overflow_and_the_rounding_copy_shows_it(tmp_path:
 
 
 def test_large_copies_keep_their_weights_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("wetgen.export.rounding._LARGEST_INSIDE", 8)
+    monkeypatch.setattr("wetgen.export.precision.rounding._LARGEST_INSIDE", 8)
     write_spike(tmp_path / "spike.onnx", TensorProto.BFLOAT16)
     (tmp_path / "copies").mkdir()
     copy = rounding_copy(tmp_path / "spike.onnx", tmp_path / "copies")

@@ -13,7 +13,7 @@ import numpy as np
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from wetgen.export.types import types_of
+from wetgen.export.onnx.types import types_of
 
 _SMALL = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 

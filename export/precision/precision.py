@@ -16,8 +16,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 from transformers.models.clip.modeling_clip import CLIPAttention
 
-from wetgen.export.time_tables import GuidedTime, TimeTable
-from wetgen.export.wrappers import Wrapper
+from wetgen.export.graphs.time_tables import GuidedTime, TimeTable
+from wetgen.export.graphs.wrappers import Wrapper
 
 Compute = Literal["float32", "float16", "bfloat16"]
 TYPES: dict[Compute, torch.dtype] = {
@@ -44,11 +44,6 @@ class Precision:
     compute: Compute = "float32"
     islands: tuple[tuple[str, str], ...] = ()
     wide_logits: bool = False
-
-
-def shown(path: str) -> str:
-    """A module's path as in the checkpoint, without the wrapper's own name and what rewrites and islands put around."""
-    return ".".join(part for part in path.split(".") if part != "module")
 
 
 def lowered(wrapper: Wrapper, precision: Precision) -> dict[str, str]:

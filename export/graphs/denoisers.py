@@ -11,10 +11,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from wetgen.export.cross_attention import take_keys_and_values
-from wetgen.export.rewrites import FirstHalf, share_halves
-from wetgen.export.time_tables import with_time_tables
-from wetgen.export.wrappers import Wrapper
+from wetgen.export.graphs.cross_attention import take_keys_and_values
+from wetgen.export.graphs.rewrites import FirstHalf, share_halves
+from wetgen.export.graphs.time_tables import with_time_tables
+from wetgen.export.graphs.wrappers import Wrapper
 from wetgen.runtime.bundle.graphs import Graph, Sizes, denoise_graph
 from wetgen.runtime.bundle.schedule import COEFFICIENTS, DEEP, GUIDED, LATENT, Step, StepKind, advance
 

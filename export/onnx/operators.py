@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from wetgen.export.onnx import nodes_of
-from wetgen.export.types import types_of
+from wetgen.export.onnx.files import nodes_of
+from wetgen.export.onnx.types import types_of
 from wetgen.runtime.bundle.targets import Target
 from wetgen.runtime.errors import WetgenError
 

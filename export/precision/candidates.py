@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wetgen.export import verify, wrappers
-from wetgen.export.cross_attention import keys_and_values
-from wetgen.export.denoisers import Denoise, denoise
-from wetgen.export.ladder import Islands, Rung, islands_of
-from wetgen.export.precision import Precision, lowered, shown
+from wetgen.export import verify
+from wetgen.export.graphs import wrappers
+from wetgen.export.graphs.cross_attention import keys_and_values
+from wetgen.export.graphs.denoisers import Denoise, denoise
+from wetgen.export.graphs.wrappers import Wrapper, shown
+from wetgen.export.precision.calibrate import Ranges, measured, rounded
+from wetgen.export.precision.keep_in_fp32 import Islands, Rung, islands_of
+from wetgen.export.precision.precision import Precision, lowered
 from wetgen.export.reference import SEED, Picture
-from wetgen.export.watching import Ranges, measured, rounded
-from wetgen.export.wrappers import Wrapper
 from wetgen.runtime.bundle.schedule import GUIDED, Plan, Step, StepKind, walk
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling.pair import picture_faults

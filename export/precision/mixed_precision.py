@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onnx
-from wetgen.export import onnx as files
 from wetgen.export import verify
-from wetgen.export.ladder import BFLOAT16_OPSET, LARGEST, MARGIN, Islands, Rung, rungs
-from wetgen.export.operators import check_operators
-from wetgen.export.precision import lowered, shown
+from wetgen.export.graphs.wrappers import shown
+from wetgen.export.onnx import files
+from wetgen.export.onnx.operators import check_operators
+from wetgen.export.onnx.weights import WeightStore
+from wetgen.export.precision.calibrate import Ranges
+from wetgen.export.precision.candidates import PARTS, Trial, Trials, wrapper_of
+from wetgen.export.precision.keep_in_fp32 import BFLOAT16_OPSET, LARGEST, MARGIN, Islands, Rung, rungs
+from wetgen.export.precision.precision import lowered
+from wetgen.export.precision.rounding import rounding_copy
 from wetgen.export.reference import Case, Picture
-from wetgen.export.rounding import rounding_copy
-from wetgen.export.trials import PARTS, Trial, Trials, wrapper_of
-from wetgen.export.watching import Ranges
-from wetgen.export.weights import WeightStore
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import DENOISE, JUDGE, Graph, denoise_name, graphs_of
 from wetgen.runtime.bundle.manifest import TargetGraphs, graph_entry, target_entry

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from wetgen.export.reference import decoded
-from wetgen.export.search_walks import Distance
+from wetgen.export.search.trajectories import Distance
 from wetgen.export.verify import psnr
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import JUDGE

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wetgen.export.rewrites import lightened
+from wetgen.export.graphs.rewrites import lightened
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.student import angular_frequencies, sinusoids_of
 

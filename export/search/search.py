@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wetgen.export import reference
-from wetgen.export.plans import Form, Named, Network
-from wetgen.export.search_measure import JudgeOf, Loss, Pictures, decode_flops, loss_of, quality
-from wetgen.export.search_spacing import MENDED, Proposals, Trajectory, errors_of, weights_of
-from wetgen.export.search_walks import Distance, Walks
+from wetgen.export.search.measure import JudgeOf, Loss, Pictures, decode_flops, loss_of, quality
+from wetgen.export.search.plans import Form, Named, Network
+from wetgen.export.search.spacing import MENDED, Proposals, Trajectory, errors_of, weights_of
+from wetgen.export.search.trajectories import Distance, Walks
 from wetgen.export.tokens import padded
 from wetgen.runtime.bundle.schedule import SOLVERS
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer

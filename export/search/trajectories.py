@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from wetgen.export.denoisers import denoise
-from wetgen.export.plans import Form, Network
+from wetgen.export.graphs.denoisers import denoise
 from wetgen.export.reference import attended
+from wetgen.export.search.plans import Form, Network
 from wetgen.runtime.bundle.graphs import Sizes
 from wetgen.runtime.bundle.schedule import DEEP, KINDS, LATENT, Step, StepKind, advance, walk
 from wetgen.runtime.noise import starting_noise

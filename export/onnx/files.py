@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 import onnx
-from wetgen.export.precision import shown
-from wetgen.export.types import mistyped, types_of
-from wetgen.export.weights import WeightStore
-from wetgen.export.weights import size as weight_bytes
+from wetgen.export.graphs.wrappers import shown
+from wetgen.export.onnx.types import mistyped, types_of
+from wetgen.export.onnx.weights import WeightStore
+from wetgen.export.onnx.weights import size as weight_bytes
 from wetgen.runtime.bundle.graphs import Graph, Tensor
 from wetgen.runtime.errors import WetgenError
 

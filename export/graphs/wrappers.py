@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from wetgen.export.rewrites import lightened
+from wetgen.export.graphs.rewrites import lightened
 from wetgen.runtime.bundle.graphs import Sizes
 
 
@@ -21,6 +21,11 @@ class Wrapper(nn.Module):
     def into(self, tensor: Tensor) -> Tensor:
         """A float32 tensor in the network's own type."""
         return tensor.to(self.compute)
+
+
+def shown(path: str) -> str:
+    """A module's path as in the checkpoint, without the wrapper's own name and what rewrites and islands put around."""
+    return ".".join(part for part in path.split(".") if part != "module")
 
 
 class Text(Wrapper):
