@@ -17,7 +17,7 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors
 from wetgen.runtime.masks.images import Pixels, read_image
 from wetgen.runtime.sampling.conditioning import Floats, SampleInputs
-from wetgen.runtime.sampling.tiled import CanvasSampler
+from wetgen.runtime.sampling.tiled import TiledGraphs
 
 CLEAN_TRIES = 6  # of a surface without damage, before the whole pair is drawn again
 SUFFIXES = (".jpeg", ".jpg", ".png")
@@ -108,7 +108,7 @@ class Surface:
         return {**row, "guidance": self.guidance, "negative": self.negative}
 
 
-def draw_surfaces(sampler: CanvasSampler, plan: Plan, surfaces: Sequence[Surface], clean: Floats) -> list[Background]:
+def draw_surfaces(sampler: TiledGraphs, plan: Plan, surfaces: Sequence[Surface], clean: Floats) -> list[Background]:
     """Draw surfaces with an empty layout, `clean` float32 (K, h, w), until their masks show no damage.
 
     The prompt may name damage: the layout is stronger, and the rest of the prompt says which surface to draw.

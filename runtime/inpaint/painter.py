@@ -19,7 +19,7 @@ from wetgen.runtime.masks.regions import BoolMask, Box
 from wetgen.runtime.masks.resize import resize_mask
 from wetgen.runtime.sampling.conditioning import Floats, Known, SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.tiled import CanvasSampler, Drawn
+from wetgen.runtime.sampling.tiled import Drawn, TiledGraphs
 
 DETAIL = 2  # windows of the graphs along the longer side of a crop
 GROWTHS = 3  # how often a region is enlarged for damage that would be cut off at its edge
@@ -143,7 +143,7 @@ class Painter:
         bundle = generator.bundle
         check_layouts(bundle)
         self._alphas = bundle.alphas_after(plan)
-        self._canvas: CanvasSampler = generator.canvas(plan)
+        self._canvas: TiledGraphs = generator.tiled(plan)
         self._sizes, self._plan, self.detail = bundle.sizes, plan, detail
 
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:

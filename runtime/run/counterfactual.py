@@ -133,7 +133,7 @@ class FamilyTask(PromptTask):
         scale, negative, steps = self.guidance(ask), self.negative(ask), self.bundle.plan(plan)
         for earlier in range(attempt + 1):
             surface = Surface(ask.text, seed, number, earlier, scale, negative, self.cells)
-            (made,) = draw_surfaces(self.generator.canvas(steps), steps, [surface], self._clean)
+            (made,) = draw_surfaces(self.generator.tiled(steps), steps, [surface], self._clean)
             if not made.damaged:
                 break
         return made

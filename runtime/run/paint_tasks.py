@@ -158,7 +158,7 @@ class ComposeTask(PaintingTask):
         self.cells, self.at_once = generator.cells(self.size), generator.batch
         self.pixels = self.bundle.sizes.pixels(self.cells)
         self.clean = undamaged(self.bundle.sizes, self.cells)
-        self.canvas = generator.canvas(self.plan)
+        self.canvas = generator.tiled(self.plan)
         for row in self.backgrounds:
             scales = [] if row.guidance is None else [row.guidance]
             generator.check([row.prompt, row.negative], self.plan, scales, truncate=False, negative=bool(row.negative))

@@ -103,7 +103,7 @@ def _background(generator: Generator, row: Row, plan: Plan, photos: Path | None)
         undamaged(sizes, cells),
         size=cells,
     )
-    canvas = generator.canvas(plan)
+    canvas = generator.tiled(plan)
     return canvas.decode(canvas.draw([wanted], plan))[0].image
 
 

@@ -39,7 +39,7 @@ from wetgen.runtime.sampling.conditioning import (
 from wetgen.runtime.sampling.host import HostSampler, Sampler
 from wetgen.runtime.sampling.host import sample as sample
 from wetgen.runtime.sampling.pair import Pair, SamplingParams, mask_faults, picture_faults
-from wetgen.runtime.sampling.tiled import CanvasEngines, CanvasSampler, WideSampler, filled
+from wetgen.runtime.sampling.tiled import TiledGraphs, TiledSampler, TileEngines, pad_batch
 
 _EMBEDDINGS_BYTES = 64 * 2**20  # kept for prompts that come again; making one anew costs far less than a picture
 
@@ -221,15 +221,15 @@ class Generator:
         """
         return None if size is None else checked_cells(size, self.bundle.sizes)
 
-    def canvas(self, plan: Plan) -> CanvasSampler:
+    def tiled(self, plan: Plan) -> TiledGraphs:
         """What draws pairs of any size, and into pictures, with the steps of a plan; arrays stay on the host."""
         if not self._on_device:
             self._load_denoisers(plan)
         elif not self._fed:
             self._note("pictures of other sizes and photographs are drawn through the host, step by step")
         denoise = {kind: self._fed_engine(denoise_name(kind)) for kind in plan.kinds}
-        return CanvasSampler(
-            CanvasEngines(
+        return TiledGraphs(
+            TileEngines(
                 denoise=denoise,
                 decode=self._fed_engine("decode"),
                 encode=lambda: self._encoder,
@@ -263,7 +263,7 @@ class Generator:
             while True:
                 while len(under_way) < sampler.depth and (batch := list(islice(inputs, self.batch))):
                     under_way.append(batch)
-                    sampler.submit(filled(batch, self.batch))
+                    sampler.submit(pad_batch(batch, self.batch))
                 if not under_way:
                     return
                 batch = under_way.popleft()
@@ -281,7 +281,7 @@ class Generator:
     def _sampler(self, plan: Plan, cells: tuple[int, int] | None) -> Sampler:
         sizes = self.bundle.sizes
         if cells is not None and cells != sizes.latent[1:]:
-            return WideSampler(self.canvas(plan), plan)
+            return TiledSampler(self.tiled(plan), plan)
         if self._on_device is None:
             self._load_denoisers(plan)
             return HostSampler(self._denoise, self._decode, self._embedding, plan, sizes)

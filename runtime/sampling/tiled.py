@@ -1,12 +1,10 @@
 """Latents and pictures larger than the graphs', covered by overlapping windows of the graphs' size.
 
-Bar-Tal et al. 2023 (MultiDiffusion): every window takes a step of its own, and where windows overlap the canvas goes on
-with their weighted mean. A DDIM step is affine, so the mean of the latents is the step of the mean prediction.
+Bar-Tal et al. 2023 (MultiDiffusion): every window takes a step of its own. Where windows overlap, the next step starts
+from their weighted mean. A step is affine, so the mean of the latents is the step of the mean prediction.
 
-Draws pairs of any size, and into pictures that are known: the denoiser runs window by window.
-
-What is known is put back after every step, noised as the latent is then (Lugmayr et al. 2022, RePaint, eq. 8a), so that
-what is drawn meets it at every level of noise. Arrays stay on the host.
+The pixels of a picture that are known are put back after every step, noised as the latent is then (Lugmayr et al. 2022,
+RePaint, eq. 8a). So the drawn pixels fit them at every level of noise. Arrays stay on the host.
 
 Axes: C h w of a latent, H W of a picture, N windows of all pairs, B the engines' batch.
 """
@@ -32,11 +30,11 @@ Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Canvas:
-    """`size` (h, w) covered by windows of `window` (h, w), which overlap by half a window at least.
+class TileGrid:
+    """`size` (h, w) covered by windows of `window` (h, w), which overlap by at least half a window.
 
-    With `grain` both are counted in units of (rows, columns): the corners of a latent's windows and of its picture's
-    then lie at the same places.
+    With `grain` both are counted in units of (rows, columns), so that the windows of a picture have their corners where
+    those of its latent have them.
     """
 
     size: tuple[int, int]
@@ -57,36 +55,37 @@ class Canvas:
         """The size of the whole, in single rows and columns."""
         return self.size[0] * self.grain[0], self.size[1] * self.grain[1]
 
-    def cut(self, whole: NDArray[N]) -> list[NDArray[N]]:
+    def split(self, whole: NDArray[N]) -> list[NDArray[N]]:
         """The windows (..., H0, W0) of an array (..., H, W)."""
         height, width = self._window
         return [whole[..., top : top + height, left : left + width] for top, left in self.corners]
 
-    def join(self, windows: Sequence[Array]) -> Floats:
-        """The array float32 (..., H, W) of windows (..., H0, W0): their mean, weighted towards their middles."""
+    def merge(self, windows: Sequence[Array]) -> Floats:
+        """The array float32 (..., H, W) of windows (..., H0, W0): their mean, in which the middle of a window counts
+        most."""
         if len(self.corners) == 1:
             return windows[0].astype(np.float32, copy=False)
-        made: Floats = np.zeros((*windows[0].shape[:-2], *self.shape), np.float32)
-        for place, window in zip(self.cut(made), windows, strict=True):
-            place += self._weights * window.astype(np.float32, copy=False)
-        made /= self._total
-        return made
+        whole: Floats = np.zeros((*windows[0].shape[:-2], *self.shape), np.float32)
+        for part, window in zip(self.split(whole), windows, strict=True):
+            part += self._weights * window.astype(np.float32, copy=False)
+        whole /= self._total
+        return whole
 
     def paste(self, windows: Sequence[Array]) -> Floats:
         """The array float32 (..., H, W) of windows (..., H0, W0) that are equal where they overlap."""
         whole: Floats = np.empty((*windows[0].shape[:-2], *self.shape), np.float32)
-        for part, window in zip(self.cut(whole), windows, strict=True):
+        for part, window in zip(self.split(whole), windows, strict=True):
             part[...] = window
         return whole
 
     def vote(self, masks: Sequence[NDArray[np.uint8]], sure: Sequence[NDArray[np.uint8]]) -> tuple[Bytes, Bytes]:
-        """Class ids and confidence uint8 (H, W) of those of the windows (H0, W0): each votes with its confidence."""
+        """Class ids and confidence uint8 (H, W). Each window (H0, W0) votes for its class with its confidence."""
         if len(self.corners) == 1:
             return masks[0], sure[0]
         votes = {int(id): np.zeros(self.shape, np.float32) for id in np.unique(np.stack(masks))}
         for class_id, tally in votes.items():
-            for place, mask, weight in zip(self.cut(tally), masks, sure, strict=True):
-                place += self._weights * weight * (mask == class_id)
+            for part, mask, weight in zip(self.split(tally), masks, sure, strict=True):
+                part += self._weights * weight * (mask == class_id)
         ids = np.array(sorted(votes), np.uint8)
         tallies = np.stack([votes[id] for id in sorted(votes)])
         best = tallies.argmax(0)
@@ -100,23 +99,23 @@ class Canvas:
     @cached_property
     def _weights(self) -> Floats:
         rows, columns = (np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)) for n in self._window)
-        made: Floats = np.outer(rows, columns).astype(np.float32)
-        made /= made.max()
-        return made
+        weights: Floats = np.outer(rows, columns).astype(np.float32)
+        weights /= weights.max()
+        return weights
 
     @cached_property
     def _total(self) -> Floats:
         total: Floats = np.zeros(self.shape, np.float32)
-        for place in self.cut(total):
-            place += self._weights
+        for part in self.split(total):
+            part += self._weights
         return total
 
 
 def _starts(size: int, window: int) -> list[int]:
     """Where windows begin that cover `size`: even gaps of at most half a window."""
-    assert size >= window, "a canvas is no smaller than its windows"
+    assert size >= window, "a grid is no smaller than its windows"
     gaps = -(-(size - window) // max(1, window // 2))
-    return [round(place * (size - window) / max(1, gaps)) for place in range(gaps + 1)]
+    return [round(i * (size - window) / max(1, gaps)) for i in range(gaps + 1)]
 
 
 T = TypeVar("T")
@@ -124,46 +123,46 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Tiles:
-    """The windows of several canvases, one canvas after the other, in batches that are all full."""
+    """The windows of several grids, one grid after the other, in batches that are all full."""
 
-    canvases: Sequence[Canvas]
+    grids: Sequence[TileGrid]
     batch: int
 
     @property
     def counts(self) -> list[int]:
-        """How many windows each canvas has."""
-        return [len(canvas.corners) for canvas in self.canvases]
+        """How many windows each grid has."""
+        return [len(grid.corners) for grid in self.grids]
 
     def batches(self, items: Sequence[T]) -> list[list[T]]:
         """What belongs to the windows, batch by batch; the last batch is filled up with its first item."""
-        return [filled(items[i : i + self.batch], self.batch) for i in range(0, len(items), self.batch)]
+        return [pad_batch(items[i : i + self.batch], self.batch) for i in range(0, len(items), self.batch)]
 
     def split(self, arrays: Sequence[Array]) -> list[Array]:
-        """The windows (B, ..., H0, W0) of arrays (..., H, W), one array for each canvas."""
-        canvases = zip(self.canvases, arrays, strict=True)
-        return list(map(np.stack, self.batches([window for canvas, array in canvases for window in canvas.cut(array)])))
+        """The windows (B, ..., H0, W0) of arrays (..., H, W), one array for each grid."""
+        grids = zip(self.grids, arrays, strict=True)
+        return list(map(np.stack, self.batches([window for grid, array in grids for window in grid.split(array)])))
 
     def windows(self, batches: Sequence[Array]) -> list[list[Array]]:
-        """The windows of each canvas, out of batches (B, ...)."""
+        """The windows of each grid, out of batches (B, ...)."""
         each = (window for batch in batches for window in batch)
         return [list(islice(each, count)) for count in self.counts]
 
     def merge(self, batches: Sequence[Array]) -> list[Floats]:
         """The arrays (..., H, W) of windows that may differ where they overlap."""
-        return [canvas.join(own) for canvas, own in zip(self.canvases, self.windows(batches), strict=True)]
+        return [grid.merge(own) for grid, own in zip(self.grids, self.windows(batches), strict=True)]
 
     def paste(self, batches: Sequence[Array]) -> list[Floats]:
         """The arrays (..., H, W) of windows that are equal where they overlap, as `split` gives them."""
-        return [canvas.paste(own) for canvas, own in zip(self.canvases, self.windows(batches), strict=True)]
+        return [grid.paste(own) for grid, own in zip(self.grids, self.windows(batches), strict=True)]
 
 
 @dataclass(frozen=True)
-class CanvasEngines:
-    """What a canvas is drawn with: engines of one batch, `embed` from a prompt to its embedding (T, E)."""
+class TileEngines:
+    """The engines, all of one batch, and `embed`, which gives the embedding (T, E) of a prompt."""
 
     denoise: Mapping[StepKind, Engine]
     decode: Engine
-    encode: Callable[[], Engine]  # loaded when it is first asked: only photographs need it
+    encode: Callable[[], Engine]  # loads it at the first call: only photographs need it
     embed: Callable[[str], Array]
     sizes: Sizes
     batch: int
@@ -177,122 +176,120 @@ class Drawn(NamedTuple):
     confidence: Bytes | None
 
 
-class CanvasSampler:
-    """Draws latents of any size, and decodes and encodes them."""
+class TiledGraphs:
+    """Draws, decodes and encodes at any size, window by window."""
 
-    def __init__(self, engines: CanvasEngines) -> None:
+    def __init__(self, engines: TileEngines) -> None:
         self._engines, self._sizes, self._batch = engines, engines.sizes, engines.batch
 
-    def draw(self, wanted: Sequence[SampleInputs], plan: Plan, alphas: Sequence[float] = ()) -> list[Floats]:
-        """The clean latents (C, h, w) of what is wanted; `alphas`, needed where a picture is known, are alpha-bar after
-        each step of the plan."""
-        tiles = _Tiles([self._latent_canvas(each.cells(self._sizes)) for each in wanted], self._batch)
-        noises = [each.noise(self._sizes) for each in wanted]
-        batches = tiles.batches([each for each, n in zip(wanted, tiles.counts, strict=True) for _ in range(n)])
-        constant = self._constant(wanted, batches, tiles)
+    def draw(self, pairs: Sequence[SampleInputs], plan: Plan, alphas: Sequence[float] = ()) -> list[Floats]:
+        """The clean latents (C, h, w) of these pairs. `alphas` holds alpha-bar after each step of the plan; only pairs
+        with known pixels need it."""
+        tiles = _Tiles([self._latent_grid(pair.cells(self._sizes)) for pair in pairs], self._batch)
+        noises = [pair.noise(self._sizes) for pair in pairs]
+        batches = tiles.batches([pair for pair, n in zip(pairs, tiles.counts, strict=True) for _ in range(n)])
+        constant = self._constant(pairs, batches, tiles)
 
         def run(i: int, step: Step, given: Mapping[str, list[Array]]) -> dict[str, list[Array]]:
             engine, row = self._engines.denoise[step.kind], np.array([plan.rows[i]], np.int32)
-            made = []
+            outputs = []
             for n, batch in enumerate(batches):
                 taken = {name: windows[n] for name, windows in given.items()}
                 embedding = embedded(batch, step.guided, self._engines.embed)
-                made.append(engine.run({**taken, "embedding": embedding, "step": row, **constant[n]}))
-            gives = {name: [each[name] for each in made] for name in step.kind.gives}
+                outputs.append(engine.run({**taken, "embedding": embedding, "step": row, **constant[n]}))
+            gives = {name: [each[name] for each in outputs] for name in step.kind.gives}
             latents = tiles.merge(gives[LATENT + AFTER])
-            for n, each in enumerate(wanted):
-                if each.known is not None:
-                    latents[n] = _put_back(each.known, latents[n], noises[n], alphas[i])
+            for n, pair in enumerate(pairs):
+                if pair.known is not None:
+                    latents[n] = _put_back(pair.known, latents[n], noises[n], alphas[i])
             return {**gives, LATENT + AFTER: tiles.split(latents)}
 
         *_, last = walk(plan.steps, tiles.split(noises), run)
         return tiles.paste(last)
 
     def _constant(
-        self, wanted: Sequence[SampleInputs], batches: Sequence[Sequence[SampleInputs]], tiles: "_Tiles"
+        self, pairs: Sequence[SampleInputs], batches: Sequence[Sequence[SampleInputs]], tiles: "_Tiles"
     ) -> list[dict[str, Array]]:
         """The inputs of every batch that no step changes."""
         feeds: list[dict[str, Array]] = [
-            {"guidance": np.array([each.guidance for each in batch], np.float32)} for batch in batches
+            {"guidance": np.array([pair.guidance for pair in batch], np.float32)} for batch in batches
         ]
         if self._sizes.conditioning_channels:
-            whole = [each.conditioning(self._sizes) for each in wanted]
+            whole = [pair.conditioning(self._sizes) for pair in pairs]
             for feed, windows in zip(feeds, tiles.split(whole), strict=True):
                 feed["conditioning"] = windows
         return feeds
 
     def decode(self, latents: Sequence[Floats]) -> list[Drawn]:
         """Pictures, masks and confidences of latents (C, h, w)."""
-        canvases = [self._latent_canvas(latent.shape[1:]) for latent in latents]
-        tiles = _Tiles(canvases, self._batch)
+        grids = [self._latent_grid(latent.shape[1:]) for latent in latents]
+        tiles = _Tiles(grids, self._batch)
         parts = [self._engines.decode.run({LATENT: part}) for part in tiles.split(latents)]
-        made = {name: tiles.windows([part[name] for part in parts]) for name in parts[0]}
+        outputs = {name: tiles.windows([part[name] for part in parts]) for name in parts[0]}
         return [
-            _put_together(self._picture_canvas(canvas.size), {name: windows[n] for name, windows in made.items()})
-            for n, canvas in enumerate(canvases)
+            _put_together(self._picture_grid(grid.size), {name: windows[n] for name, windows in outputs.items()})
+            for n, grid in enumerate(grids)
         ]
 
     def encode(self, images: Sequence[Bytes], masks: Sequence[Bytes]) -> list[Floats]:
         """The latents (C, h, w) of pictures uint8 (H, W, 3) and masks uint8 (H, W), whose sides fit the stride."""
         rows, columns = self._sizes.stride
-        canvases = [self._picture_canvas((mask.shape[0] // rows, mask.shape[1] // columns)) for mask in masks]
-        tiles = _Tiles(canvases, self._batch)
+        grids = [self._picture_grid((mask.shape[0] // rows, mask.shape[1] // columns)) for mask in masks]
+        tiles = _Tiles(grids, self._batch)
         planes = tiles.split([image.transpose(2, 0, 1) for image in images])  # (B, 3, H0, W0)
         engine = self._engines.encode()
         parts = [
             engine.run({"image": np.ascontiguousarray(part.transpose(0, 2, 3, 1)), "mask": mask})[LATENT]
             for part, mask in zip(planes, tiles.split(masks), strict=True)
         ]
-        return _Tiles([self._latent_canvas(canvas.size) for canvas in canvases], self._batch).merge(parts)
+        return _Tiles([self._latent_grid(grid.size) for grid in grids], self._batch).merge(parts)
 
-    def _latent_canvas(self, cells: tuple[int, ...]) -> Canvas:
-        return Canvas((cells[0], cells[1]), (self._sizes.latent_height, self._sizes.latent_width))
+    def _latent_grid(self, cells: tuple[int, ...]) -> TileGrid:
+        return TileGrid((cells[0], cells[1]), (self._sizes.latent_height, self._sizes.latent_width))
 
-    def _picture_canvas(self, cells: tuple[int, int]) -> Canvas:
-        return Canvas(cells, (self._sizes.latent_height, self._sizes.latent_width), self._sizes.stride)
+    def _picture_grid(self, cells: tuple[int, int]) -> TileGrid:
+        return TileGrid(cells, (self._sizes.latent_height, self._sizes.latent_width), self._sizes.stride)
 
 
-class WideSampler:
-    """A `Sampler` of pairs of another size than the graphs', all of one; a batch is drawn when it is collected."""
+class TiledSampler:
+    """A `Sampler` of pairs of another size than the graphs', the same for all. `collect` draws a batch."""
 
     depth = 1
 
-    def __init__(self, canvas: CanvasSampler, plan: Plan) -> None:
-        self._canvas, self._plan = canvas, plan
+    def __init__(self, graphs: TiledGraphs, plan: Plan) -> None:
+        self._graphs, self._plan = graphs, plan
         self._waiting: deque[Sequence[SampleInputs]] = deque()
 
     def submit(self, batch: Sequence[SampleInputs]) -> None:
         self._waiting.append(list({id(each): each for each in batch}.values()))  # a filled batch repeats a pair
 
     def collect(self) -> dict[str, Array]:
-        latents = self._canvas.draw(self._waiting.popleft(), self._plan)
-        made: dict[str, Array] = {"latent": np.stack(latents)}
-        drawn = [each._asdict() for each in self._canvas.decode(latents)]
-        return made | {
-            name: np.stack([each[name] for each in drawn]) for name in drawn[0] if drawn[0][name] is not None
-        }
+        latents = self._graphs.draw(self._waiting.popleft(), self._plan)
+        drawn = [each._asdict() for each in self._graphs.decode(latents)]
+        names = [name for name in drawn[0] if drawn[0][name] is not None]
+        return {LATENT: np.stack(latents), **{name: np.stack([each[name] for each in drawn]) for name in names}}
 
     def close(self) -> None:
         self._waiting.clear()
 
 
-def filled(part: Sequence[T], batch: int) -> list[T]:
-    """Items repeated from the first to be a full batch, so that every batch runs the same arithmetic."""
+def pad_batch(part: Sequence[T], batch: int) -> list[T]:
+    """The items, and the first one again until the batch is full, so that every batch runs the same arithmetic."""
     return [*part, *[part[0]] * (batch - len(part))]
 
 
 def _put_back(known: Known, latent: Floats, noise: Floats, alpha: float) -> Floats:
-    """The latent with what is known in its place, noised as the latent is (RePaint, eq. 8a)."""
-    there = np.float32(alpha**0.5) * known.latent + np.float32((1 - alpha) ** 0.5) * noise
-    made: Floats = np.where(known.where > 0, there, latent).astype(np.float32, copy=False)
-    return made
+    """The latent with the known cells put back, noised as the latent is (RePaint, eq. 8a)."""
+    noised = np.float32(alpha**0.5) * known.latent + np.float32((1 - alpha) ** 0.5) * noise
+    whole: Floats = np.where(known.where > 0, noised, latent).astype(np.float32, copy=False)
+    return whole
 
 
-def _put_together(canvas: Canvas, made: Mapping[str, Sequence[Array]]) -> Drawn:
-    images = [image.transpose(2, 0, 1) for image in made["image"]]
-    image = np.round(canvas.join(images)).astype(np.uint8).transpose(1, 2, 0)
+def _put_together(grid: TileGrid, outputs: Mapping[str, Sequence[Array]]) -> Drawn:
+    images = [image.transpose(2, 0, 1) for image in outputs["image"]]
+    image = np.round(grid.merge(images)).astype(np.uint8).transpose(1, 2, 0)
     image = np.ascontiguousarray(image)
-    if "mask" not in made:
+    if "mask" not in outputs:
         return Drawn(image, None, None)
-    masks, sure = ([part.astype(np.uint8, copy=False) for part in made[name]] for name in ("mask", "confidence"))
-    return Drawn(image, *canvas.vote(masks, sure))
+    masks, sure = ([part.astype(np.uint8, copy=False) for part in outputs[name]] for name in ("mask", "confidence"))
+    return Drawn(image, *grid.vote(masks, sure))

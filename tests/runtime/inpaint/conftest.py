@@ -24,7 +24,7 @@ DARKER = 60  # levels by which damage differs from its surface
 
 
 class CanvasDouble:
-    """Stands in for a CanvasSampler: latents hold the picture itself and its mask, cell by cell.
+    """Stands in for a TiledGraphs: latents hold the picture itself and its mask, cell by cell.
 
     Damage is what the layout shows, darker by DARKER and a little more by its noise. `shape` may change it: given the
     mask (H, W) of the layout and which pixels (H, W) are free, it gives the mask to be drawn. All that was wanted is
@@ -93,14 +93,14 @@ def canvas_double(bundle: Bundle) -> CanvasDouble:
 @pytest.fixture
 def painter(bundle: Bundle, canvas_double: CanvasDouble) -> Painter:
     """A painter on the double."""
-    generator: Any = SimpleNamespace(bundle=bundle, canvas=lambda plan: canvas_double)
+    generator: Any = SimpleNamespace(bundle=bundle, tiled=lambda plan: canvas_double)
     return Painter(generator, bundle.plan(None))
 
 
 @pytest.fixture
 def on_the_double(monkeypatch: pytest.MonkeyPatch, canvas_double: CanvasDouble) -> CanvasDouble:
     """Every generator draws on the double, so that commands run on the tiny bundle paint something to look at."""
-    monkeypatch.setattr(Generator, "canvas", lambda self, plan: canvas_double)
+    monkeypatch.setattr(Generator, "tiled", lambda self, plan: canvas_double)
     return canvas_double
 
 

@@ -55,7 +55,7 @@ def test_painted_regions_cannot_be_told_by_their_borders(painted):
 def test_a_pasted_region_is_told_by_its_border(painted):
     """The same regions, pasted as the decoder gives them: this is what the probe is there to see."""
     with Generator.open(threads=1, batch=1) as generator:
-        canvas, sizes = generator.canvas(generator.bundle.plan("fast")), generator.bundle.sizes
+        canvas, sizes = generator.tiled(generator.bundle.plan("fast")), generator.bundle.sizes
         pasted = []
         for each in painted.pictures[:4]:
             image = each.photo.copy()

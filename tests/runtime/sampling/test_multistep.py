@@ -61,7 +61,7 @@ def test_tiles_draw_what_the_host_draws(multistep_folder, plan):
     with Generator(Bundle.open(multistep_folder), batch=2, threads=1) as generator:
         (pair,) = generator.generate(PROMPTS[:1], seed=3, plan=plan)
         steps = generator.bundle.plan(plan)
-        tiles = generator.canvas(steps)
+        tiles = generator.tiled(steps)
         (wide,) = generator.generate(PROMPTS[:1], seed=3, plan=plan, size=(48, 32))
         (latent,) = tiles.draw([SampleInputs(PROMPTS[0], 3, 0, 3.0)], steps)
         (drawn,) = tiles.decode([latent])

@@ -12,7 +12,7 @@ from wetgen.runtime.engines import open_engine
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.sampling.conditioning import Known, SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.tiled import CanvasEngines, CanvasSampler, WideSampler, filled
+from wetgen.runtime.sampling.tiled import TiledGraphs, TiledSampler, TileEngines, pad_batch
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 CELLS = ((8, 8), (8, 13), (12, 8), (17, 9))  # of a latent; the graphs' own is 8 x 8
@@ -46,7 +46,7 @@ def pairs_wanted(bundle, cells=(8, 8)):
 def canvas_of(bundle, batch, plan=None):
     generator = Generator(bundle, batch=batch, threads=1)
     steps = bundle.plan(plan)
-    return generator, generator.canvas(steps), steps
+    return generator, generator.tiled(steps), steps
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def mixed(mixed_folder):
 
 
 def test_a_batch_is_filled_with_its_first():
-    assert filled([7, 8], 4) == [7, 8, 7, 7] and filled([7, 8], 2) == [7, 8]
+    assert pad_batch([7, 8], 4) == [7, 8, 7, 7] and pad_batch([7, 8], 2) == [7, 8]
 
 
 # At the graphs' own size
@@ -70,7 +70,7 @@ def test_at_the_graphs_size_a_canvas_draws_what_the_host_draws(bundle, batch, pl
     host = generator._sampler(steps, None)
     expected = []
     for each in wanted:
-        host.submit(filled([each], batch))
+        host.submit(pad_batch([each], batch))
         expected.append({name: array[0] for name, array in host.collect().items()})
     together = canvas.draw(wanted, steps)
     backwards = canvas.draw(wanted[::-1], steps)[::-1]
@@ -107,7 +107,7 @@ def test_every_kind_of_step_draws_as_on_the_host(mixed, name, batch):
     wanted = [replace(each, negative="" if name == "unguided" else each.negative) for each in pairs_wanted(mixed)]
     host = generator._sampler(steps, None)
     for each, latent in zip(wanted, canvas.draw(wanted, steps), strict=True):
-        host.submit(filled([each], batch))
+        host.submit(pad_batch([each], batch))
         np.testing.assert_array_equal(latent, host.collect()["latent"][0])
 
 
@@ -172,8 +172,8 @@ def test_pictures_meet_in_their_weighted_mean_to_the_nearest_level(bundle):
             image[0], image[1] = 10, 21
             return {"image": image}
 
-    engines = CanvasEngines({}, Levels(), None, None, bundle.sizes, 2)
-    (drawn,) = CanvasSampler(engines).decode([np.zeros((4, 8, 12), np.float32)])
+    engines = TileEngines({}, Levels(), None, None, bundle.sizes, 2)
+    (drawn,) = TiledGraphs(engines).decode([np.zeros((4, 8, 12), np.float32)])
     ramp = np.array([*range(1, 17), *range(16, 0, -1)])
     middle = [(10 * ramp[16 + place] + 21 * ramp[place]) / (ramp[16 + place] + ramp[place]) for place in range(16)]
     expected = np.round([*[10] * 16, *middle, *[21] * 16]).astype(np.uint8)
@@ -224,9 +224,9 @@ def test_pictures_without_masks_have_other_sizes_too(images_only_folder):
 
 def test_a_sampler_of_other_sizes_draws_batches_in_their_order(bundle):
     _, canvas, steps = canvas_of(bundle, 2)
-    sampler, wanted = WideSampler(canvas, steps), pairs_wanted(bundle, (8, 12))
+    sampler, wanted = TiledSampler(canvas, steps), pairs_wanted(bundle, (8, 12))
     sampler.submit(wanted[:2])
-    sampler.submit(filled(wanted[2:3], 2))
+    sampler.submit(pad_batch(wanted[2:3], 2))
     first, second = sampler.collect(), sampler.collect()
     assert len(first["latent"]) == 2 and len(second["latent"]) == 1  # what only fills a batch is not drawn
     np.testing.assert_array_equal(np.concatenate([first["latent"], second["latent"]]), canvas.draw(wanted[:3], steps))
@@ -274,9 +274,9 @@ def test_before_every_step_what_is_known_is_noised_as_the_latent_is(bundle, step
     table = alphas_cumprod()
     plan = Plan("tried", 0, ddim_steps(table, timesteps(1000, steps)))
     watched, known = Watched(), some_known(0)
-    engines = CanvasEngines({GUIDED: watched}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
+    engines = TileEngines({GUIDED: watched}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
     wanted = SampleInputs("a crack", 5, 0, 3.0, known=known)
-    (latent,) = CanvasSampler(engines).draw([wanted], plan, bundle.alphas_after(plan))
+    (latent,) = TiledGraphs(engines).draw([wanted], plan, bundle.alphas_after(plan))
     noise, there = wanted.noise(bundle.sizes), known.where > 0
     np.testing.assert_array_equal(watched.latents[0][0], noise)  # the noisiest timestep is nothing but noise
     for step, seen in zip(plan.steps[1:], watched.latents[1:], strict=True):
@@ -290,9 +290,9 @@ def test_before_every_step_what_is_known_is_noised_as_the_latent_is(bundle, step
 def test_a_schedule_that_does_not_end_clean_leaves_a_little_noise(bundle):
     table = alphas_cumprod()
     plan = Plan("tried", 0, ddim_steps(table, timesteps(1000, 2), final=float(table[0])))
-    engines = CanvasEngines({GUIDED: Watched()}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
+    engines = TileEngines({GUIDED: Watched()}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
     wanted, alphas = SampleInputs("a crack", 5, 0, 3.0, known=some_known(0)), [float(table[499]), float(table[0])]
-    (latent,) = CanvasSampler(engines).draw([wanted], plan, alphas)
+    (latent,) = TiledGraphs(engines).draw([wanted], plan, alphas)
     there = wanted.known.where > 0
     expected = np.sqrt(table[0]) * wanted.known.latent + np.sqrt(1 - table[0]) * wanted.noise(bundle.sizes)
     np.testing.assert_allclose(latent[:, there], expected[:, there], rtol=1e-5, atol=1e-6)  # float32
@@ -310,9 +310,9 @@ def test_the_denoiser_is_told_what_is_known(bundle):
             return {"latent_after": feed["latent"]}
 
     told, known = Told(), some_known(0, (8, 12))
-    engines = CanvasEngines({GUIDED: told}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
+    engines = TileEngines({GUIDED: told}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
     wanted = SampleInputs("a crack", 5, 0, 3.0, known=known, size=(8, 12))
-    CanvasSampler(engines).draw([wanted], Plan("one", 0, (Step(999, 1.0, 0.0),)), [1.0])
+    TiledGraphs(engines).draw([wanted], Plan("one", 0, (Step(999, 1.0, 0.0),)), [1.0])
     whole = wanted.conditioning(bundle.sizes)
     np.testing.assert_array_equal(np.stack(told.seen), [whole[..., :8], whole[..., 4:]])
     np.testing.assert_array_equal(whole[-1], known.where)
@@ -346,7 +346,7 @@ def test_photographs_of_any_size_are_encoded_in_windows(bundle, batch):
 def test_a_bundle_without_graphs_for_a_cpu_takes_no_photographs(built, gpu):
     only = type(built)(**{**vars(built), "targets": {"jp6": built.targets["jp6"]}})
     with Generator(only, device="tensorrt", batch=4) as generator:
-        canvas = generator.canvas(only.plan(None))
+        canvas = generator.tiled(only.plan(None))
         with pytest.raises(WetgenError, match="cannot take photographs"):
             canvas.encode([np.zeros((32, 32, 3), np.uint8)], [np.zeros((32, 32), np.uint8)])
 
