@@ -7,23 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wetgen.runtime.bundle.targets import DEVICES
 from wetgen.runtime.errors import WetgenError
 
 if TYPE_CHECKING:
     from wetgen.runtime.bundle.bundle import Bundle
-    from wetgen.runtime.run.record import RunConfig
+    from wetgen.runtime.run.options import DrawOptions
     from wetgen.runtime.run.tasks import Task
-
-LIMITS = (
-    "keep_agreement",
-    "keep_layout",
-    "least_area",
-    "most_area",
-    "least_confidence",
-    "refuse_copies",
-    "require_asked",
-)
-TIDY = ("least_region", "fill_holes", "ignore_below", "ignore_band")
 
 
 def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -104,7 +94,7 @@ def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--batch", type=click.IntRange(min=1), help="Pairs made at a time.  [default: 4]"),
         click.option(
             "--device",
-            type=click.Choice(["cpu", "cuda", "tensorrt"]),
+            type=click.Choice(DEVICES),
             default="cpu",
             show_default=True,
             help="What computes.",
@@ -140,7 +130,6 @@ def picture_size(_: click.Context, __: click.Parameter, text: str | None) -> tup
 @click.command()
 @click.option(
     "--prompts",
-    "prompts_file",
     metavar="FILE",
     help="A .txt, .csv or .jsonl file of prompts; - reads standard input. See `wetgen prompts`.",
 )
@@ -158,64 +147,30 @@ def picture_size(_: click.Context, __: click.Parameter, text: str | None) -> tup
 )
 @click.option("--truncate", is_flag=True, help="Cut prompts that are too long instead of refusing them.")
 @drawing_options
-def run(
-    prompts_file: str | None,
-    layouts: Path | None,
-    count: int,
-    quota: str | None,
-    size: tuple[int, int] | None,
-    surface_lines: str | None,
-    truncate: bool,
-    counterfactual: str | None,
-    **how: Any,
-) -> None:
+def run(**values: Any) -> None:
     """Generate pairs for a file of prompts, or of layouts, into a dataset folder."""
     from wetgen.runtime.bundle.bundle import open_bundle
-    from wetgen.runtime.run.options import prompt_task
+    from wetgen.runtime.run.options import RunOptions, build_task
 
-    opened = open_bundle(how.pop("bundle"))
-    task = prompt_task(
-        opened,
-        prompts_file,
-        layouts,
-        count=count,
-        quota=quota,
-        size=size,
-        surface_lines=surface_lines,
-        truncate=truncate,
-        counterfactual=counterfactual,
-        **settings_from(how),
-    )
-    draw_into(opened, task, task.settings, **how)
+    options = RunOptions(**values)
+    bundle = open_bundle(options.bundle)
+    _draw(bundle, build_task(bundle, options), options)
 
 
-def settings_from(how: dict[str, Any]) -> dict[str, Any]:
-    """What of a command's options decides the pairs, taken out of `how`."""
-    from wetgen.runtime.masks.cleanup import MaskCleanup
-    from wetgen.runtime.run.filters import Filter
-
-    said = {name: how.pop(name) for name in ("seed", "plan", "guidance", "negative")}
-    limits = Filter(**{name: how.pop(name) for name in LIMITS})
-    return {**said, "limits": limits, "tidy": MaskCleanup(**{name: how.pop(name) for name in TIDY})}
-
-
-def draw_into(
-    bundle: "Bundle", task: "Task", settings: "RunConfig", out: Path, quiet: bool, json_events: bool, **how: Any
-) -> None:
+def _draw(bundle: "Bundle", task: "Task", options: "DrawOptions") -> None:
     """Run a task into a folder, and say how it went."""
     import wetgen.runtime.run.run as runs
     from wetgen.runtime.run.progress import choose_progress
 
-    progress = choose_progress(quiet=quiet, json_events=json_events)
+    progress = choose_progress(quiet=options.quiet, json_events=options.json_events)
     try:
-        record = runs.run(bundle, task, out, settings, progress, **how)
+        record = runs.run(bundle, task, options, progress)
     except KeyboardInterrupt:
-        click.echo(
-            f"Interrupted. Every finished pair is in {out}; the same command with --resume makes the rest.", err=True
-        )
+        said = f"Interrupted. Every finished pair is in {options.out}; the same command with --resume makes the rest."
+        click.echo(said, err=True)
         raise
-    if not json_events:
-        click.echo(runs.summary(out, record))
+    if not options.json_events:
+        click.echo(runs.summary(options.out, record))
 
 
 NAMES = ("coco", "yolo-seg", "yolo-det", "voc", "semantic", "webdataset", "parquet")
@@ -369,28 +324,18 @@ _LINES = click.option(
 @_DETAIL
 @_LINES
 @drawing_options
-def paint(
-    photos: Path,
-    damage: Path | None,
-    boxes: Path | None,
-    masks: Path | None,
-    auto: bool,
-    count: int,
-    detail: int | None,
-    surface_lines: str | None,
-    **how: Any,
-) -> None:
+def paint(**values: Any) -> None:
     """Paint damage into clean photographs: image, mask and boxes.
 
     What lies outside the painted regions stays as it was, byte for byte.
     """
     from wetgen.runtime.bundle.bundle import open_bundle
-    from wetgen.runtime.run.options import paint_task
+    from wetgen.runtime.run.options import PaintOptions
+    from wetgen.runtime.run.paint_tasks import paint_task
 
-    opened = open_bundle(how.pop("bundle"))
-    said = settings_from(how)
-    task = paint_task(opened, photos, damage, boxes, masks, auto, count, detail, surface_lines, said)
-    draw_into(opened, task, task.settings, **_small_batch(how))
+    options = PaintOptions(**_small_batch(values))
+    bundle = open_bundle(options.bundle)
+    _draw(bundle, paint_task(bundle, options), options)
 
 
 @click.command()
@@ -400,21 +345,20 @@ def paint(
 @click.option("--size", callback=picture_size, metavar="WxH", help="Pictures of another size.  [default: the bundle's]")
 @_DETAIL
 @drawing_options
-def compose(
-    backgrounds: Path, classes: Path, count: int, size: tuple[int, int] | None, detail: int | None, **how: Any
-) -> None:
+def compose(**values: Any) -> None:
     """Draw undamaged backgrounds and paint damage into boxes at random: images, masks and boxes."""
     from wetgen.runtime.bundle.bundle import open_bundle
-    from wetgen.runtime.run.options import compose_task
+    from wetgen.runtime.run.options import ComposeOptions
+    from wetgen.runtime.run.paint_tasks import compose_task
 
-    opened = open_bundle(how.pop("bundle"))
-    task = compose_task(opened, backgrounds, classes, count, size, detail, settings_from(how))
-    draw_into(opened, task, task.settings, **_small_batch(how))
+    options = ComposeOptions(**_small_batch(values))
+    bundle = open_bundle(options.bundle)
+    _draw(bundle, compose_task(bundle, options), options)
 
 
-def _small_batch(how: dict[str, Any]) -> dict[str, Any]:
+def _small_batch(values: dict[str, Any]) -> dict[str, Any]:
     """Batches of two, unless another size is asked for: strokes come in small numbers, and a batch is padded."""
-    return {**how, "batch": 2} if how["batch"] is None and not how["resume"] else how
+    return {**values, "batch": 2} if values["batch"] is None and not values["resume"] else values
 
 
 @click.command()
@@ -696,7 +640,7 @@ def inspect(folder: Path) -> None:
 @click.argument("index", type=int)
 @click.option("--bundle", type=click.Path(path_type=Path), help="Bundle that drew it.  [default: the one that ships]")
 @click.option("--photos", type=click.Path(path_type=Path), help="Where the photographs lie that were painted in.")
-@click.option("--device", type=click.Choice(["cpu", "cuda", "tensorrt"]), help="What computes.  [default: the run's]")
+@click.option("--device", type=click.Choice(DEVICES), help="What computes.  [default: the run's]")
 def reproduce(dataset: Path, index: int, bundle: Path | None, photos: Path | None, device: str | None) -> None:
     """Make the pair INDEX of DATASET again from its row, and compare its files byte for byte.
 

@@ -12,14 +12,10 @@ from pathlib import Path
 import click
 
 import wetgen.runtime.run.run as runs
-from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.layouts.surfaces import SurfaceLines
 from wetgen.runtime.layouts.write import LayoutOptions, write_layouts
-from wetgen.runtime.masks.cleanup import MaskCleanup
-from wetgen.runtime.run.filters import Filter
-from wetgen.runtime.run.options import prompt_task
+from wetgen.runtime.run.options import RunOptions, build_task
 from wetgen.runtime.run.progress import SilentProgress
-from wetgen.runtime.run.tasks import PromptTask
 from wetgen.runtime.sampling.generator import Generator
 
 KINDS = ("plain", "layouts")
@@ -36,33 +32,19 @@ def measure(generator: Generator, folder: Path, pairs: int, turns: int) -> dict[
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for _ in range(turns + 1):
         for kind in KINDS:
-            task, out = _task(bundle, folder, kind), folder / "out"
+            options = _options(folder, kind)
+            task = build_task(bundle, options)
             began = time.process_time()
-            runs.run_on(generator, task, out, task.settings, SilentProgress())
+            runs.run_on(generator, task, options, SilentProgress())
             seconds[kind].append(time.process_time() - began)
-            shutil.rmtree(out)
+            shutil.rmtree(options.out)
     return {kind: times[1:] for kind, times in seconds.items()}
 
 
-def _task(bundle: Bundle, folder: Path, kind: str) -> PromptTask:
-    plain = kind == "plain"
-    return prompt_task(
-        bundle,
-        str(folder / "prompts.txt") if plain else None,
-        None if plain else folder / "layouts",
-        count=1,
-        quota=None,
-        size=None,
-        surface_lines=None,
-        truncate=False,
-        counterfactual=None,
-        seed=0,
-        plan=None,
-        guidance=None,
-        negative="",
-        limits=Filter(),
-        tidy=MaskCleanup(),
-    )
+def _options(folder: Path, kind: str) -> RunOptions:
+    if kind == "plain":
+        return RunOptions(out=folder / "out", prompts=str(folder / "prompts.txt"))
+    return RunOptions(out=folder / "out", layouts=folder / "layouts")
 
 
 @click.command()

@@ -28,12 +28,14 @@ from wetgen.runtime.bundle.graphs import Array, Graph, Sizes
 from wetgen.runtime.dataset.metadata import row_line
 from wetgen.runtime.dataset.shards import ShardWriter
 from wetgen.runtime.dataset.writer import DatasetWriter, PairWriter, Prepared
+from wetgen.runtime.files import lines_sha256
 from wetgen.runtime.masks.images import encode_mask, encode_png
 from wetgen.runtime.run.filters import Examiner
 from wetgen.runtime.run.folder import pair_row
+from wetgen.runtime.run.options import RunOptions
 from wetgen.runtime.run.progress import SilentProgress
-from wetgen.runtime.run.record import RunConfig, run_config
-from wetgen.runtime.run.tasks import Listed, PromptTask
+from wetgen.runtime.run.record import RunConfig
+from wetgen.runtime.run.tasks import Listed, PromptRequests, PromptTask
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import Pair
 
@@ -115,15 +117,15 @@ def measure(folder: Path, pairs: int, batch: int, shards: int | None) -> dict[st
     """Run once into the new folder `folder`, then measure the parts; the row of it all."""
     bundle = open_bundle(None)
     generator = InstantGenerator(bundle, batch=batch)
-    settings = run_config(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
+    options = RunOptions(out=folder, shards=shards)
+    config = options.config(bundle, len(PROMPTS), lines_sha256(PROMPTS))
     watch, count = MemoryLog(), -(-pairs // len(PROMPTS))
     began, cpu_began = time.perf_counter(), time.process_time()
-    record = runs.run_on(
-        generator, PromptTask(Listed(PROMPTS, count), settings), folder, settings, watch, shards=shards
-    )
+    task = PromptTask(PromptRequests(Listed(PROMPTS, count), config), config)
+    record = runs.run_on(generator, task, options, watch)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
     written = int(record["counts"]["written"])
-    parts = measure_parts(generator, settings, folder.with_name(f"{folder.name}-parts"), shards)
+    parts = measure_parts(generator, config, folder.with_name(f"{folder.name}-parts"), shards)
     parts["everything else"] = 1e6 * cpu / written - sum(parts.values())
     return {
         "benchmark": "writing",
@@ -143,12 +145,10 @@ def measure(folder: Path, pairs: int, batch: int, shards: int | None) -> dict[st
     }
 
 
-def measure_parts(
-    generator: InstantGenerator, settings: RunConfig, folder: Path, shards: int | None
-) -> dict[str, float]:
+def measure_parts(generator: InstantGenerator, config: RunConfig, folder: Path, shards: int | None) -> dict[str, float]:
     """Microseconds of CPU a pair for each part alone, on one thread."""
     bundle = generator.bundle
-    examine = Examiner(settings.filter, bundle)
+    examine = Examiner(config.filter, bundle)
     found: dict[str, float] = {}
 
     def timed(name: str, work: Callable[[], list[object]]) -> list[object]:
@@ -164,14 +164,14 @@ def measure_parts(
     timed("encoding images", lambda: [encode_png(pair.image) for pair in pairs])
     timed("encoding masks", lambda: [encode_mask(pair.mask) for pair in pairs if pair.mask is not None])
     timed("encoding confidence", lambda: [encode_png(pair.confidence) for pair in pairs if pair.confidence is not None])
-    timed("rows", lambda: [row_line(pair_row(pair, settings, bundle)) for pair in pairs])
+    timed("rows", lambda: [row_line(pair_row(pair, config, bundle)) for pair in pairs])
     writer: PairWriter = (
         DatasetWriter(folder, bundle.classes, confidence=True)
         if shards is None
         else ShardWriter(folder, bundle.classes, shards)
     )
     ready = [
-        writer.prepare(f"{pair.index:06d}", pair.image, pair.mask, pair_row(pair, settings, bundle), pair.confidence)
+        writer.prepare(f"{pair.index:06d}", pair.image, pair.mask, pair_row(pair, config, bundle), pair.confidence)
         for pair in pairs
     ]
     timed("files", lambda: [writer.write(prepared) for prepared in ready if isinstance(prepared, Prepared)])

@@ -10,10 +10,10 @@ from typing import Any
 import wetgen.runtime.run.run as runs
 from wetgen.benchmarks.speed.cases import PROMPTS, SEED, BenchCase
 from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.run.filters import Filter
+from wetgen.runtime.files import lines_sha256
+from wetgen.runtime.run.options import RunOptions
 from wetgen.runtime.run.progress import SilentProgress
-from wetgen.runtime.run.record import run_config
-from wetgen.runtime.run.tasks import Listed, PromptTask
+from wetgen.runtime.run.tasks import Listed, PromptRequests, PromptTask
 from wetgen.runtime.sampling.generator import Generator
 
 BORDER = "the pairs of a run, from the first batch's start to the last row written; loaded"
@@ -53,21 +53,19 @@ def _without(bundle: Bundle, case: BenchCase, prompts: list[str]) -> float:
 
 def _with(bundle: Bundle, case: BenchCase, prompts: list[str]) -> float:
     clock, folder = _Clock(), Path(tempfile.mkdtemp(prefix="wetgen-bench-"))
-    settings = run_config(
-        bundle, prompts, seed=SEED, plan=case.plan, guidance=None, negative="", limits=Filter(refuse_copies=False)
+    options = RunOptions(
+        out=folder / "pairs",
+        seed=SEED,
+        plan=case.plan,
+        device=case.device,
+        batch=case.batch,
+        threads=case.threads,
+        refuse_copies=False,
+        tries=1,
     )
+    config = options.config(bundle, len(prompts), lines_sha256(prompts))
     try:
-        runs.run(
-            bundle,
-            PromptTask(Listed(prompts), settings, truncate=True),
-            folder / "pairs",
-            settings,
-            clock,
-            device=case.device,
-            batch=case.batch,
-            threads=case.threads,
-            tries=1,
-        )
+        runs.run(bundle, PromptTask(PromptRequests(Listed(prompts), config), config, truncate=True), options, clock)
     finally:
         shutil.rmtree(folder)
     return 1000 * (clock.ended - clock.began)

@@ -13,8 +13,9 @@ from wetgen.runtime.inpaint.blend import PaintedImage
 from wetgen.runtime.inpaint.painter import InpaintRequest, InpaintResult, Painter, PlannedDamage
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.masks.rle import mask_to_json, region_to_json
+from wetgen.runtime.sampling.conditioning import SamplingParams
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import DAMAGED, Pair, SamplingParams, missing_class
+from wetgen.runtime.sampling.pair import DAMAGED, Pair, missing_class
 
 _STRIDE = 2**32  # more than a pair has attempts: so the noise of a damage is never that of its pair, or of another
 

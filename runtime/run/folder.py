@@ -61,14 +61,14 @@ class RunFolder:
     """
 
     def __init__(
-        self, out: Path, bundle: Bundle, settings: RunConfig, how: Mapping[str, object], shards: int | None = None
+        self, out: Path, bundle: Bundle, config: RunConfig, details: Mapping[str, object], shards: int | None = None
     ) -> None:
-        """Create or take up the folder; `how` is what run.json shall say beside the settings.
+        """Create or take up the folder; `details` is what run.json says beside the config.
 
         `shards` is how many pairs go into a tar file; None writes every picture as a file.
         """
-        self.out, self.bundle, self.record = out, bundle, new_record(settings, how)
-        self._settings = settings
+        self.out, self.bundle, self.record = out, bundle, new_record(config, details)
+        self._config = config
         with os_errors(out, "created"):
             out.mkdir(parents=True, exist_ok=True)
         write_record(out, self.record)
@@ -93,7 +93,7 @@ class RunFolder:
 
     def prepare(self, pair: Pair, verdict: Verdict, given_up: bool) -> Kept | Rejection:
         """Encode a pair and its row, or the row of a rejected one. Touches no file: threads prepare side by side."""
-        row = {**pair_row(pair, self._settings, self.bundle), **verdict.scores}
+        row = {**pair_row(pair, self._config, self.bundle), **verdict.scores}
         if verdict.reasons:
             return Rejection(pair.index, {**row, "reasons": dict(verdict.reasons)}, given_up)
         name = pair_name(pair.index)
@@ -185,7 +185,7 @@ def write_boxes(path: Path, rows: Iterable[tuple[str, Row]]) -> None:
     atomic_write(path, "".join(f"{line}\n" for line in [",".join(["file_name", *names]), *lines]).encode())
 
 
-def pair_row(pair: Pair, settings: RunConfig, bundle: Bundle) -> Row:
+def pair_row(pair: Pair, config: RunConfig, bundle: Bundle) -> Row:
     """The metadata row of a pair: all it takes to make it again, and what is known of it."""
     assert pair.params is not None  # a generator's pairs say how they were drawn
     row: Row = {
@@ -194,10 +194,8 @@ def pair_row(pair: Pair, settings: RunConfig, bundle: Bundle) -> Row:
         "seed": pair.seed,
         "index": pair.index,
         "try": pair.attempt,
-        "plan": pair.params.plan,
-        "guidance": pair.params.guidance,
-        "negative": pair.params.negative,
-        "bundle_sha256": settings.bundle_sha256,
+        **pair.params._asdict(),
+        "bundle_sha256": config.bundle_sha256,
         "faults": list(pair.faults),
         "synthetic": True,
         "license": _license_note(bundle, pair.metadata.get("background")),
@@ -227,7 +225,7 @@ def _license_note(bundle: Bundle, background: object) -> str:
     return f"{photograph}generated; {trained}"
 
 
-def check_folder(out: Path, settings: RunConfig, resume: bool) -> dict[str, Any] | None:
+def check_folder(out: Path, config: RunConfig, resume: bool) -> dict[str, Any] | None:
     """The run.json to continue, or None for a new run; raises WetgenError when `out` cannot take this run."""
     with os_errors(out, "read"):
         # A process killed while it wrote its very first file leaves only a hidden temporary one.
@@ -247,7 +245,7 @@ def check_folder(out: Path, settings: RunConfig, resume: bool) -> dict[str, Any]
             fix="continue it with --resume, or choose an empty or new folder with --out.",
         )
     record = read_record(out)
-    check_same(out, record, settings)
+    check_same(out, record, config)
     return record
 
 

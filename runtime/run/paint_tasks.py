@@ -1,4 +1,4 @@
-"""The tasks of `wetgen paint` and `wetgen compose`."""
+"""The tasks of `wetgen paint` and `wetgen compose`, and how they come from the options."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,20 +6,35 @@ from pathlib import Path
 
 import numpy as np
 
+from wetgen.runtime.bundle.archive import file_sha256
+from wetgen.runtime.bundle.bundle import Bundle, check_layouts
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.inpaint.backgrounds import Background, Photographs, Surface, draw_surfaces
-from wetgen.runtime.inpaint.damage import AtRandom, DamageClass, Planner, choices
+from wetgen.runtime.files import lines_sha256
+from wetgen.runtime.inpaint.backgrounds import Background, Photographs, Surface, draw_surfaces, photograph_files
+from wetgen.runtime.inpaint.damage import (
+    AtRandom,
+    DamageClass,
+    InBoxes,
+    InMasks,
+    Planner,
+    choices,
+    class_prompt,
+    mask_path,
+    read_classes,
+)
 from wetgen.runtime.inpaint.draw import InpaintJob, draw_painted
 from wetgen.runtime.inpaint.painter import DETAIL, Painter, PlannedDamage
+from wetgen.runtime.layouts.boxes import read_boxes
 from wetgen.runtime.layouts.surfaces import SurfaceLines, parse_lines
+from wetgen.runtime.run.options import ComposeOptions, PaintOptions
 from wetgen.runtime.run.record import RunConfig
-from wetgen.runtime.run.tasks import Finish
-from wetgen.runtime.sampling.conditioning import undamaged
+from wetgen.runtime.run.tasks import Attempts, postprocess_pair
+from wetgen.runtime.sampling.conditioning import SamplingParams, check_inputs, undamaged
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import Pair, SamplingParams
+from wetgen.runtime.sampling.pair import Pair
 from wetgen.runtime.tables import Column, read_table
 
-PART = "painted"
+GROUP = "painted"
 MOST_GUIDANCE = 1e30  # of either sign: the network's is float32, and is multiplied
 _ROW_LANE = 2**31  # added to the try: the choice of a background is none of its damages' choices
 BACKGROUND_COLUMNS = {
@@ -35,35 +50,32 @@ BACKGROUND_COLUMNS = {
 class PaintingTask:
     """What all tasks of painted pairs have in common."""
 
-    settings: RunConfig
+    config: RunConfig
     total: int
     detail: int = DETAIL
-    how: Mapping[str, object] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
     size: tuple[int, int] | None = None  # (width, height) in pixels of backgrounds that are drawn, None the bundle's
     at_once = 1
     pixels: tuple[int, int] | None = field(default=None, init=False)
 
     def begin(self, generator: Generator) -> None:
         bundle = generator.bundle
-        self.generator, self.bundle, self.plan = generator, bundle, bundle.plan(self.settings.plan)
+        self.generator, self.bundle, self.plan = generator, bundle, bundle.plan(self.config.plan)
         self.painter = Painter(generator, self.plan, detail=self.detail)
-        self.finish = Finish(bundle, self.settings.tidy)
         texts = dict.fromkeys(self.prompts())
-        negative = self.settings.negative
-        generator.check(
-            [negative, *texts], self.plan, [self.settings.guidance], truncate=False, negative=bool(negative)
-        )
+        negative = self.config.negative
+        generator.check([negative, *texts], self.plan, [self.config.guidance], truncate=False, negative=bool(negative))
 
-    def parts(self) -> Sequence[Hashable]:
-        return [PART]
+    def groups(self) -> Sequence[Hashable]:
+        return [GROUP]
 
-    def part_of(self, index: int) -> Hashable:
-        return PART
+    def group_of(self, index: int) -> Hashable:
+        return GROUP
 
-    def draw(self, part: Hashable, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
+    def draw(self, group: Hashable, attempts: Attempts, *, judge: bool) -> Iterator[Pair]:
         pairs = draw_painted(self.generator, self.painter, self.sheets, attempts, at_once=self.at_once, judge=judge)
         for pair in pairs:
-            yield self.finish(pair, {})
+            yield postprocess_pair(pair, {}, self.bundle, self.config.tidy)
 
     def prompts(self) -> Sequence[str]:
         """Every prompt that damage may be painted with."""
@@ -81,14 +93,14 @@ class PaintingTask:
         planned: tuple[Sequence[PlannedDamage], list[str]],
         text: str,
     ) -> InpaintJob:
-        """A pair to be painted, with the settings' guidance and negative prompt."""
-        how = SamplingParams(index, self.plan.name, self.settings.guidance, self.settings.negative)
+        """A pair to be painted, with the run's guidance and negative prompt."""
+        params = SamplingParams(self.plan.name, self.config.guidance, self.config.negative)
         damages, dropped = planned
         prompts = dict.fromkeys(damage.prompt for damage in damages)
         caption = ", ".join([*([text] if text else []), *prompts]) or "a photograph without damage"
         said: dict[str, object] = {} if self.size is None else {"size": list(self.size)}
-        seed = self.settings.seed
-        return InpaintJob(index, attempt, seed, index, caption, how, background, damages, list(dropped), said)
+        seed = self.config.seed
+        return InpaintJob(index, attempt, seed, index, caption, params, background, damages, list(dropped), said)
 
 
 @dataclass
@@ -171,10 +183,10 @@ class ComposeTask(PaintingTask):
         surfaces = [
             Surface(
                 row.prompt,
-                self.settings.seed,
+                self.config.seed,
                 index,
                 attempt,
-                self.settings.guidance if row.guidance is None else row.guidance,
+                self.config.guidance if row.guidance is None else row.guidance,
                 row.negative,
                 self.cells,
             )
@@ -184,12 +196,132 @@ class ComposeTask(PaintingTask):
         assert self.pixels is not None  # it has begun
         sheets = []
         for (index, attempt), row, background in zip(named, rows, made, strict=True):
-            planner = AtRandom(self.bundle, self.settings.seed, self.classes, row.lines)
+            planner = AtRandom(self.bundle, self.config.seed, self.classes, row.lines)
             planned = planner.plan(index, attempt, "", self.pixels)
             sheets.append(self.sheet(index, attempt, background, planned, row.prompt))
         return sheets
 
     def _row(self, index: int, attempt: int) -> BackgroundRow:
         weights = np.array([row.weight for row in self.backgrounds])
-        rng = choices(self.settings.seed, index, _ROW_LANE + attempt)
+        rng = choices(self.config.seed, index, _ROW_LANE + attempt)
         return self.backgrounds[int(rng.choice(len(weights), p=weights / weights.sum()))]
+
+
+def paint_task(bundle: Bundle, options: PaintOptions) -> PaintTask:
+    """The task of painting into photographs. Raises WetgenError for options and files that cannot be."""
+    check_layouts(bundle)
+    _check_ways(options)
+    boxes, masks = options.boxes, options.masks
+    assert bundle.classes is not None
+    files = photograph_files(options.photos)
+    classes = [] if options.damage is None else _classes(bundle, options.damage)
+    lines = SurfaceLines() if options.surface_lines is None else parse_lines(options.surface_lines)
+    prompts = {each.name: each.prompt for each in classes}
+    planner: Planner
+    texts = {class_prompt(name, bundle.words) for name in bundle.classes.names[1:]} | {each.prompt for each in classes}
+    if boxes is not None:
+        rows = read_boxes(boxes, bundle.classes)
+        _check_named(boxes, [row.file_name for row in rows], files)
+        planner = InBoxes(bundle, options.seed, rows, prompts)
+        texts |= {row.prompt for row in rows if row.prompt}
+    elif masks is not None:
+        planner = InMasks(bundle, masks, prompts)
+        planner.check(files)
+    else:
+        planner = AtRandom(bundle, options.seed, classes, lines)
+    given = {"damage": options.damage, "boxes": boxes}
+    hashed = {name: file_sha256(path) for name, path in given.items() if path is not None}
+    if masks is not None:
+        hashed["masks"] = lines_sha256([file_sha256(mask_path(masks, path.name)) for path in files])
+    photographs = [path.name for path in files]  # not their contents: a broken one may be mended, and the run resumed
+    return PaintTask(
+        _config(bundle, options, "paint", photographs, hashed),
+        options.count * len(files),
+        _detail(options),
+        {"count": options.count},
+        folder=options.photos if options.photos.is_dir() else options.photos.parent,
+        files=files,
+        planner=planner,
+        said_prompts=sorted(texts),
+    )
+
+
+def compose_task(bundle: Bundle, options: ComposeOptions) -> ComposeTask:
+    """The task of composing pairs. Raises WetgenError for files that cannot be."""
+    check_layouts(bundle)
+    rows, damages = read_backgrounds(options.backgrounds), _classes(bundle, options.classes)
+    task: dict[str, object] = {
+        "backgrounds": file_sha256(options.backgrounds),
+        "classes": file_sha256(options.classes),
+        **({} if options.size is None else {"size": list(options.size)}),
+    }
+    return ComposeTask(
+        _config(bundle, options, "compose", [row.prompt for row in rows], task),
+        options.count,
+        _detail(options),
+        {"count": options.count},
+        options.size,
+        backgrounds=rows,
+        classes=damages,
+    )
+
+
+def _classes(bundle: Bundle, path: Path) -> list[DamageClass]:
+    assert bundle.classes is not None  # check_layouts has seen to it
+    return read_classes(path, bundle.classes.names[1:], bundle.words, bundle.mask_statistics)
+
+
+def _config(
+    bundle: Bundle,
+    options: PaintOptions | ComposeOptions,
+    command: str,
+    listed: Sequence[str],
+    task: Mapping[str, object],
+) -> RunConfig:
+    """The config of a run of painted pairs; a pair that lacks a damage it was to have is always drawn again."""
+    check_inputs(options.seed, options.guidance)
+    task = {"command": command, **task, "detail": _detail(options)}
+    if isinstance(options, PaintOptions) and options.surface_lines is not None:
+        task["surface_lines"] = options.surface_lines
+    return options.config(bundle, len(listed), lines_sha256(listed), task, require_asked=True)
+
+
+def _detail(options: PaintOptions | ComposeOptions) -> int:
+    return DETAIL if options.detail is None else options.detail
+
+
+def _check_ways(options: PaintOptions) -> None:
+    damage, surface_lines = options.damage, options.surface_lines
+    ways = [
+        name
+        for name, given in (("--boxes", options.boxes), ("--masks", options.masks), ("--auto", options.auto))
+        if given
+    ]
+    if len(ways) > 1:
+        raise WetgenError(
+            f"{' and '.join(ways)} are given.", why="damage is placed in one way.", fix="leave all but one of them out."
+        )
+    if damage is None and ways in ([], ["--auto"]):
+        raise WetgenError(
+            "Nothing says which damage to paint.",
+            why="neither --damage nor --boxes nor --masks is given.",
+            fix="write the classes into a file, one a line below the header `class`, and give it with --damage.",
+        )
+    if surface_lines is not None and ways not in ([], ["--auto"]):
+        raise WetgenError(
+            f"--surface-lines and {ways[0]} are given.",
+            why="surfaces say where damage may lie at random; here its places are given.",
+            fix="leave one of them out.",
+        )
+
+
+def _check_named(path: Path, names: Sequence[str | None], files: Sequence[Path]) -> None:
+    """Boxes for photographs that are not there are a mistake in a name."""
+    there = {file.name for file in files}
+    lost = sorted({name for name in names if name is not None and name not in there})
+    if lost:
+        raise WetgenError(
+            f"{path} has boxes for {lost[0]}.",
+            why=f"there is no such photograph{f', and {len(lost) - 1} more like it' if len(lost) > 1 else ''}.",
+            fix="write file names as they stand in the folder of photographs, without the folder.",
+        )

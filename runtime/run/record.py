@@ -2,16 +2,15 @@
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.files import atomic_write, lines_sha256, read_bytes
+from wetgen.runtime.files import atomic_write, read_bytes
 from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.filters import Filter
 
@@ -49,13 +48,13 @@ class RunConfig:
         return {**values, **inner}
 
 
-def new_record(settings: RunConfig, how: Mapping[str, object]) -> dict[str, Any]:
-    """The run.json of a run that begins; `how` is what does not decide its pairs: device, batch, ..."""
+def new_record(config: RunConfig, details: Mapping[str, object]) -> dict[str, Any]:
+    """The run.json of a run that begins; `details` is what does not decide its pairs: device, batch, ..."""
     return {
         "format": FORMAT,
         "status": "running",
-        "settings": asdict(settings),
-        **how,
+        "settings": asdict(config),
+        **details,
         "started": now(),
         "versions": versions(),
     }
@@ -85,9 +84,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     return dict(record)
 
 
-def check_same(folder: Path, record: Mapping[str, Any], settings: RunConfig) -> None:
-    """Raise unless the run in the folder was started with these settings."""
-    before, after = RunConfig.from_json(record["settings"]).flat(), settings.flat()
+def check_same(folder: Path, record: Mapping[str, Any], config: RunConfig) -> None:
+    """Raise unless the run in the folder was started with this config."""
+    before, after = RunConfig.from_json(record["settings"]).flat(), config.flat()
     names = dict.fromkeys([*after, *before])
     changed = [
         f"{name} was {before.get(name)!r} and is {after.get(name)!r}"
@@ -116,28 +115,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def run_config(
-    bundle: Bundle,
-    prompts: Sequence[str],
-    *,
-    seed: int,
-    plan: str | None,
-    guidance: float | None,
-    negative: str,
-    limits: Filter | None = None,
-    tidy: MaskCleanup | None = None,
-) -> RunConfig:
-    """The settings of a run, the bundle's defaults filled in. Raises WetgenError for limits it cannot measure."""
-    return RunConfig(
-        bundle_sha256=bundle.hash,
-        prompts=len(prompts),
-        prompts_sha256=lines_sha256(prompts),
-        seed=seed,
-        plan=bundle.plan(plan).name,
-        guidance=bundle.default_guidance if guidance is None else guidance,
-        negative=negative,
-        filter=(Filter() if limits is None else limits).for_bundle(bundle),
-        tidy=MaskCleanup() if tidy is None else tidy,
-    )

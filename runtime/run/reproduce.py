@@ -28,10 +28,10 @@ from wetgen.runtime.masks.images import Pixels, decode_image, decode_mask, encod
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.masks.rle import mask_from_json, region_from_json
 from wetgen.runtime.run.record import FILE_NAME, read_record
-from wetgen.runtime.run.tasks import Finish
-from wetgen.runtime.sampling.conditioning import SampleInputs, layout_of, undamaged
+from wetgen.runtime.run.tasks import postprocess_pair
+from wetgen.runtime.sampling.conditioning import SampleInputs, SamplingParams, layout_of, undamaged
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import Pair, SamplingParams
+from wetgen.runtime.sampling.pair import Pair
 
 Row = Mapping[str, Any]
 
@@ -62,14 +62,14 @@ def drawn_pair(generator: Generator, row: Row, plan: Plan) -> Pair:
 
 def painted_pair(generator: Generator, row: Row, plan: Plan, photos: Path | None) -> Pair:
     """The pair of a row that was painted, into a photograph of `photos` or into a surface that is drawn again."""
-    how = SamplingParams(int(row.get("number", row["index"])), plan.name, float(row["guidance"]), str(row["negative"]))
+    params = SamplingParams(plan.name, float(row["guidance"]), str(row["negative"]))
     sheet = InpaintJob(
         int(row["index"]),
         int(row["try"]),
         int(row["seed"]),
-        how.number,
+        int(row.get("number", row["index"])),
         str(row["text"]),
-        how,
+        params,
         Background(_background(generator, row, plan, photos), row["background"]),
         list(_planned(generator, row)),
     )
@@ -176,7 +176,7 @@ def make_again(row: Row, bundle: Bundle, photos: Path | None, *, device: str, ba
             painted = "painted" in row
             pair = painted_pair(generator, row, plan, photos) if painted else drawn_pair(generator, row, plan)
         tidy = {name: value for name, value in dict(row.get("tidy", {})).items() if name != "changed"}
-        return Finish(bundle, MaskCleanup(**tidy))(pair, {})
+        return postprocess_pair(pair, {}, bundle, MaskCleanup(**tidy))
     except (KeyError, TypeError, ValueError) as error:
         raise WetgenError(
             f"{where} does not say how its pair was drawn.",

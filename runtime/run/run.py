@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,8 +21,8 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import usable_cores
 from wetgen.runtime.run.filters import Examiner, Verdict
 from wetgen.runtime.run.folder import SHEET_NAME, Kept, Rejection, RunFolder, check_folder, same_shards
+from wetgen.runtime.run.options import DrawOptions
 from wetgen.runtime.run.progress import RunProgress
-from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.run.tasks import Task
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import Pair
@@ -30,76 +31,56 @@ DEFAULT_BATCH = 4
 DEFAULT_TRIES = 4
 
 
-def run(
-    bundle: Bundle,
-    task: Task,
-    out: Path,
-    settings: RunConfig,
-    progress: RunProgress,
-    *,
-    resume: bool = False,
-    device: str = "cpu",
-    batch: int | None = None,
-    threads: int | None = None,
-    tries: int | None = None,
-    shards: int | None = None,
-) -> dict[str, Any]:
-    """Make the pairs of a task that `out` lacks and return the final run.json.
+def run(bundle: Bundle, task: Task, options: DrawOptions, progress: RunProgress) -> dict[str, Any]:
+    """Make the pairs of a task that the folder `options.out` lacks and return the final run.json.
 
-    A pair that the settings' filter rejects is drawn again from other noise until it is kept or was tried `tries`
-    times; a larger number makes more pairs and changes none. With `shards` so many pairs go into a tar file, in place
-    of loose files. `batch`, `tries` and `shards` None mean the defaults, or what the run was started with. Raises
+    A pair that the config's filter rejects is drawn again from other noise until it is kept or was tried so many
+    `tries`; more tries make more pairs and change none. With `shards` so many pairs go into a tar file, in place of
+    loose files. `batch`, `tries` and `shards` None mean the defaults, or what the run was started with. Raises
     WetgenError for a folder that does not fit, and when it fails on the way; KeyboardInterrupt is passed on. Every
     finished pair is kept in either case.
     """
-    earlier = check_folder(out, settings, resume)
-    if batch is None:
-        batch = min(DEFAULT_BATCH, task.total) if earlier is None else int(earlier["batch"])
-    if tries is None:
-        tries = DEFAULT_TRIES if earlier is None else int(earlier.get("tries", 1))
+    earlier = check_folder(options.out, task.config, options.resume)
+    batch, tries, shards = options.batch, options.tries, options.shards
     if earlier is not None:
-        shards = same_shards(out, earlier.get("shards"), shards)
-    with Generator(bundle, device=device, batch=batch, threads=threads, say=progress.note) as generator:
-        return run_on(generator, task, out, settings, progress, tries=tries, shards=shards)
+        batch = int(earlier["batch"]) if batch is None else batch
+        tries = int(earlier.get("tries", 1)) if tries is None else tries
+        shards = same_shards(options.out, earlier.get("shards"), shards)
+    if batch is None:
+        batch = min(DEFAULT_BATCH, task.total)
+    with Generator(bundle, device=options.device, batch=batch, threads=options.threads, say=progress.note) as generator:
+        return run_on(generator, task, replace(options, tries=tries, shards=shards), progress)
 
 
-def run_on(
-    generator: Generator,
-    task: Task,
-    out: Path,
-    settings: RunConfig,
-    progress: RunProgress,
-    *,
-    tries: int = DEFAULT_TRIES,
-    shards: int | None = None,
-) -> dict[str, Any]:
-    """The run of `run`, on a loaded generator; `out` must be one that `check_folder` lets pass."""
-    bundle, total = generator.bundle, task.total
-    examine = Examiner(settings.filter, bundle)
+def run_on(generator: Generator, task: Task, options: DrawOptions, progress: RunProgress) -> dict[str, Any]:
+    """The run of `run`, on a loaded generator; `options.out` must be a folder that `check_folder` lets pass."""
+    out, total, bundle = options.out, task.total, generator.bundle
+    tries = DEFAULT_TRIES if options.tries is None else options.tries
+    examine = Examiner(task.config.filter, bundle)
     task.begin(generator)  # refuses impossible values and long prompts before anything is written
     if examine.needs_judge:
         generator.check_judge(task.pixels)
 
-    how = {
-        **task.how,
+    details = {
+        **task.details,
         "tries": tries,
-        "shards": shards,
+        "shards": options.shards,
         "device": generator.device,
         "target": generator.target.name,
         "batch": generator.batch,
         "threads": generator.threads,
         "notes": generator.notes,  # what the device has to say; more may come while it draws
     }
-    folder = RunFolder(out, bundle, settings, how, shards)
+    folder = RunFolder(out, bundle, task.config, details, options.shards)
     folder.expect(index for index, _ in _missing(folder, total, tries))
     progress.start(total, total - sum(1 for _ in _missing(folder, total, tries)))
     began = time.monotonic()
     try:
         with BackgroundWriter(folder, progress) as writer:
-            for part in task.parts():
+            for group in task.groups():
                 missing = _missing(folder, total, tries)
-                queue = RetryQueue((each for each in missing if task.part_of(each[0]) == part), tries)
-                for pair in task.draw(part, queue, judge=examine.needs_judge):
+                queue = RetryQueue((each for each in missing if task.group_of(each[0]) == group), tries)
+                for pair in task.draw(group, queue, judge=examine.needs_judge):
                     verdict = examine(pair)
                     given_up = bool(verdict.reasons) and queue.reject(pair.index, pair.attempt)
                     writer.put(pair, verdict, given_up)

@@ -1,22 +1,16 @@
-"""What a run is asked to draw, whatever the command: a number of pairs, and how they come about.
+"""What a run draws: a request for each pair, and the task that turns requests into pairs.
 
-The task of `wetgen run`: a pair for every ask of a prompts file.
+`PromptTask` is the task of `wetgen run`: it draws each request from noise, or paints its damage into a photograph or
+into an undamaged surface that is drawn first. `postprocess_pair` makes the pair that is stored of the drawn one.
 
 Axes: K classes, h w of a latent, H W of a picture.
-
-`wetgen run --layouts DIR`: every mask of a folder is shown by as many pairs, each with a prompt that fits it.
-
-From a drawn pair to the pair that is stored: what is said of it, and its tidied mask.
-
-Asks of a prompts file that name a photograph: their damage is painted into it, at the size of the run's pictures.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import cycle
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,37 +20,43 @@ from wetgen.runtime.bundle.bundle import Bundle, check_layouts
 from wetgen.runtime.bundle.schedule import Plan
 from wetgen.runtime.bundle.tokenizer import PromptTooLong
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.files import os_errors
-from wetgen.runtime.inpaint.backgrounds import Background, cropped
-from wetgen.runtime.inpaint.damage import damages_in_mask
-from wetgen.runtime.inpaint.draw import InpaintJob, draw_painted
-from wetgen.runtime.inpaint.painter import Painter
 from wetgen.runtime.layouts.layout import random_layout
 from wetgen.runtime.layouts.surfaces import SurfaceLines, preference_map
-from wetgen.runtime.layouts.write import SHEET_NAME
-from wetgen.runtime.masks.classes import IGNORE, ClassTable, unknown_ids
+from wetgen.runtime.masks.classes import IGNORE, ClassTable
 from wetgen.runtime.masks.cleanup import MaskCleanup
-from wetgen.runtime.masks.images import Pixels, read_image, read_mask
+from wetgen.runtime.masks.images import Pixels, read_image
 from wetgen.runtime.masks.resize import read_layout
 from wetgen.runtime.masks.rle import mask_to_json
-from wetgen.runtime.prompts import PromptRequest, resolve
-from wetgen.runtime.prompts.lines import LazyRequests
+from wetgen.runtime.prompts.lines import LazyRequests, PromptRequest
 from wetgen.runtime.prompts.mentions import mentioned_classes
-from wetgen.runtime.prompts.read import source_name
+from wetgen.runtime.prompts.read import resolve, source_name
 from wetgen.runtime.run.record import RunConfig
-from wetgen.runtime.sampling.conditioning import Floats, SampleInputs, layout_of
+from wetgen.runtime.sampling.conditioning import Floats, SampleInputs, SamplingParams, layout_of, undamaged
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import Pair, SamplingParams, broken, missing_class
+from wetgen.runtime.sampling.pair import Pair, broken, missing_class
+
+if TYPE_CHECKING:
+    from wetgen.runtime.inpaint.backgrounds import Background
+    from wetgen.runtime.inpaint.draw import InpaintJob
+
+Attempts = Iterator[tuple[int, int]]
+"""(index, try) of the pairs to be drawn next; it may go on after it ran out."""
+
+NO_LINE = 0  # of a request whose prompt stands in no file
+_LAYOUTS = 256  # kept for requests that share them
 
 
 class Task(Protocol):
-    """Pairs 0 to `total` - 1. `how` is what run.json shall say of it beside the settings.
+    """Draws pairs 0 to `total` - 1. `details` is what run.json says of it beside the config.
 
-    A pair belongs to a part, and parts are drawn one after the other: what a batch shares is the same in all of one.
+    Pairs are grouped; all pairs of a batch come from one group, because they share a plan.
     """
 
-    total: int
-    how: Mapping[str, object]
+    config: RunConfig
+    details: Mapping[str, object]
+
+    @property
+    def total(self) -> int: ...
 
     @property
     def pixels(self) -> tuple[int, int] | None:
@@ -65,21 +65,97 @@ class Task(Protocol):
     def begin(self, generator: Generator) -> None:
         """Take the generator to draw with; raises WetgenError for all that is not possible with it."""
 
-    def parts(self) -> Sequence[Hashable]:
-        """Every part that has pairs, in their order."""
+    def groups(self) -> Sequence[Hashable]:
+        """Every group that has pairs, in their order."""
 
-    def part_of(self, index: int) -> Hashable:
-        """The part of a pair."""
+    def group_of(self, index: int) -> Hashable:
+        """The group of a pair."""
 
-    def draw(self, part: Hashable, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
-        """Yield the pairs that `attempts` name, (index, try), all of one part, with what else their rows say."""
+    def draw(self, group: Hashable, attempts: Attempts, *, judge: bool) -> Iterator[Pair]:
+        """Yield the pairs of the attempts, all of one group, with what their rows say."""
 
 
-_LAYOUTS = 256  # kept for asks that share them
+@dataclass(frozen=True)
+class PairRequest:
+    """One pair of a run, nothing left open: what it shows, what its noise follows from, and how it is drawn.
+
+    With a `photo` its damage is painted into that photograph; with a `surface`, a prompt, into an undamaged picture
+    that is drawn first. `metadata` is what its row says of it beside the rest.
+    """
+
+    index: int
+    line: int  # of the prompts file
+    prompt: str
+    seed: int
+    number: int  # the noise follows from seed, number and try
+    params: SamplingParams
+    own_negative: bool = False  # the line has a negative prompt of its own
+    asked: str | None = None  # the class that must be in the mask
+    severity: float | None = None
+    layout: str | None = None
+    photo: str | None = None
+    surface: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def scene_prompt(self) -> str:
+        """The prompt of the whole scene, damage and all."""
+        return self.prompt if self.surface is None else self.surface
+
+    @property
+    def group(self) -> "Group":
+        return Group(self.params.plan, self.photo is not None or self.surface is not None)
+
+    @property
+    def checked(self) -> Hashable:
+        """What its checks depend on: requests that are equal in it need one check."""
+        places = (self.asked, self.layout, self.severity is None, self.photo)
+        return (self.prompt, self.surface, self.params, self.own_negative, places)
+
+
+class Group(NamedTuple):
+    """Pairs that are drawn together: those of one plan, painted or not."""
+
+    plan: str
+    painted: bool
+
+
+class Requests(Protocol):
+    """The requests of a run by index, each computed when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> PairRequest: ...
+
+    def check(self, request: PairRequest) -> None:
+        """Raise WetgenError for a request that there cannot be in a run of this kind."""
+
+
+class PromptRequests:
+    """A request for each prompt of a file; what its line leaves open is as the run says."""
+
+    def __init__(self, prompts: Sequence[PromptRequest], config: RunConfig) -> None:
+        self._prompts, self._config = prompts, config
+
+    def __len__(self) -> int:
+        return len(self._prompts)
+
+    def __getitem__(self, index: int) -> PairRequest:
+        given, config = self._prompts[index], self._config
+        seed, number = (config.seed, index) if given.seed is None else (given.seed, given.number)
+        params = SamplingParams(
+            config.plan if given.plan is None else given.plan,
+            config.guidance if given.guidance is None else given.guidance,
+            config.negative if given.negative is None else given.negative,
+        )
+        own_negative, placed = given.negative is not None, (given.asked, given.severity, given.layout, given.photo)
+        return PairRequest(index, given.line, given.text, seed, number, params, own_negative, *placed)
+
+    def check(self, request: PairRequest) -> None: ...
 
 
 class Listed(LazyRequests):
-    """The asks of plain prompts: pair `index` shows prompt `index % len(prompts)`."""
+    """Plain prompts: pair `index` shows prompt `index % len(prompts)`."""
 
     def __init__(self, prompts: Sequence[str], count: int = 1) -> None:
         self.prompts, self._total = prompts, count * len(prompts)
@@ -88,333 +164,281 @@ class Listed(LazyRequests):
         return self._total
 
     def at(self, index: int) -> PromptRequest:
-        number, place = divmod(index, len(self.prompts))
-        return PromptRequest(place + 1, self.prompts[place], number)
+        number, i = divmod(index, len(self.prompts))
+        return PromptRequest(i + 1, self.prompts[i], number)
 
 
-class Part(NamedTuple):
-    """Pairs that are drawn together: those of one plan, into photographs or not."""
-
-    plan: str
-    photos: bool = False
-
-
-class Layout(NamedTuple):
-    """A mask uint8 (H, W) of a pair's size, what the denoiser is told float32 (K, h, w), and what the row says."""
+class ResolvedLayout(NamedTuple):
+    """A mask uint8 (H, W) of a pair's size, the denoiser's input float32 (K, h, w), and what the row says of it."""
 
     mask: Pixels
-    told: Floats
-    said: Mapping[str, object]
+    shares: Floats
+    metadata: Mapping[str, object]
 
 
 @dataclass
 class PromptTask:
-    """A pair for every ask; `source` is the prompts file, beside which the files lie that it names.
+    """A pair for every request; `source` is the prompts file, beside which the files lie that it names.
 
-    `size` is (width, height) in pixels, None the bundle's. Where an ask has a severity and no layout of its own, a
+    `size` is (width, height) in pixels, None the bundle's. Where a request has a severity and no layout of its own, a
     layout of that severity is drawn for it, on the surfaces that `lines` bound.
     """
 
-    asks: Sequence[PromptRequest]
-    settings: RunConfig
+    requests: Requests
+    config: RunConfig
     source: str = "-"
     truncate: bool = False
     size: tuple[int, int] | None = None
-    lines: SurfaceLines = field(default_factory=SurfaceLines)
-    how: Mapping[str, object] = field(default_factory=dict)
+    lines: SurfaceLines | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.total = len(self.asks)
-        self._file_layout = lru_cache(maxsize=_LAYOUTS)(self._read_layout)
-        # Asked for when it is drawn, and again when its row is written.
-        self._own_layout = lru_cache(maxsize=_LAYOUTS)(self._draw_layout)
+        self.total = len(self.requests)
 
     def begin(self, generator: Generator) -> None:
         self.generator, self.bundle = generator, generator.bundle
-        self.finish = Finish(self.bundle, self.settings.tidy)
         self.cells = generator.cells(self.size)
         self.pixels = self.bundle.sizes.pixels(self.cells)
-        self._parts: dict[Hashable, None] = {}
-        seen: set[tuple[object, ...]] = set()
-        for ask in self.asks:
-            self._parts.setdefault(self._part(ask))
-            facts = (
-                ask.text,
-                ask.negative,
-                ask.guidance,
-                ask.plan,
-                ask.asked,
-                ask.layout,
-                ask.severity is None,
-                ask.photo,
-            )
-            if facts not in seen:
-                seen.add(facts)
-                self.check(ask)
+        self._file_layout = lru_cache(maxsize=_LAYOUTS)(self._read_layout)
+        # Needed when a pair is drawn, and again when its row is written.
+        self._own_layout = lru_cache(maxsize=_LAYOUTS)(self._draw_layout)
+        # The pairs of a family share one.
+        self._surface = lru_cache(maxsize=2 * generator.batch)(self._draw_surface)
+        self._groups: dict[Hashable, None] = {}
+        seen: set[Hashable] = set()
+        for index in range(self.total):
+            request = self.requests[index]
+            self._groups.setdefault(request.group)
+            if request.checked not in seen:
+                seen.add(request.checked)
+                self._check(request)
 
-    def parts(self) -> Sequence[Hashable]:
-        return list(self._parts)
+    def groups(self) -> Sequence[Hashable]:
+        return list(self._groups)
 
-    def part_of(self, index: int) -> Hashable:
-        return self._part(self.asks[index])
+    def group_of(self, index: int) -> Hashable:
+        return self.requests[index].group
 
-    def draw(self, part: Hashable, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
-        assert isinstance(part, Part)
-        for pair in self.drawn(part, attempts, judge=judge):
-            yield self.finished(pair)
+    def draw(self, group: Hashable, attempts: Attempts, *, judge: bool) -> Iterator[Pair]:
+        assert isinstance(group, Group)
+        plan = self.bundle.plan(group.plan)
+        if group.painted:
+            pairs = self._paint(plan, attempts, judge)
+        else:
+            pairs = self.generator.sample(map(self._inputs, attempts), plan, cells=self.cells, judge=judge)
+        for pair in pairs:
+            yield self._postprocess(pair)
 
-    def drawn(self, part: Part, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
-        """The pairs of the attempts, as they are drawn."""
-        plan = self.bundle.plan(part.plan)
-        return self.generator.sample(map(self.inputs, attempts), plan, cells=self.cells, judge=judge)
-
-    def inputs(self, attempt: tuple[int, int]) -> SampleInputs:
+    def _inputs(self, attempt: tuple[int, int]) -> SampleInputs:
         """Returns the model inputs for a pair (index, try)."""
-        index, again = attempt
-        ask, layout = self.asks[index], self.layout(index)
-        seed, number = self.key(index)
+        request = self.requests[attempt[0]]
+        layout = self._layout(request)
         return SampleInputs(
-            ask.text,
-            seed,
-            number,
-            self.guidance(ask),
-            self.negative(ask),
-            again,
-            None if layout is None else layout.told,
+            request.prompt,
+            request.seed,
+            request.number,
+            request.params.guidance,
+            request.params.negative,
+            attempt[1],
+            None if layout is None else layout.shares,
             size=self.cells,
-            index=index,
+            index=request.index,
         )
 
-    def finished(self, pair: Pair) -> Pair:
-        """A drawn pair with what its row says."""
-        ask, layout = self.asks[pair.index], self.layout(pair.index)
-        said = self.said(pair.index, layout)
-        return self.finish(
-            pair, said, asked=[] if ask.asked is None else [ask.asked], layout=None if layout is None else layout.mask
-        )
+    def _postprocess(self, pair: Pair) -> Pair:
+        request = self.requests[pair.index]
+        if request.surface is not None:  # its metadata went with it
+            return postprocess_pair(pair, {}, self.bundle, self.config.tidy)
+        layout = self._layout(request)
+        asked, mask = [] if request.asked is None else [request.asked], None if layout is None else layout.mask
+        metadata = self._metadata(request, layout)
+        return postprocess_pair(pair, metadata, self.bundle, self.config.tidy, asked=asked, layout=mask)
 
-    def said(self, index: int, layout: Layout | None) -> dict[str, object]:
-        """What the row of a pair says of its ask."""
-        ask = self.asks[index]
-        said: dict[str, object] = {}
-        if self.key(index)[1] != index:
-            said["number"] = self.key(index)[1]
-        said |= {} if ask.asked is None else {"class": ask.asked}
-        said |= {} if ask.severity is None else {"severity": ask.severity}
-        said |= {} if self.size is None else {"size": list(self.size)}
-        if layout is not None and ask.photo is None:  # what is painted into a photograph its row says otherwise
-            said["layout"] = dict(layout.said)
-        return said
+    def _metadata(self, request: PairRequest, layout: ResolvedLayout | None) -> dict[str, object]:
+        """What the row of a pair says of its request."""
+        metadata: dict[str, object] = {} if request.number == request.index else {"number": request.number}
+        metadata |= {} if request.asked is None else {"class": request.asked}
+        metadata |= {} if request.severity is None else {"severity": request.severity}
+        metadata |= {} if self.size is None else {"size": list(self.size)}
+        if layout is not None and request.photo is None:  # the row lists what is painted into a photograph
+            metadata["layout"] = dict(layout.metadata)
+        return {**metadata, **request.metadata}
 
-    def key(self, index: int) -> tuple[int, int]:
-        """The seed and number that a pair's noise follows from."""
-        ask = self.asks[index]
-        return (self.settings.seed, index) if ask.seed is None else (ask.seed, ask.number)
+    # Layouts
 
-    def guidance(self, ask: PromptRequest) -> float:
-        return self.settings.guidance if ask.guidance is None else ask.guidance
-
-    def negative(self, ask: PromptRequest) -> str:
-        return self.settings.negative if ask.negative is None else ask.negative
-
-    def names(self, ask: PromptRequest) -> tuple[str, ...]:
-        """The classes that an ask is about."""
-        return mentioned_classes(ask.text, self.bundle.words) if ask.asked is None else (ask.asked,)
-
-    def layout(self, index: int) -> Layout | None:
-        """The layout of a pair: that of its ask, or one drawn for its severity or for its photograph."""
-        ask = self.asks[index]
-        if ask.layout is not None:
-            return self._file_layout(ask.layout)
-        if ask.severity is None and ask.photo is None:
+    def _layout(self, request: PairRequest) -> ResolvedLayout | None:
+        """The layout of a pair: its own, or one drawn for its severity or for its photograph."""
+        if request.layout is not None:
+            return self._file_layout(request.layout)
+        if request.severity is None and request.photo is None:
             return None
-        return self._own_layout(index)
+        return self._own_layout(request.index)
 
-    def _draw_layout(self, index: int) -> Layout:
-        ask = self.asks[index]
-        return self.drawn_layout(ask, self.key(index), ask.severity)
-
-    def drawn_layout(self, ask: PromptRequest, key: tuple[int, int], severity: float | None) -> Layout:
-        """A layout of the classes of an ask, drawn at random from a seed and number."""
-        table, statistics = self.bundle.classes, self.bundle.mask_statistics
+    def _draw_layout(self, index: int) -> ResolvedLayout:
+        request, table = self.requests[index], self.bundle.classes
         assert table is not None  # check_layouts has seen to it
-        return self._layout(
-            random_layout(*key, self.pixels, self.names(ask), statistics, table, severity, self.lines), {}
-        )
+        names, lines = self._classes(request), self.lines or SurfaceLines()
+        noise, statistics = (request.seed, request.number), self.bundle.mask_statistics
+        mask = random_layout(*noise, self.pixels, names, statistics, table, request.severity, lines)
+        return self._resolved(mask, {})
 
-    def check(self, ask: PromptRequest) -> None:
-        """Raise WetgenError, naming the line, for an ask that the bundle cannot draw."""
+    def _read_layout(self, name: str) -> ResolvedLayout:
+        path = resolve(name, self.source)
+        assert self.bundle.classes is not None
+        mask = read_layout(path, self.bundle.classes, self.pixels)
+        file = path.name if Path(name).is_absolute() else name  # a row says nothing of the machine
+        return self._resolved(mask, {"file": file, "sha256": file_sha256(path)})
+
+    def _resolved(self, mask: Pixels, metadata: Mapping[str, object]) -> ResolvedLayout:
+        assert self.bundle.classes is not None
+        shares = layout_of(mask, self.bundle.sizes)
+        return ResolvedLayout(mask, shares, {**metadata, **mask_to_json(mask, self.bundle.classes)})
+
+    def _classes(self, request: PairRequest) -> tuple[str, ...]:
+        """The classes that a request is about."""
+        if request.asked is not None:
+            return (request.asked,)
+        return mentioned_classes(request.scene_prompt, self.bundle.words)
+
+    # Checks
+
+    def _check(self, request: PairRequest) -> None:
+        """Raise WetgenError, naming the line, for a request that the bundle cannot draw."""
+        params, prompt = request.params, request.scene_prompt
         try:
-            plan, scale = self.bundle.plan(self._plan(ask)), self.guidance(ask)
-            negative = self.negative(ask)
-            self.generator.check([negative, ask.text], plan, [scale], truncate=self.truncate, negative=bool(negative))
-            self.check_layout(ask)
+            plan, negative = self.bundle.plan(params.plan), params.negative
+            texts, scales = [negative, prompt], [params.guidance]
+            self.generator.check(texts, plan, scales, truncate=self.truncate, negative=bool(negative))
+            self.requests.check(request)
+            self._check_layout(request)
         except PromptTooLong as error:
-            runs_own = error.prompt != ask.text and ask.negative is None
-            place = "The negative prompt" if runs_own else self._where(ask)
-            raise WetgenError(f"{place}: {error.what}", why=error.why, fix=error.fix) from error
+            runs_own = error.prompt != prompt and not request.own_negative
+            where = "The negative prompt" if runs_own else self._where(request)
+            raise WetgenError(f"{where}: {error.what}", why=error.why, fix=error.fix) from error
         except WetgenError as error:
-            raise WetgenError(f"{self._where(ask)}: {error.what}", why=error.why, fix=error.fix) from error
+            raise WetgenError(f"{self._where(request)}: {error.what}", why=error.why, fix=error.fix) from error
 
-    def check_layout(self, ask: PromptRequest) -> None:
+    def _check_layout(self, request: PairRequest) -> None:
         """Raise WetgenError for a layout that cannot be read or drawn, and for a photograph that is not there."""
-        if ask.layout is None and ask.severity is None and ask.photo is None:
+        if request.layout is None and request.severity is None and request.photo is None:
             return
         check_layouts(self.bundle)
-        if ask.photo is not None:
-            read_image(resolve(ask.photo, self.source), ask.photo)
-        if ask.layout is not None:
-            self._file_layout(ask.layout)
-        elif not self.names(ask):
+        if request.photo is not None:
+            read_image(resolve(request.photo, self.source), request.photo)
+        if request.layout is not None:
+            self._file_layout(request.layout)
+        elif not (names := self._classes(request)):
             raise WetgenError(
-                f"A {'severity' if ask.photo is None else 'photograph'} is given, and no damage for it.",
+                f"A {'severity' if request.photo is None else 'photograph'} is given, and no damage for it.",
                 why="neither the prompt nor a class option names one.",
                 fix="name a damage, or give a layout.",
             )
         else:
-            for name in self.names(ask):
-                preference_map(name, self.pixels, self.lines)  # raises where the surfaces have no place for it
+            for name in names:
+                preference_map(
+                    name, self.pixels, self.lines or SurfaceLines()
+                )  # raises where no surface has a place for it
 
-    def _where(self, ask: PromptRequest) -> str:
-        return str(ask.layout) if ask.line == NO_LINE else f"{source_name(self.source)}, line {ask.line}"
+    def _where(self, request: PairRequest) -> str:
+        if request.line == NO_LINE:
+            return str(request.layout)
+        return f"{source_name(self.source)}, line {request.line}"
 
-    def _part(self, ask: PromptRequest) -> Part:
-        return Part(self._plan(ask), ask.photo is not None)
+    # Painted pairs
 
-    def _plan(self, ask: PromptRequest) -> str:
-        return self.settings.plan if ask.plan is None else ask.plan
+    def _paint(self, plan: Plan, attempts: Attempts, judge: bool) -> Iterator[Pair]:
+        from wetgen.runtime.inpaint.draw import draw_painted
+        from wetgen.runtime.inpaint.painter import Painter
 
-    def _read_layout(self, name: str) -> Layout:
-        path = resolve(name, self.source)
-        assert self.bundle.classes is not None
-        mask = read_layout(path, self.bundle.classes, self.pixels)
-        said = path.name if Path(name).is_absolute() else name  # a row is to say nothing of the machine
-        return self._layout(mask, {"file": said, "sha256": file_sha256(path)})
+        def jobs(batch: Sequence[tuple[int, int]]) -> "list[InpaintJob]":
+            return [self._job(index, attempt) for index, attempt in batch]
 
-    def _layout(self, mask: Pixels, said: Mapping[str, object]) -> Layout:
-        assert self.bundle.classes is not None
-        told = layout_of(mask, self.bundle.sizes)
-        return Layout(mask, told, {**said, **mask_to_json(mask, self.bundle.classes)})
+        painter, batch = Painter(self.generator, plan), self.generator.batch
+        return draw_painted(self.generator, painter, jobs, attempts, at_once=batch, judge=judge)
 
+    def _job(self, index: int, attempt: int) -> "InpaintJob":
+        """Returns what is painted for a pair (index, try): the damage of its layout, into its background."""
+        from wetgen.runtime.inpaint.damage import damages_in_mask
+        from wetgen.runtime.inpaint.draw import InpaintJob
 
-SUFFIX = ".png"
-NO_LINE = 0  # of an ask whose prompt stands in no file
-
-
-def layout_asks(
-    folder: Path, bundle: Bundle, count: int, prompts: Sequence[PromptRequest] | None
-) -> list[PromptRequest]:
-    """`count` asks for every mask in a folder, in the order of their names.
-
-    Each takes its turn of the `prompts` that ask for just the classes in the mask; with None the prompt is those
-    classes' words, or that of an undamaged surface. Raises WetgenError for a mask that is none, for one whose classes
-    no prompt asks for, and for a prompt that has a layout of its own.
-    """
-    check_layouts(bundle)
-    masks = {path: _classes_in(path, bundle) for path in mask_files(folder)}
-    if prompts is None:
-        fitting = {names: [PromptRequest(NO_LINE, _words(names, bundle), 0)] for names in masks.values()}
-    else:
-        fitting = _by_classes(prompts, bundle)
-    for path, names in masks.items():
-        if names not in fitting:
-            raise _no_prompt(path, names)
-    turns = {names: cycle(asks) for names, asks in fitting.items()}
-    files = [(str(path.absolute()), names) for path, names in masks.items()] * count
-    # Numbered by the layouts' order, so that a seed of the prompt's own gives each another picture.
-    return [replace(next(turns[names]), layout=file, number=number) for number, (file, names) in enumerate(files)]
-
-
-def mask_files(folder: Path) -> list[Path]:
-    """The PNG files of a folder, by name, but for the sheet that `wetgen layouts` puts beside them.
-
-    Raises WetgenError when there are none.
-    """
-    with os_errors(folder, "read"):
-        files = (path for path in folder.iterdir() if path.name != SHEET_NAME)
-        found = sorted(path for path in files if path.suffix.lower() == SUFFIX and path.is_file())
-    if not found:
-        raise WetgenError(
-            f"{folder} holds no layouts.",
-            why=f"no {SUFFIX} file lies directly in it.",
-            fix="put masks of class ids there, one a file, or draw some: wetgen layouts --out DIR --count 20",
+        request = self.requests[index]
+        layout, metadata = self._layout(request), dict[str, object]()
+        planned = [] if layout is None else damages_in_mask(layout.mask, self.bundle, request.prompt, request.severity)
+        if request.surface is None:
+            background = self._photograph(str(request.photo))
+        else:
+            background = self._surface(request.surface, request.seed, request.number, request.params, attempt)
+            metadata = {**request.metadata, **({} if request.asked is None else {"class": request.asked})}
+            metadata |= {} if self.size is None else {"size": list(self.size)}
+            metadata |= {} if request.severity is None else {"severity": request.severity}
+        noise = (request.seed, request.number)
+        return InpaintJob(
+            index, attempt, *noise, request.prompt, request.params, background, planned, metadata=metadata
         )
-    return found
+
+    def _photograph(self, name: str) -> "Background":
+        """The middle of a photograph, at the size of the run's pictures."""
+        from wetgen.runtime.inpaint.backgrounds import Background, cropped
+
+        path = resolve(name, self.source)
+        image = cropped(read_image(path, name), self.pixels)
+        return Background(image, {"photo": name, "sha256": file_sha256(path), "cropped": True})
+
+    def _draw_surface(self, prompt: str, seed: int, number: int, params: SamplingParams, attempt: int) -> "Background":
+        """The undamaged picture of a scene: that of its first try that came out undamaged, whichever pair asks."""
+        from wetgen.runtime.inpaint.backgrounds import Surface, draw_surfaces
+
+        plan, clean = self.bundle.plan(params.plan), undamaged(self.bundle.sizes, self.cells)
+        for earlier in range(attempt + 1):
+            surface = Surface(prompt, seed, number, earlier, params.guidance, params.negative, self.cells)
+            (drawn,) = draw_surfaces(self.generator.tiled(plan), plan, [surface], clean)
+            if not drawn.damaged:
+                break
+        return drawn
 
 
-def _classes_in(path: Path, bundle: Bundle) -> tuple[str, ...]:
-    assert bundle.classes is not None  # check_layouts has seen to it
-    mask = read_mask(path)
-    fault = unknown_ids(mask, bundle.classes, str(path))
-    if fault is not None:
-        raise fault
-    return tuple(bundle.classes.names[int(class_id)] for class_id in np.unique(mask) if class_id)
+def postprocess_pair(
+    pair: Pair,
+    metadata: Mapping[str, object],
+    bundle: Bundle,
+    cleanup: MaskCleanup,
+    *,
+    asked: Sequence[str] = (),
+    layout: NDArray[np.uint8] | None = None,
+) -> Pair:
+    """Add metadata, agreement with the `layout` uint8 (H, W) it was given, and the cleaned mask to a pair.
+
+    A class `asked` for that the mask lacks is a fault.
+    """
+    if pair.mask is None or bundle.classes is None:
+        return replace(pair, metadata={**pair.metadata, **metadata})
+    agreement = {} if layout is None else layout_agreement(pair.mask, layout)
+    done = replace(pair, metadata={**pair.metadata, **metadata, **agreement})
+    if cleanup:
+        done = _cleaned(done, pair.mask, cleanup)
+    return _with_faults(done, pair.mask, bundle, asked)
 
 
-def _by_classes(prompts: Sequence[PromptRequest], bundle: Bundle) -> dict[tuple[str, ...], list[PromptRequest]]:
-    """The prompts by the classes that they are about, which stand in the order of the class table."""
-    assert bundle.classes is not None
-    found: dict[tuple[str, ...], list[PromptRequest]] = {}
-    for ask in prompts:
-        if ask.layout is not None:
-            raise WetgenError(
-                f"Line {ask.line} of the prompts has the layout {ask.layout}, and --layouts gives others.",
-                why="a pair shows one layout.",
-                fix="leave out one of the two.",
-            )
-        asked = (ask.asked,) if ask.asked is not None else mentioned_classes(ask.text, bundle.words)
-        found.setdefault(tuple(name for name in bundle.classes.names if name in asked), []).append(ask)
-    return found
+def _cleaned(pair: Pair, mask: NDArray[np.uint8], cleanup: MaskCleanup) -> Pair:
+    """The pair with its mask cleaned, and metadata that say so."""
+    cleaned = cleanup(mask, pair.confidence)
+    metadata = {**pair.metadata, "tidy": {**cleanup.to_row(), "changed": cleaned.changed}}
+    if cleanup.marks_ignored:
+        metadata["ignore_id"] = IGNORE
+    return replace(pair, mask=cleaned.mask, metadata=metadata)
 
 
-def _words(names: tuple[str, ...], bundle: Bundle) -> str:
-    words = [bundle.words[name][0] if bundle.words.get(name) else name for name in names]
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) or "an undamaged wall"
-
-
-def _no_prompt(path: Path, names: tuple[str, ...]) -> WetgenError:
-    shown = " and ".join(names) or "no damage"
-    return WetgenError(
-        f"No prompt fits the layout {path}.",
-        why=f"it shows {shown}, and no prompt asks for just that.",
-        fix="add such a prompt, or leave --prompts out: then a layout's classes are its prompt.",
-    )
-
-
-class Finish:
-    """Finishes the pairs of one run."""
-
-    def __init__(self, bundle: Bundle, tidy: MaskCleanup) -> None:
-        self._bundle, self._tidy = bundle, tidy
-
-    def __call__(
-        self,
-        pair: Pair,
-        said: Mapping[str, object],
-        *,
-        asked: Sequence[str] = (),
-        layout: NDArray[np.uint8] | None = None,
-    ) -> Pair:
-        """The pair with what its row says, how far its mask agrees with the `layout` uint8 (H, W) it was given, and its
-        mask tidied; with a fault for each class `asked` for that is missing, or named by the prompt and tidied away."""
-        table = self._bundle.classes
-        if pair.mask is None or table is None:
-            return replace(pair, metadata={**pair.metadata, **said})
-        told = {**pair.metadata, **said, **({} if layout is None else layout_agreement(pair.mask, layout))}
-        mask = pair.mask
-        if self._tidy:
-            tidied = self._tidy(mask, pair.confidence)
-            mask, told["tidy"] = tidied.mask, {**self._tidy.to_row(), "changed": tidied.changed}
-            if self._tidy.marks_ignored:
-                told["ignore_id"] = IGNORE
-        faults = pair.faults
-        if not broken(faults):
-            named = [
-                name for name in mentioned_classes(pair.prompt, self._bundle.words) if _shows(pair.mask, name, table)
-            ]
-            lacking = [name for name in (*named, *asked) if not _shows(mask, name, table)]
-            faults = tuple(dict.fromkeys([*faults, *map(missing_class, lacking)]))
-        return replace(pair, mask=mask, faults=faults, metadata=told)
+def _with_faults(pair: Pair, drawn: NDArray[np.uint8], bundle: Bundle, asked: Sequence[str]) -> Pair:
+    """The pair with a fault for each class that is asked for and missing, or that cleaning took out of `drawn`."""
+    table, mask = bundle.classes, pair.mask
+    assert table is not None and mask is not None
+    if broken(pair.faults):
+        return pair
+    lost: list[str] = []
+    if mask is not drawn:
+        lost = [name for name in mentioned_classes(pair.prompt, bundle.words) if _shows(drawn, name, table)]
+    missing = [missing_class(name) for name in (*lost, *asked) if not _shows(mask, name, table)]
+    return replace(pair, faults=tuple(dict.fromkeys([*pair.faults, *missing])))
 
 
 def _shows(mask: NDArray[np.uint8], name: str, table: ClassTable) -> bool:
@@ -429,29 +453,3 @@ def layout_agreement(mask: NDArray[np.uint8], layout: NDArray[np.uint8]) -> dict
         float(((mask == each) & (layout == each)).sum() / ((mask == each) | (layout == each)).sum()) for each in classes
     ]
     return {"layout_agreement": round(float((mask == layout).mean()), 4), "layout_iou": round(float(np.mean(ious)), 4)}
-
-
-class PhotoTask(PromptTask):
-    """A task of asks of which some name a photograph, whose middle is taken at the pictures' size."""
-
-    def drawn(self, part: Part, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
-        if not part.photos:
-            return super().drawn(part, attempts, judge=judge)
-        plan = self.bundle.plan(part.plan)
-
-        def sheets(named: Sequence[tuple[int, int]]) -> list[InpaintJob]:
-            return [self._sheet(plan, index, attempt) for index, attempt in named]
-
-        painter, batch = Painter(self.generator, plan), self.generator.batch
-        return draw_painted(self.generator, painter, sheets, attempts, at_once=batch, judge=judge)
-
-    def _sheet(self, plan: Plan, index: int, attempt: int) -> InpaintJob:
-        ask, layout = self.asks[index], self.layout(index)
-        assert ask.photo is not None and layout is not None  # the checks have seen to both
-        path = resolve(ask.photo, self.source)
-        image = cropped(read_image(path, ask.photo), self.pixels)
-        background = Background(image, {"photo": ask.photo, "sha256": file_sha256(path), "cropped": True})
-        seed, number = self.key(index)
-        how = SamplingParams(number, plan.name, self.guidance(ask), self.negative(ask))
-        planned = damages_in_mask(layout.mask, self.bundle, ask.text, ask.severity)
-        return InpaintJob(index, attempt, seed, number, ask.text, how, background, planned)

@@ -7,6 +7,7 @@ What may be asked of a generator, whatever the bundle; refused before anything i
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,14 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import SEED_LIMIT, starting_noise
 
 Floats = NDArray[np.float32]
+
+
+class SamplingParams(NamedTuple):
+    """How a pair is drawn, whatever it shows; its row says so under these names."""
+
+    plan: str
+    guidance: float
+    negative: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +107,15 @@ def check_loading(device: str, batch: int, threads: int | None) -> None:
             raise WetgenError(f"{name} is {value}.", why="it must be at least 1.", fix=f"use {name} 1 or more.")
 
 
-def check_asked(prompts: Sequence[str], seed: int, count: int, guidance: float | None) -> None:
-    """Raise WetgenError for values that no bundle can generate from."""
+def check_prompts(prompts: Sequence[str]) -> None:
     if isinstance(prompts, str):
         raise TypeError("prompts is a list of prompts, not one string")
     if not prompts:
         raise WetgenError("There are no prompts.", why="the list is empty.", fix="give at least one prompt.")
+
+
+def check_inputs(seed: int, guidance: float | None, count: int = 1) -> None:
+    """Raise WetgenError for values that no bundle can generate from."""
     if count < 1:
         raise WetgenError(f"The count is {count}.", why="it is the number of pairs per prompt.", fix="use 1 or more.")
     if not 0 <= seed < SEED_LIMIT:

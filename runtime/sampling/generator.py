@@ -28,17 +28,19 @@ from wetgen.runtime.masks.resize import resize_mask
 from wetgen.runtime.sampling.conditioning import (
     Floats,
     SampleInputs,
-    check_asked,
+    SamplingParams,
     check_guidance,
+    check_inputs,
     check_loading,
     check_negative,
+    check_prompts,
     checked_cells,
     checked_indexes,
     layout_of,
 )
 from wetgen.runtime.sampling.host import HostSampler, Sampler
 from wetgen.runtime.sampling.host import sample as sample
-from wetgen.runtime.sampling.pair import Pair, SamplingParams, mask_faults, picture_faults
+from wetgen.runtime.sampling.pair import Pair, mask_faults, picture_faults
 from wetgen.runtime.sampling.tiled import TiledGraphs, TiledSampler, TileEngines, pad_batch
 
 _EMBEDDINGS_BYTES = 64 * 2**20  # kept for prompts that come again; making one anew costs far less than a picture
@@ -155,7 +157,8 @@ class Generator:
         Everything is checked before the first pair is made; raises WetgenError for a value that is not possible and,
         unless `truncate`, for a prompt that is too long.
         """
-        check_asked(prompts, seed, count, guidance)
+        check_prompts(prompts)
+        check_inputs(seed, guidance, count)
         total = count * len(prompts)
         chosen = range(total) if indexes is None else checked_indexes(indexes, total)
         if attempt < 0:
@@ -354,7 +357,7 @@ class Generator:
             inputs.attempt,
             judged,
             judge_confidence,
-            params=SamplingParams(inputs.number, plan.name, inputs.guidance, inputs.negative),
+            params=SamplingParams(plan.name, inputs.guidance, inputs.negative),
         )
 
     def _fed_engine(self, name: str) -> Engine:

@@ -5,7 +5,6 @@ What can be wrong with a generated pair, found before anybody uses it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +12,7 @@ from numpy.typing import NDArray
 from wetgen.runtime.bundle.graphs import Array
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.prompts.mentions import mentioned_classes
-
-
-class SamplingParams(NamedTuple):
-    """What a pair was drawn with, beside its prompt, seed and try."""
-
-    number: int  # its noise's, with the seed
-    plan: str
-    guidance: float
-    negative: str
+from wetgen.runtime.sampling.conditioning import SamplingParams
 
 
 @dataclass(frozen=True, eq=False)

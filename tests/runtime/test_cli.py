@@ -6,16 +6,18 @@ import sys
 import time
 from dataclasses import fields
 from importlib.metadata import EntryPoint, version
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from wetgen.runtime import cli as module
-from wetgen.runtime.cli import LIMITS, TIDY, cli
+from wetgen.runtime.cli import cli
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.filters import Filter
+from wetgen.runtime.run.options import ComposeOptions, PaintOptions, RunOptions
 
 HEAVY = ("numpy", "PIL", "onnxruntime", "tokenizers", "torch", "onnx", "wetgen.runtime.sampling.generator")
 
@@ -147,7 +149,7 @@ def test_every_limit_of_the_filter_is_an_option_and_reaches_the_run(tiny, tmp_pa
     assert call("run", "--prompts", tmp_path / "p.txt", *words).exit_code == 0
     said = json.loads((tmp_path / "out" / "run.json").read_text())["settings"]["filter"]
     assert said == {**values, "require_asked": True, "refuse_copies": False}
-    assert set(said) == {field.name for field in fields(Filter)} == set(LIMITS)
+    assert set(said) == {field.name for field in fields(Filter)} <= {field.name for field in fields(RunOptions)}
 
 
 def test_every_way_of_tidying_is_an_option_and_reaches_the_run(bundle_folder, tmp_path):
@@ -157,10 +159,28 @@ def test_every_way_of_tidying_is_an_option_and_reaches_the_run(bundle_folder, tm
     out = tmp_path / "out"
     assert call("run", "--prompts", tmp_path / "p.txt", *words, "--bundle", bundle_folder, "--out", out).exit_code == 0
     assert json.loads((out / "run.json").read_text())["settings"]["tidy"] == values
-    assert set(values) == {field.name for field in fields(MaskCleanup)} == set(TIDY)
+    assert set(values) == {field.name for field in fields(MaskCleanup)} <= {field.name for field in fields(RunOptions)}
     row = json.loads((out / "metadata.jsonl").read_text())
     assert row["ignore_id"] == 255 and set(values) < set(row["tidy"]) and row["tidy"]["changed"]["ignored"] > 0
     assert call("inspect", out).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "name, words, options",
+    [
+        ("run", [], RunOptions()),
+        ("paint", ["--photos", "x"], PaintOptions(photos=Path("x"))),
+        (
+            "compose",
+            ["--backgrounds", "b", "--classes", "c", "--count", "3"],
+            ComposeOptions(backgrounds=Path("b"), classes=Path("c"), count=3),
+        ),
+    ],
+)
+def test_the_options_of_a_command_are_the_fields_of_its_dataclass_with_the_same_defaults(name, words, options):
+    values = cli.commands[name].make_context(name, words).params
+    assert set(values) == {each.name for each in fields(options)}
+    assert type(options)(**values) == options
 
 
 def test_inspect_shows_a_judge(tiny, tmp_path):

@@ -11,10 +11,11 @@ from wetgen.benchmarks.experiments.writing import PROMPTS, InstantGenerator, mai
 from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.dataset.reader import check
 from wetgen.runtime.dataset.sheet import LIMIT
+from wetgen.runtime.files import lines_sha256
 from wetgen.runtime.run.folder import Kept
+from wetgen.runtime.run.options import RunOptions
 from wetgen.runtime.run.progress import SilentProgress
-from wetgen.runtime.run.record import run_config
-from wetgen.runtime.run.tasks import Listed, PromptTask
+from wetgen.runtime.run.tasks import Listed, PromptRequests, PromptTask
 from wetgen.runtime.sampling.pair import Pair
 
 PARTS = ["drawing", "checking", "encoding images", "encoding masks", "encoding confidence", "rows", "files"]
@@ -32,6 +33,11 @@ def test_a_row_says_what_was_measured(tmp_path, shards):
     assert row["pairs_per_second"] > 0 and row["commit"] and row["versions"]["numpy"] and row["machine"]["cores"]
     assert 20_000 < row["bytes_per_pair"] < 200_000  # the sheet is shared by 20 pairs only
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def listed_task(bundle, count, options):
+    config = options.config(bundle, len(PROMPTS), lines_sha256(PROMPTS))
+    return PromptTask(PromptRequests(Listed(PROMPTS, count), config), config)
 
 
 class Counting(SilentProgress):
@@ -53,12 +59,10 @@ def test_a_long_run_holds_no_more_pairs_than_a_short_one(tmp_path, monkeypatch, 
     """At most what may wait, once as a pair and once encoded, and what the threads have in hand; 400 are made."""
     monkeypatch.setattr("wetgen.runtime.run.run.WAITING", 16)
     bundle = open_bundle(None)
-    settings = run_config(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
     counting = Counting()
     generator = InstantGenerator(bundle, batch=4)
-    runs.run_on(
-        generator, PromptTask(Listed(PROMPTS, 80), settings), tmp_path / "out", settings, counting, shards=shards
-    )
+    options = RunOptions(out=tmp_path / "out", shards=shards)
+    runs.run_on(generator, listed_task(bundle, 80, options), options, counting)
     assert counting.told == 400 and len(counting.pairs) == 4
     assert max(counting.pairs) <= 2 * (16 + 8)
     assert max(counting.rows) <= 2 * (16 + 8) + LIMIT  # those of the contact sheet stay
@@ -66,8 +70,7 @@ def test_a_long_run_holds_no_more_pairs_than_a_short_one(tmp_path, monkeypatch, 
 
 def test_the_instant_run_is_a_sound_dataset(tmp_path):
     bundle = open_bundle(None)
-    settings = run_config(bundle, PROMPTS, seed=0, plan=None, guidance=None, negative="")
-    task = PromptTask(Listed(PROMPTS, 4), settings)
-    runs.run_on(InstantGenerator(bundle, batch=4), task, tmp_path / "out", settings, SilentProgress())
+    options = RunOptions(out=tmp_path / "out")
+    runs.run_on(InstantGenerator(bundle, batch=4), listed_task(bundle, 4, options), options, SilentProgress())
     report = check(tmp_path / "out")
     assert report.ok and len(report.rows) == 20
