@@ -3,7 +3,7 @@
 Both walk a bundle's plan, guided and unguided steps alike, from the runtime's noise.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from wetgen.benchmarks.speed.cases import BatchArrays
-from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.bundle.schedule import AFTER, LATENT, Plan, Step, advance, walk
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.checkpoint import Checkpoint, scheduler_of
@@ -49,19 +49,22 @@ class TorchLoop:
         self._unet, self._decode = change(checkpoint.unet), change(checkpoint.vae.decode)
         self._scheduler = scheduler_of(checkpoint.schedule)
         self._scheduler.set_timesteps(len(plan.steps))
-        # A scheduler of diffusers has its own spacing; other timesteps are walked by the plan's table.
-        self._follows = self._scheduler.timesteps.tolist() == [step.timestep for step in plan.steps]
+        # A scheduler of diffusers has its own spacing, and it is DDIM's; other plans are walked by their table.
+        spaced = self._scheduler.timesteps.tolist() == [step.timestep for step in plan.steps]
+        self._follows = spaced and not any(step.kind.kept for step in plan.steps)
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[str], seed: int) -> BatchArrays:
         parts = self._parts
-        x = torch.from_numpy(noises(seed, len(prompts), parts.sizes.latent))
+        noise = torch.from_numpy(noises(seed, len(prompts), parts.sizes.latent))
         embedding = embed(parts.text_encoder, token_ids(parts.tokenizer, ["", *prompts]))
         uncond, cond = embedding[:1].expand(len(prompts), -1, -1), embedding[1:]
         both = torch.cat([uncond, cond])  # (2B, T, E)
-        extra = free_conditioning(parts.unet, x)
+        extra = free_conditioning(parts.unet, noise)
         self._scheduler.set_timesteps(len(self._plan.steps))
-        for step in self._plan.steps:
+
+        def run(_: int, step: Step, given: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+            x = given[LATENT]
             seen = x if extra is None else torch.cat([x, extra], 1)
             time = torch.tensor(step.timestep)
             if step.guided:
@@ -70,15 +73,16 @@ class TorchLoop:
             else:
                 prediction = self._unet(seen, time, cond).sample
             if self._follows:
-                x = self._scheduler.step(prediction, step.timestep, x).prev_sample
-            else:
-                x = step.keep * x + step.push * prediction
-        image, logits = self._decode(x)
+                return {LATENT + AFTER: self._scheduler.step(prediction, step.timestep, x).prev_sample}
+            return advance(step, given, prediction)
+
+        *_, latent = walk(self._plan.steps, noise, run)
+        image, logits = self._decode(latent)
         return as_bytes(image), None if logits is None else logits.argmax(1).to(torch.uint8).numpy()
 
 
 class HostLoop:
-    """Three graphs in an engine, called one after the other; guidance and DDIM in numpy between the calls."""
+    """Three graphs in an engine, called one after the other; guidance and the update in numpy between the calls."""
 
     def __init__(
         self, text: RunGraph, unet: RunGraph, decode: RunGraph, checkpoint: Checkpoint, plan: Plan, guidance: float
@@ -90,19 +94,21 @@ class HostLoop:
 
     def generate(self, prompts: Sequence[str], seed: int) -> BatchArrays:
         sizes, count = self._sizes, len(prompts)
-        x = noises(seed, count, sizes.latent)
         ids = token_ids(self._tokenizer, ["", *prompts]).numpy().astype(np.int64)
         embedding = np.concatenate([self._text(row[None])[0] for row in ids])
         both = np.concatenate([np.repeat(embedding[:1], count, 0), embedding[1:]])  # (2B, T, E)
         extra = np.zeros((count, sizes.conditioning_channels, *sizes.latent[1:]), np.float32)
-        for step in self._plan.steps:
-            seen, time = np.concatenate([x, extra], 1), np.array([step.timestep], np.int64)
+
+        def run(_: int, step: Step, given: Mapping[str, NDArray[np.float32]]) -> Mapping[str, NDArray[np.float32]]:
+            seen, time = np.concatenate([given[LATENT], extra], 1), np.array([step.timestep], np.int64)
             if step.guided:
                 without, with_prompt = np.split(self._unet(np.concatenate([seen, seen]), time, both)[0], 2)
                 prediction = without + self._guidance * (with_prompt - without)
             else:
                 prediction = self._unet(seen, time, embedding[1:])[0]
-            x = np.float32(step.keep) * x + np.float32(step.push) * prediction
-        image, *logits = self._decode(x)
+            return advance(step, given, prediction)
+
+        *_, latent = walk(self._plan.steps, noises(seed, count, sizes.latent), run)
+        image, *logits = self._decode(latent)
         levels = np.rint((image.clip(-1, 1) + 1) * 127.5).astype(np.uint8).transpose(0, 2, 3, 1)
         return levels, logits[0].argmax(1).astype(np.uint8) if logits else None

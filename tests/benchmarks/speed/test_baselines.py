@@ -61,7 +61,7 @@ def test_raw_graphs_are_exported_once(checkpoint: Checkpoint, raw: Path) -> None
 def test_an_unguided_step_asks_for_the_prompt_s_half_alone(checkpoint: Checkpoint, plan: Plan) -> None:
     """By the arithmetic of guidance a scale of 1 is the prompt's half, in either loop."""
     first, second = plan.steps
-    mixed = Plan("mixed", 0, (first, Step(*second[:3], "unguided")))
+    mixed = Plan("mixed", 0, (first, Step(*second[:3], guided=False)))
     loops = [TorchLoop(checkpoint, each, 1.0, lambda part: part) for each in (plan, mixed)]
     drawn = [loop.generate(["a wet wall"], 3)[0] for loop in loops]
     np.testing.assert_allclose(drawn[0].astype(int), drawn[1], atol=1)
@@ -75,6 +75,13 @@ def test_timesteps_that_diffusers_would_not_choose_are_walked_by_the_table(check
     loop = TorchLoop(checkpoint, plan, GUIDANCE, lambda part: part)
     truth = baselines.reference(checkpoint.folder, plan, GUIDANCE, 1)
     got = loop.generate([baselines.PROMPTS[0]], baselines.SEED)
+    assert least_psnr(got, truth) > 60
+
+
+def test_another_solver_is_walked_by_the_table(checkpoint: Checkpoint) -> None:
+    plan = Plan("multistep", 0, checkpoint.schedule.at(checkpoint.schedule.timesteps(3), "dpmpp"))
+    truth = baselines.reference(checkpoint.folder, plan, GUIDANCE, 1)
+    got = TorchLoop(checkpoint, plan, GUIDANCE, lambda part: part).generate([baselines.PROMPTS[0]], baselines.SEED)
     assert least_psnr(got, truth) > 60
 
 
