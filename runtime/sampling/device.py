@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 Redecode = Callable[[Array], dict[str, Array]]
 """Decodes latents (B, C, h, w) with another decoder, in float32; gives the decoder's outputs by name."""
 
-_TOLD = ("guidance", "conditioning")  # the inputs that each pair of a batch may have otherwise
+_OF_A_PAIR = ("guidance", "conditioning")  # inputs that may differ between the pairs of a batch
 
 
 @dataclass
@@ -41,12 +41,12 @@ class _Set:
     tokens: int  # 2B rows: a batch's negative prompts and its prompts
     noise: tuple[int, Array]
     token_ids: tuple[int, Array]
-    told: dict[str, tuple[int, int, Array]]  # guidance and conditioning: on the device, pinned, and as an array
+    inputs: dict[str, tuple[int, int, Array]]  # guidance and conditioning: on the device, pinned, and as an array
     results: dict[str, tuple[int, Array]]  # the latent and the decoder's outputs
     fed: int  # events: inputs are in place, the trajectory is done, the bytes have come
     drawn: int
     arrived: int
-    said: set[str] = field(default_factory=set)  # what of `told` has been uploaded
+    uploaded: set[str] = field(default_factory=set)  # names of `inputs`
     negatives: list[str] | None = None  # those whose embeddings are in place
     recorded: cuda.Graph | None = None
     last: int = 0  # which of `latents` the trajectory ends in
@@ -82,7 +82,7 @@ class DeviceSampler:
             self._copy = self._own.stream()
             self._allocate()
         except BaseException:
-            with suppress(WetgenError):  # the first failure is the one to be told
+            with suppress(WetgenError):  # report the original error, not the one from cleanup
                 self.close()
             raise
 
@@ -103,9 +103,9 @@ class DeviceSampler:
     def collect(self) -> dict[str, Array]:
         chosen = self._under_way.popleft()
         cuda.wait_for_event(chosen.arrived)
-        made = {name: array.copy() for name, (_, array) in chosen.results.items()}
-        self._repair(made)
-        return made
+        outputs = {name: array.copy() for name, (_, array) in chosen.results.items()}
+        self._repair(outputs)
+        return outputs
 
     def close(self) -> None:
         """Wait for what is under way, and free everything."""
@@ -134,7 +134,7 @@ class DeviceSampler:
         self._cache = self._own.device(self._slots * aligned(self._embedding_bytes))
         self._cached: OrderedDict[str, int] = OrderedDict()  # prompt to slot, the one used last at the end
         self._rows = self._upload_rows()
-        self._kept = self._room_to_keep()
+        self._kept = self._kept_buffers()
         self._sets = [self._new_set() for _ in range(SETS)]
 
     def _upload_rows(self) -> int:
@@ -147,24 +147,24 @@ class DeviceSampler:
         cuda.to_device(on_device, steps, len(rows) * stride, stream)
         return on_device
 
-    def _room_to_keep(self) -> dict[str, list[int]]:
+    def _kept_buffers(self) -> dict[str, list[int]]:
         """Buffers for what steps hand to later ones beside the latent; two where a step both takes and gives it.
 
         Trajectories follow each other on one stream, so both sets share them.
         """
-        room: dict[str, list[int]] = {}
+        buffers: dict[str, list[int]] = {}
         for name, size in kept_tensors(self._declared, self._batch).items():
-            room.setdefault(name.removesuffix(AFTER), []).append(self._own.device(size))
-        return room
+            buffers.setdefault(name.removesuffix(AFTER), []).append(self._own.device(size))
+        return buffers
 
-    def _room_to_tell(self) -> dict[str, tuple[int, int, Array]]:
+    def _input_buffers(self) -> dict[str, tuple[int, int, Array]]:
         """Buffers for what batches say beside prompts and noise."""
-        room = {}
-        tensors = [tensor for graph in self._declared for tensor in graph.inputs if tensor.name in _TOLD]
+        buffers = {}
+        tensors = [tensor for graph in self._declared for tensor in graph.inputs if tensor.name in _OF_A_PAIR]
         for tensor in {tensor.name: tensor for tensor in tensors}.values():
             device = self._own.device(nbytes(tensor, self._batch))
-            room[tensor.name] = device, *self._own.pinned(tensor.sizes(self._batch), tensor.dtype)
-        return room
+            buffers[tensor.name] = device, *self._own.pinned(tensor.sizes(self._batch), tensor.dtype)
+        return buffers
 
     def _new_set(self) -> _Set:
         batch, own = self._batch, self._own
@@ -183,7 +183,7 @@ class DeviceSampler:
             tokens=own.device(2 * batch * aligned(self._token_bytes)),
             noise=own.pinned(latent.sizes(batch), latent.dtype),
             token_ids=own.pinned((2 * batch, tokens.sizes(1)[1]), tokens.dtype),
-            told=self._room_to_tell(),
+            inputs=self._input_buffers(),
             results=results,
             fed=own.event(),
             drawn=own.event(),
@@ -191,34 +191,34 @@ class DeviceSampler:
         )
 
     def _feed(self, chosen: _Set, batch: Sequence[SampleInputs]) -> None:
-        """Put all that a batch says in place, on the stream for that; the set's last batch has been collected."""
+        """Upload the inputs of a batch on the stream for that. The last batch of the set has been collected."""
         stream, size = self._graphs.feed, self._batch
         address, array = chosen.noise
         array[...] = np.stack([each.noise(self._sizes) for each in batch])
         cuda.to_device(chosen.latents[0], address, array.nbytes, stream)
-        self._tell(chosen, "guidance", np.array([each.guidance for each in batch], np.float32))
-        if "conditioning" in chosen.told:
-            self._tell(chosen, "conditioning", np.stack([each.conditioning(self._sizes) for each in batch]))
+        self._upload(chosen, "guidance", np.array([each.guidance for each in batch], np.float32))
+        if "conditioning" in chosen.inputs:
+            self._upload(chosen, "conditioning", np.stack([each.conditioning(self._sizes) for each in batch]))
         encoded = 0
         negatives = [each.negative for each in batch]
         if self._plan.guided and negatives != chosen.negatives:
             for row, negative in enumerate(negatives):
-                encoded += self._place(chosen, negative, [(True, row)], encoded)
+                encoded += self._put_embedding(chosen, negative, [(True, row)], encoded)
             chosen.negatives = negatives
         for row, each in enumerate(batch):
-            places = [(guided, size + row if guided else row) for guided in chosen.embeddings]
-            encoded += self._place(chosen, each.prompt, places, encoded)
+            rows = [(guided, size + row if guided else row) for guided in chosen.embeddings]
+            encoded += self._put_embedding(chosen, each.prompt, rows, encoded)
         cuda.record(chosen.fed, stream)
 
-    def _tell(self, chosen: _Set, name: str, values: Array) -> None:
-        """Upload what differs from what is there: batches of one run mostly say the same."""
-        device, pinned, array = chosen.told[name]
-        if name not in chosen.said or not np.array_equal(array, values):
-            chosen.said.add(name)
+    def _upload(self, chosen: _Set, name: str, values: Array) -> None:
+        """Upload an input, unless the device has these values already: batches of one run mostly share them."""
+        device, pinned, array = chosen.inputs[name]
+        if name not in chosen.uploaded or not np.array_equal(array, values):
+            chosen.uploaded.add(name)
             array[...] = values
             cuda.to_device(device, pinned, array.nbytes, self._graphs.feed)
 
-    def _place(self, chosen: _Set, prompt: str, places: Sequence[tuple[bool, int]], encoded: int) -> int:
+    def _put_embedding(self, chosen: _Set, prompt: str, rows: Sequence[tuple[bool, int]], encoded: int) -> int:
         """Put a prompt's embedding into rows of a set's buffers; gives 1 if it had to be encoded, as the `encoded`-th,
         else 0."""
         slot = self._cached.pop(prompt, None)
@@ -228,18 +228,18 @@ class DeviceSampler:
             slot = len(self._cached) if len(self._cached) < self._slots else self._cached.popitem(last=False)[1]
             self._encode(chosen, prompt, encoded, self._slot(slot))
         self._cached[prompt] = slot
-        for guided, row in places:
+        for guided, row in rows:
             target = chosen.embeddings[guided] + row * self._embedding_bytes
             cuda.on_device(target, self._slot(slot), self._embedding_bytes, self._graphs.feed)
         return int(new)
 
-    def _encode(self, chosen: _Set, prompt: str, place: int, target: int) -> None:
+    def _encode(self, chosen: _Set, prompt: str, row: int, target: int) -> None:
         """One prompt at a time, so that an embedding never depends on other prompts."""
         text, stream = self._graphs.text, self._graphs.feed
         address, array = chosen.token_ids
-        array[place] = self._tokenize(prompt)[0]
-        on_device = chosen.tokens + place * aligned(self._token_bytes)
-        cuda.to_device(on_device, address + place * self._token_bytes, self._token_bytes, stream)
+        array[row] = self._tokenize(prompt)[0]
+        on_device = chosen.tokens + row * aligned(self._token_bytes)
+        cuda.to_device(on_device, address + row * self._token_bytes, self._token_bytes, stream)
         text.enqueue({text.graph.inputs[0].name: on_device, text.graph.outputs[0].name: target}, stream)
 
     def _slot(self, slot: int) -> int:
@@ -264,13 +264,13 @@ class DeviceSampler:
 
     def _walk(self, chosen: _Set) -> None:
         """Every step of the plan, then the decoder. What steps hand on is the address of a buffer."""
-        told = {name: device for name, (device, _, _) in chosen.told.items()}
+        inputs = {name: device for name, (device, _, _) in chosen.inputs.items()}
         buffers = {LATENT: chosen.latents, **self._kept}
 
         def run(i: int, step: Step, given: Mapping[str, int]) -> dict[str, int]:
             gives = {name: _free(buffers[name.removesuffix(AFTER)], given) for name in step.kind.gives}
             row, embedding = self._rows + i * aligned(4), chosen.embeddings[step.guided]
-            addresses = {**told, **given, **gives, "embedding": embedding, "step": row}
+            addresses = {**inputs, **given, **gives, "embedding": embedding, "step": row}
             denoise = self._graphs.denoise[step.kind]
             declared = (*denoise.graph.inputs, *denoise.graph.outputs)
             denoise.enqueue({tensor.name: addresses[tensor.name] for tensor in declared}, self._graphs.compute)
@@ -285,22 +285,22 @@ class DeviceSampler:
         for name, (address, array) in chosen.results.items():
             cuda.to_host(address, sources[name], array.nbytes, self._copy)
 
-    def _repair(self, made: dict[str, Array]) -> None:
+    def _repair(self, outputs: dict[str, Array]) -> None:
         """Decode again, once and in float32, what came out as one colour from a latent that is sound.
 
         A latent that is not finite is left as it is: the pair is broken, and no decoder can help.
         """
-        latents, images = made["latent"], made["image"].astype(np.uint8, copy=False)
-        flat = [place for place in range(self._batch) if picture_faults(latents[place], images[place]) == (CONSTANT,)]
+        latents, images = outputs["latent"], outputs["image"].astype(np.uint8, copy=False)
+        flat = [i for i in range(self._batch) if picture_faults(latents[i], images[i]) == (CONSTANT,)]
         if not flat:
             return
         if self._redecode is None:
             self._say(f"{len(flat)} pictures are of one colour, and the bundle has no cpu target to decode them with")
             return
         for name, array in self._redecode(latents[flat]).items():
-            made[name][flat] = array
-        images = made["image"].astype(np.uint8, copy=False)
-        saved = sum(picture_faults(latents[place], images[place]) == () for place in flat)
+            outputs[name][flat] = array
+        images = outputs["image"].astype(np.uint8, copy=False)
+        saved = sum(picture_faults(latents[i], images[i]) == () for i in flat)
         self._say(f"{len(flat)} pictures of one colour were decoded again by the cpu target; {saved} are pictures now")
 
 

@@ -1,4 +1,4 @@
-"""How a batch of pairs is drawn: what is wanted in, arrays out. One sampler keeps arrays on the host.
+"""How a batch of pairs is drawn: the inputs of its pairs in, arrays out. This sampler keeps arrays on the host.
 
 Axes: B pairs of a batch, C h w of a latent, H W of a picture, T tokens, E text width.
 """
