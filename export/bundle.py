@@ -24,14 +24,14 @@ from wetgen.export.onnx.files import Weights
 from wetgen.export.onnx.weights import WeightStore
 from wetgen.export.precision import mixed_precision
 from wetgen.export.search.plans import Named, Network, parsed, placed
-from wetgen.export.search.search import Job, search, wanted_quality
+from wetgen.export.search.search import PlanSearch, search, wanted_quality
 from wetgen.export.tokens import padded
 from wetgen.export.work import work_of_bundle
 from wetgen.runtime.bundle.bundle import FORMAT, TOKENIZER_NAME, Bundle, declarations, plan_to_json, sizes_to_json
-from wetgen.runtime.bundle.graphs import Graph, denoise_name, graphs_of
+from wetgen.runtime.bundle.graphs import denoise_name
 from wetgen.runtime.bundle.manifest import graph_entry, target_entry
 from wetgen.runtime.bundle.schedule import Plan, StepKind, kinds_of
-from wetgen.runtime.bundle.targets import DEFAULT_BATCHES, DEFAULT_TARGET, TARGETS, Target
+from wetgen.runtime.bundle.targets import DEFAULT_BATCHES, DEFAULT_TARGET, TARGETS
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.statistics import to_json
@@ -87,20 +87,22 @@ def export_bundle(checkpoint: Checkpoint, folder: Path, request: Request, say: S
     named = plans_named(checkpoint, request, say)
     plans = placed(named, checkpoint.schedule, network_of(checkpoint))
     with unfinished(folder) as part:
-        export = _Export(checkpoint, part, request, plans, {one.name: one.said for one in named}, say)
-        check_guidance(export.guidance, checkpoint.guidance_range)
+        job = _job(checkpoint, part, request, plans, say)
+        export = _Export(request, {one.name: one.said for one in named}, job)
+        check_guidance(job.guidance, checkpoint.guidance_range)
         export.write_graphs()
         info = export.describe()
-        if export.narrow:
-            small = mixed_precision.export(export.job())
+        if job.targets:
+            small = mixed_precision.export(job)
             info["targets"].update(small.entries)
         write_json(part, info)
         if DEFAULT_TARGET in request.targets:
-            say(f"drawing {len(export.pictures)} pictures with the bundle")
-            found = verify.check_pictures(Bundle.open(part), export.pictures, export.guidance, export.arithmetic)
+            pictures = job.expected.pictures
+            say(f"drawing {len(pictures)} pictures with the bundle")
+            found = verify.check_pictures(Bundle.open(part), pictures, job.guidance, export.arithmetic)
             measured = {"graphs": export.figures, "plans": found, "limits": verify.LIMITS}
             info["targets"][DEFAULT_TARGET]["measured"] = measured
-        if export.narrow:
+        if job.targets:
             small.check(Bundle.open(part), info["targets"])
         # In the order of the table, so that the same targets give the same bytes.
         info["targets"] = {name: info["targets"][name] for name in TARGETS if name in info["targets"]}
@@ -123,10 +125,10 @@ def plans_named(checkpoint: Checkpoint, request: Request, say: Say) -> list[Name
         if wish is None:
             named.append(parsed(spec, checkpoint.schedule.count, network))
             continue
-        job = Job(
+        searched = PlanSearch(
             checkpoint, network, _prompts(checkpoint, request), _guidance(checkpoint, request), wish, request.judge
         )
-        named += search(job, say)
+        named += search(searched, say)
     return named
 
 
@@ -139,104 +141,87 @@ def _prompts(checkpoint: Checkpoint, request: Request) -> list[str]:
     return list(request.prompts) if request.prompts else list(checkpoint.info.get("prompts", FALLBACK_PROMPTS))
 
 
+def _job(
+    checkpoint: Checkpoint, part: Path, request: Request, plans: Sequence[Plan], say: Say
+) -> mixed_precision.Float32Export:
+    """An export into the folder `part`, nothing of it computed yet."""
+    prompts = _prompts(checkpoint, request)
+    # One target's one denoiser keeps its weights inside the graph; several targets or kinds of steps share theirs.
+    shared = len(request.targets) > 1 or len(kinds_of(plans)) > 1
+    return mixed_precision.Float32Export(
+        checkpoint,
+        part,
+        plans,
+        [TARGETS[name] for name in request.targets if TARGETS[name].compute != "float32"],
+        request.batches,
+        _guidance(checkpoint, request),
+        WeightStore(part) if shared else None,
+        reference.Expected(prompts if request.prompts else prompts[:MOST_PROMPTS]),
+        say,
+    )
+
+
 @dataclass
 class _Export:
-    """One export under way in the folder `part`."""
+    """One export under way: its float32 graphs, and what bundle.json says of them.
 
-    checkpoint: Checkpoint
-    part: Path
+    `plans_said` is what it says of each plan beside its steps.
+    """
+
     request: Request
-    plans: list[Plan]
-    said: Mapping[str, Mapping[str, object]]  # of each plan, for bundle.json
-    say: Say
-    store: WeightStore | None = None
+    plans_said: Mapping[str, Mapping[str, object]]
+    job: mixed_precision.Float32Export
     entries: dict[str, object] = field(default_factory=dict)
-    cases: dict[str, Sequence[reference.Case]] = field(default_factory=dict)
     figures: dict[str, verify.Figures] = field(default_factory=dict)
-    pictures: list[reference.Picture] = field(default_factory=list)
-    token_ids: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
-    texts: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
-    last: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        # One target's one denoiser keeps its weights inside the graph; several targets or kinds of steps share theirs.
-        if len(self.request.targets) > 1 or len(self.kinds) > 1:
-            self.store = WeightStore(self.part)
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return self.job.checkpoint
+
+    @property
+    def expected(self) -> reference.Expected:
+        return self.job.expected
 
     @property
     def kinds(self) -> tuple[StepKind, ...]:
         """The kinds of steps of all plans."""
-        return kinds_of(self.plans)
-
-    @property
-    def graphs(self) -> dict[str, Graph]:
-        return graphs_of(self.checkpoint.sizes, kinds=self.kinds)
-
-    @property
-    def narrow(self) -> list[Target]:
-        """The targets that compute in less than float32."""
-        return [TARGETS[name] for name in self.request.targets if TARGETS[name].compute != "float32"]
+        return kinds_of(self.job.plans)
 
     @property
     def arithmetic(self) -> verify.Arithmetic:
         return "float32" if self.request.weights == "float32" else "float16 weights"
 
-    @property
-    def guidance(self) -> float:
-        return _guidance(self.checkpoint, self.request)
-
-    @property
-    def prompts(self) -> list[str]:
-        """The prompts the gate draws: the user's, or some of the checkpoint's."""
-        listed = _prompts(self.checkpoint, self.request)
-        return listed if self.request.prompts else listed[:MOST_PROMPTS]
-
-    def job(self) -> mixed_precision.Job:
-        """What exporting to the targets in `narrow` needs of all this."""
-        return mixed_precision.Job(
-            self.checkpoint,
-            self.part,
-            self.plans,
-            self.narrow,
-            self.request.batches,
-            self.guidance,
-            self.store,
-            self.cases,
-            self.pictures,
-            self.token_ids,
-            self.last,
-            self.say,
-        )
-
     def write_graphs(self) -> None:
         """Export and check the float32 graphs, network by network, and compute the pictures the bundle must draw."""
-        self._text()
-        self._denoiser()
+        self._denoiser(self._text())
         self._vae()
 
-    def _text(self) -> None:
-        """Write tokenizer and text graph; computes the embeddings of "" and of the gate's prompts, (1 + N, T, W)."""
+    def _text(self) -> NDArray[np.float32]:
+        """Write tokenizer and text graph; returns the embeddings of "" and of the gate's prompts, (1 + N, T, W)."""
         sizes = self.checkpoint.sizes
-        file = self.part / TOKENIZER_NAME
+        file = self.job.part / TOKENIZER_NAME
         padded(self.checkpoint.tokenizer, self.checkpoint.folder, sizes.tokens).save(str(file))
-        self.token_ids = PromptTokenizer(file, sizes.tokens).encode(["", *self.prompts], truncate=True)
+        self.expected.token_ids = PromptTokenizer(file, sizes.tokens).encode(
+            ["", *self.expected.prompts], truncate=True
+        )
         encoder, projection = self.checkpoint.text_encoder, keys_and_values(self.checkpoint.unet)
-        self.cases["text"] = reference.text_cases(encoder, self.checkpoint.unet, self.token_ids)
+        self.expected.cases["text"] = reference.text_cases(encoder, self.checkpoint.unet, self.expected.token_ids)
         self.checkpoint.release("unet")
-        self.texts = reference.embeddings(encoder, self.token_ids)
+        texts = reference.embeddings(encoder, self.expected.token_ids)
         self._write("text", wrappers.text(encoder, projection))
         self.checkpoint.release("text_encoder")
         del encoder, projection
         self._check("text")
+        return texts
 
-    def _denoiser(self) -> None:
+    def _denoiser(self, texts: NDArray[np.float32]) -> None:
         """Write the denoise graphs; computes the last latents of every plan."""
         sizes, unet = self.checkpoint.sizes, self.checkpoint.unet
-        steps = [step for plan in self.plans for step in plan.steps]
-        self.last = reference.latents(unet, sizes, self.plans, self.texts, self.guidance)
+        steps = [step for plan in self.job.plans for step in plan.steps]
+        self.expected.latents = reference.latents(unet, sizes, self.job.plans, texts, self.job.guidance)
         for kind in self.kinds:
             name = denoise_name(kind)
-            self.cases[name] = reference.denoise_cases(unet, kind, sizes, steps, self.texts)
+            self.expected.cases[name] = reference.denoise_cases(unet, kind, sizes, steps, texts)
             self._write(name, denoise(unet, steps, sizes, kind))
         self.checkpoint.release("unet")
         del unet
@@ -246,10 +231,12 @@ class _Export:
     def _vae(self) -> None:
         """Write the decode and encode graphs, and the pictures of the last latents."""
         sizes, vae = self.checkpoint.sizes, self.checkpoint.vae
-        graphs = self.graphs
-        self.pictures = reference.pictures(vae, self.prompts, self.last)
-        self.cases["decode"] = reference.decode_cases(vae, graphs["decode"], self.last[self.plans[0].name][:1])
-        self.cases["encode"] = reference.encode_cases(vae, graphs["encode"], sizes, self.pictures[:1])
+        graphs = self.job.graphs
+        self.expected.pictures = reference.pictures(vae, self.expected.prompts, self.expected.latents)
+        self.expected.cases["decode"] = reference.decode_cases(
+            vae, graphs["decode"], self.expected.latents[self.job.plans[0].name][:1]
+        )
+        self.expected.cases["encode"] = reference.encode_cases(vae, graphs["encode"], sizes, self.expected.pictures[:1])
         self._write("decode", wrappers.decode(vae, sizes))
         self._write("encode", wrappers.encode(vae, sizes))
         self.checkpoint.release("vae")
@@ -260,24 +247,24 @@ class _Export:
     def _write(self, name: str, wrapper: Wrapper) -> None:
         if DEFAULT_TARGET not in self.request.targets:
             return
-        self.say(f"exporting {name}")
-        graph, path = self.graphs[name], self.part / f"{name}.onnx"
-        written = files.export(wrapper, graph, path, self.request.weights, store=self.store)
+        self.job.say(f"exporting {name}")
+        graph, path = self.job.graphs[name], self.job.part / f"{name}.onnx"
+        written = files.export(wrapper, graph, path, self.request.weights, store=self.job.store)
         precision = {"compute": "float32", "weights": self.request.weights}
         self.entries[name] = graph_entry(written.path.name, precision, written.weights)
 
     def _check(self, name: str) -> None:
         if DEFAULT_TARGET in self.request.targets:
-            graph, path = self.graphs[name], self.part / f"{name}.onnx"
-            self.figures[name] = verify.check_graphs(self.cases[name], graph, path, self.arithmetic)
+            graph, path = self.job.graphs[name], self.job.part / f"{name}.onnx"
+            self.figures[name] = verify.check_graphs(self.expected.cases[name], graph, path, self.arithmetic)
         return_memory()
 
     def describe(self) -> dict[str, Any]:
-        """bundle.json, all but "files", the targets in `narrow`, and what is measured."""
+        """bundle.json, all but "files", the targets that compute in less than float32, and what is measured."""
         checkpoint, request = self.checkpoint, self.request
         card = checkpoint.folder / CARD_NAME
         if card.is_file():
-            shutil.copyfile(card, self.part / CARD_NAME)
+            shutil.copyfile(card, self.job.part / CARD_NAME)
         cpu = {DEFAULT_TARGET: target_entry(TARGETS[DEFAULT_TARGET], self.entries, (), {})} if self.entries else {}
         return {
             "format": FORMAT,
@@ -289,9 +276,9 @@ class _Export:
             "sizes": sizes_to_json(checkpoint.sizes),
             "graphs": declarations(checkpoint.sizes, kinds=self.kinds),
             "targets": cpu,
-            "plans": {plan.name: plan_to_json(plan, **self.said[plan.name]) for plan in self.plans},
-            "default_plan": self.plans[0].name,
-            "default_guidance": self.guidance,
+            "plans": {plan.name: plan_to_json(plan, **self.plans_said[plan.name]) for plan in self.job.plans},
+            "default_plan": self.job.plans[0].name,
+            "default_guidance": self.job.guidance,
             **({} if checkpoint.guidance_range is None else {"guidance_range": list(checkpoint.guidance_range)}),
             "prompts": list(checkpoint.info.get("prompts", [])),
             "trained_on": checkpoint.info.get("trained_on", []),

@@ -8,7 +8,7 @@ encoder, E width of all that attention sees of a prompt, Cc conditioning channel
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -44,6 +44,21 @@ class Picture:
     prompt: str
     image: NDArray[np.uint8]  # (H, W, 3)
     mask: NDArray[np.uint8] | None  # (H, W)
+
+
+@dataclass
+class Expected:
+    """What the checkpoint's networks give, computed by torch: an export is compared with it.
+
+    `token_ids` int32 (1 + N, T) are those of the empty prompt and of the N `prompts`. `cases` are by graph. `latents`
+    are by plan: the last one (C, h, w) of every prompt. `pictures` are those of all plans.
+    """
+
+    prompts: Sequence[str]
+    token_ids: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+    cases: dict[str, Sequence[Case]] = field(default_factory=dict)
+    latents: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+    pictures: list[Picture] = field(default_factory=list)
 
 
 def batches(height: int, width: int) -> tuple[int, ...]:

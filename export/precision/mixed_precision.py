@@ -10,9 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 import onnx
 from wetgen.export import verify
 from wetgen.export.graphs.wrappers import shown
@@ -24,7 +21,7 @@ from wetgen.export.precision.candidates import PARTS, Trial, Trials, wrapper_of
 from wetgen.export.precision.keep_in_fp32 import BFLOAT16_OPSET, LARGEST, MARGIN, Islands, Rung, rungs
 from wetgen.export.precision.precision import lowered
 from wetgen.export.precision.rounding import rounding_copy
-from wetgen.export.reference import Case, Picture
+from wetgen.export.reference import Expected
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import DENOISE, JUDGE, Graph, denoise_name, graphs_of
 from wetgen.runtime.bundle.manifest import TargetGraphs, graph_entry, target_entry
@@ -35,8 +32,11 @@ from wetgen.training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
-class Job:
-    """An export as far as float32 goes: what the graphs and pictures must be, and where the files belong."""
+class Float32Export:
+    """An export as far as float32 goes: what its graphs and pictures must be, and where the files belong.
+
+    `targets` are those that compute in less than float32.
+    """
 
     checkpoint: Checkpoint
     part: Path
@@ -45,10 +45,7 @@ class Job:
     batches: Sequence[int]
     guidance: float
     store: WeightStore | None
-    cases: Mapping[str, Sequence[Case]]
-    pictures: Sequence[Picture]
-    token_ids: NDArray[np.int32]
-    last: Mapping[str, Sequence[NDArray[np.float32]]]
+    expected: Expected
     say: Callable[[str], None]
 
     @property
@@ -61,7 +58,7 @@ class Job:
 class Exported:
     """The graphs in their folder; `entries` are bundle.json's, their "measured" without the pictures of the files."""
 
-    job: Job
+    job: Float32Export
     rung: Rung
     entries: dict[str, Any] = field(default_factory=dict)
 
@@ -73,21 +70,21 @@ class Exported:
         done: dict[int, verify.Figures] = {}
         for target in self.job.targets:
             if target.opset not in done:
-                self.job.say(f"drawing {len(self.job.pictures)} pictures as {target.name} would")
+                self.job.say(f"drawing {len(self.job.expected.pictures)} pictures as {target.name} would")
                 with TemporaryDirectory(dir=self.job.part.parent, prefix=".rounding-") as folder:
                     rounded = _rounding(bundle, target, Path(folder))
                     arithmetic = cast(verify.Arithmetic, self.rung.precision["denoise"].compute)
                     done[target.opset] = verify.check_pictures(
-                        rounded, self.job.pictures, self.job.guidance, arithmetic
+                        rounded, self.job.expected.pictures, self.job.guidance, arithmetic
                     )
             entries[target.name]["measured"]["plans"] = done[target.opset]
 
 
-def export(job: Job) -> Exported:
+def export(job: Float32Export) -> Exported:
     """Find the rung that holds and write the graphs of every target on it. Raises verify.Rejected when none holds."""
-    trials = Trials(job.checkpoint, job.plans, job.token_ids, job.guidance, job.pictures)
+    trials = Trials(job.checkpoint, job.plans, job.expected.token_ids, job.guidance, job.expected.pictures)
     job.say("measuring the ranges of every module")
-    islands, ranges = trials.islands(job.last)
+    islands, ranges = trials.islands(job.expected.latents)
     tried = climb(trials, islands, job.targets, job.say)
     exported = Exported(job, tried[-1].rung)
     how = _how(tried, islands, ranges)
@@ -158,7 +155,9 @@ def _why(tried: Sequence[Trial], whole: Mapping[str, str | None]) -> str:
     return "the lowest rung that the measured ranges allow passed"
 
 
-def _write(job: Job, rung: Rung, targets: Sequence[Target]) -> tuple[dict[str, dict[str, object]], dict[str, Any]]:
+def _write(
+    job: Float32Export, rung: Rung, targets: Sequence[Target]
+) -> tuple[dict[str, dict[str, object]], dict[str, Any]]:
     """The graphs of targets that share an opset, and so their files: entries by target and graph, and the figures."""
     first = targets[0]
     entries: dict[str, dict[str, object]] = {target.name: {} for target in targets}
@@ -200,13 +199,13 @@ def _found_in(path: Path, reasons: Mapping[str, str]) -> dict[str, object]:
     return {"casts": casts, **({"islands": islands} if islands else {})}
 
 
-def _check_graph(job: Job, name: str, path: Path, arithmetic: verify.Arithmetic) -> verify.Figures:
+def _check_graph(job: Float32Export, name: str, path: Path, arithmetic: verify.Arithmetic) -> verify.Figures:
     """Run the cases through the rounding copy of a file; float16 files must also load in ONNX Runtime as they are."""
     graph = job.graphs[name]
     if arithmetic == "float16":
-        open_engine(graph, path, device="cpu", batch=1).run(job.cases[name][0].feed)
+        open_engine(graph, path, device="cpu", batch=1).run(job.expected.cases[name][0].feed)
     with TemporaryDirectory(dir=job.part.parent, prefix=".rounding-") as folder:
-        return verify.check_graphs(job.cases[name], graph, rounding_copy(path, Path(folder)), arithmetic)
+        return verify.check_graphs(job.expected.cases[name], graph, rounding_copy(path, Path(folder)), arithmetic)
 
 
 def _rounding(bundle: Bundle, target: Target, folder: Path) -> Bundle:

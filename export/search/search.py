@@ -63,7 +63,7 @@ def wanted_quality(spec: str) -> float | None:
 
 
 @dataclass(frozen=True)
-class Job:
+class PlanSearch:
     """What is searched for: a quality, for the network and its prompts, at a guidance scale."""
 
     checkpoint: Checkpoint
@@ -74,7 +74,7 @@ class Job:
     judge: Path | None = None
 
 
-def search(job: Job, say: Say) -> list[Named]:
+def search(job: PlanSearch, say: Say) -> list[Named]:
     """The plans best, balanced and fast with what was measured; one network is in memory at a time."""
     prompts = list(job.prompts)[:PAIRS]
     texts = _texts(job.checkpoint, prompts)

@@ -11,7 +11,7 @@ import torch
 from wetgen.export import reference
 from wetgen.export.search.measure import Loss, quality
 from wetgen.export.search.plans import Form, Network, parsed
-from wetgen.export.search.search import Candidate, Job, chosen, search, wanted_quality
+from wetgen.export.search.search import Candidate, PlanSearch, chosen, search, wanted_quality
 from wetgen.export.search.spacing import UNITS, Errors, Proposals, Trajectory, errors_of
 from wetgen.export.search.trajectories import Distance, Walks
 from wetgen.runtime.bundle.schedule import KINDS, StepKind
@@ -173,7 +173,7 @@ def test_a_search_finds_the_same_plans_again(pair_checkpoint: Any, monkeypatch: 
     monkeypatch.setattr(Walks, "walk", lambda self, form, pairs: tried.add(str(form)) or walk(self, form, pairs))
     for _ in range(2):
         checkpoint = Checkpoint.load(pair_checkpoint)
-        job = Job(checkpoint, Network(), ["a crack in a wall"], 3.0, 0.9)
+        job = PlanSearch(checkpoint, Network(), ["a crack in a wall"], 3.0, 0.9)
         found.append(search(job, lambda _: None))
     assert found[0] == found[1] and [one.name for one in found[0]] == ["best", "balanced", "fast"]
     assert {spec.split(":")[0] for spec in tried} == {"ddim", "dpmpp"}
