@@ -96,7 +96,7 @@ def cli(
 
     `wetgen-export engines BUNDLE` builds and compares a bundle's TensorRT engines on a machine that has TensorRT.
     """
-    from wetgen.runtime.prompts import read_prompts
+    from wetgen.runtime.prompts.read import read_prompts
 
     texts = tuple(prompt.text for prompt in read_prompts(prompts)) if prompts is not None else ()
     try:

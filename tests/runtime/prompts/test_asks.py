@@ -14,9 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts import PromptRequest, check_prompt_file, read_prompt_file
-from wetgen.runtime.prompts.lines import OPTIONS
-from wetgen.runtime.prompts.read import resolve
+from wetgen.runtime.prompts.lines import OPTIONS, PromptRequest
+from wetgen.runtime.prompts.read import check_prompt_file, read_prompt_file, resolve
 
 WORDS = {"stain": ("stain", "stains"), "mold": ("mold", "mould")}
 EVERYTHING = {

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.cli import Cli, prompts
-from wetgen.runtime.prompts import read_prompt_file
 from wetgen.runtime.prompts.lines import MOST_LISTED, MOST_PAIRS, OPTIONS
 from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.read import read_prompt_file
 from wetgen.runtime.run.check import MOST_EXPANSIONS, survey
 
 
@@ -250,12 +250,3 @@ def test_help_needs_no_heavy_package():
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert "--quota" in said and all(option.help for option in prompts.commands["check"].params[1:])
-
-
-def test_the_package_gives_its_names_when_they_are_used():
-    import wetgen.runtime.prompts as package
-
-    assert {"PromptRequest", "PromptFile", "read_prompt_file", "parse_quota", "resolve", "Prompt"} <= set(dir(package))
-    assert package.PromptRequest.__name__ == "PromptRequest"
-    with pytest.raises(AttributeError, match="no attribute 'asking'"):
-        _ = package.asking

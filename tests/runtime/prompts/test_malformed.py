@@ -3,7 +3,7 @@
 import pytest
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts import check_prompt_file, read_prompt_file
+from wetgen.runtime.prompts.read import check_prompt_file, read_prompt_file
 
 WORDS = {"stain": ("stain", "stains"), "mold": ("mold", "mould"), "lost": ()}
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts import Prompt, parse_prompts, read_prompts
+from wetgen.runtime.prompts.read import Prompt, parse_prompts, read_prompts
 
 
 def texts(data: bytes) -> list[str]:

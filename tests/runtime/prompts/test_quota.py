@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts import parse_quota, read_prompt_file
-from wetgen.runtime.prompts.quota import Quota, RoundRobin, seats
+from wetgen.runtime.prompts.quota import Quota, RoundRobin, parse_quota, seats
+from wetgen.runtime.prompts.read import read_prompt_file
 
 WORDS = {"crack": ("crack", "cracks"), "stain": ("stain", "stains"), "mold": ("mold", "mould")}
 QUOTAS = st.lists(st.integers(1, 40), min_size=1, max_size=6)

@@ -9,7 +9,8 @@ from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.write import SHEET_NAME
 from wetgen.runtime.masks.images import encode_mask
-from wetgen.runtime.prompts import PromptRequest, read_prompt_file
+from wetgen.runtime.prompts.lines import PromptRequest
+from wetgen.runtime.prompts.read import read_prompt_file
 from wetgen.runtime.run.layout_requests import layout_requests, mask_files
 
 CRACK, STAIN, MOLD = 1, 2, 3
