@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     import tensorrt as trt
+    from click._termui_impl import ProgressBar
 
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 _REDRAW_EVERY = 0.2  # seconds
@@ -54,6 +55,20 @@ class Phases:
         return min(1.0, (done + max(inside, default=0.0)) / steps)
 
 
+def text_bar(length: int, stream: TextIO | None, text: Callable[[], str]) -> "ProgressBar[int]":
+    """Returns click's progress bar of `length` steps with our own text after it, which states the rest of the time."""
+    return click.progressbar(
+        range(length),
+        file=stream,
+        width=24,
+        empty_char=".",
+        bar_template="[%(bar)s] %(info)s",
+        show_percent=False,
+        show_eta=False,
+        item_show_func=lambda _: text(),
+    )
+
+
 class BuildStatus:
     """Shows how far a build is: click's progress bar on a terminal, a line every few seconds elsewhere, or nothing.
 
@@ -70,16 +85,7 @@ class BuildStatus:
         """Start to show the build of `what`."""
         self._what, self.phases, self._began = what, Phases(), self._clock()
         self._shown_at = self._clock()
-        self._bar = click.progressbar(
-            range(100),
-            file=self._stream,
-            width=24,
-            empty_char=".",
-            bar_template="[%(bar)s] %(info)s",
-            show_percent=False,
-            show_eta=False,  # the text says both, and is the same where there is no terminal
-            item_show_func=lambda _: self.text(),
-        )
+        self._bar = text_bar(100, self._stream, self.text)
 
     def show(self) -> None:
         """Show how far the build is, if the last time is long enough ago."""

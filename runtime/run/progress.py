@@ -9,6 +9,8 @@ from typing import TextIO
 
 import click
 
+from wetgen.runtime.engines.build_progress import text_bar
+
 Clock = Callable[[], float]
 
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
@@ -115,16 +117,7 @@ class BarProgress(RunProgress):
 
     def start(self, total: int, already: int) -> None:
         self._count = Count(total, already, self._clock)
-        self._bar = click.progressbar(
-            range(total),
-            file=self._stream,
-            width=24,
-            empty_char=".",
-            bar_template="[%(bar)s] %(info)s",
-            show_percent=False,
-            show_eta=False,  # click's counts the pairs that exist already as made by this run
-            item_show_func=lambda _: self._count.text(),
-        )
+        self._bar = text_bar(total, self._stream, self._count.text)
         self._draw()
 
     def stored(self, row: Mapping[str, object]) -> None:
