@@ -29,12 +29,11 @@ class Row:
 
 
 class JsonLine(NamedTuple):
-    """A line of metadata.jsonl: bytes start to end of the file, with its line end."""
+    """A line of metadata.jsonl."""
 
     number: int  # counted from 1
-    start: int
-    end: int
-    text_start: int  # where content begins: after a byte order mark
+    end: int  # byte of the file after its line end
+    text_start: int  # byte of the file where content begins: after a byte order mark
     content: bytes  # without byte order mark and line end
     whole: bool  # it has a line end, so it was not cut off
 
@@ -69,7 +68,7 @@ def lines(file: Iterable[bytes]) -> Iterator[JsonLine]:
         if text.strip():
             end, text_start = start + len(piece), start + len(piece) - len(text)
             content = text.removesuffix(b"\n").removesuffix(b"\r")
-            yield JsonLine(number, start, end, text_start, content, piece.endswith(b"\n"))
+            yield JsonLine(number, end, text_start, content, piece.endswith(b"\n"))
         start += len(piece)
 
 
@@ -79,21 +78,7 @@ def parse(line: JsonLine, metadata: Path) -> dict[str, object]:
     try:
         keys = json.loads(line.content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        if not line.whole:
-            raise WetgenError(
-                f"{where}: the last line is cut off.",
-                why=f"it has no line end and is not complete ({error}); the program that wrote it was interrupted.",
-                fix="run the command that wrote the folder again, which resumes it, or delete the last line.",
-            ) from error
-        if isinstance(error, UnicodeDecodeError):
-            raise WetgenError(
-                f"{where}: byte {line.text_start + error.start} of the file is not UTF-8.",
-                why=f"{error.reason} (0x{line.content[error.start]:02x}).",
-                fix="save the file as UTF-8.",
-            ) from error
-        raise WetgenError(
-            f"{where}: this is not JSON.", why=f"{error}.", fix="write one JSON object per line."
-        ) from error
+        raise _not_json(line, where, error) from error
     if not isinstance(keys, dict):
         raise WetgenError(
             f"{where}: this is not a JSON object.",
@@ -101,6 +86,22 @@ def parse(line: JsonLine, metadata: Path) -> dict[str, object]:
             fix='write {"file_name": ..., "mask_file_name": ..., "text": ...}.',
         )
     return keys
+
+
+def _not_json(line: JsonLine, where: str, error: Exception) -> WetgenError:
+    if not line.whole:
+        return WetgenError(
+            f"{where}: the last line is cut off.",
+            why=f"it has no line end and is not complete ({error}); the program that wrote it was interrupted.",
+            fix="run the command that wrote the folder again, which resumes it, or delete the last line.",
+        )
+    if isinstance(error, UnicodeDecodeError):
+        return WetgenError(
+            f"{where}: byte {line.text_start + error.start} of the file is not UTF-8.",
+            why=f"{error.reason} (0x{line.content[error.start]:02x}).",
+            fix="save the file as UTF-8.",
+        )
+    return WetgenError(f"{where}: this is not JSON.", why=f"{error}.", fix="write one JSON object per line.")
 
 
 def row_line(keys: Mapping[str, object]) -> bytes:

@@ -133,16 +133,9 @@ def check(folder: Path, visit: Callable[[Row, Pixels, Pixels], None] | None = No
 
 def _read_table(folder: Path) -> tuple[ClassTable | None, tuple[Row, ...], list[WetgenError]]:
     """The class table, the rows with valid keys, and every fault of the two files. Opens no image."""
-    if not folder.is_dir():
-        fault = WetgenError(f"{folder} is not a dataset folder.", why="there is no such folder.", fix="check the path.")
-        return None, (), [fault]
-    if (folder / SHARDS).is_dir() and not (folder / IMAGES).is_dir():
-        fault = WetgenError(
-            f"{folder} has its pairs in shards.",
-            why=f"`wetgen run --shards` wrote them into {folder / SHARDS}, for programs that read WebDataset.",
-            fix=f"unpack them into a dataset folder: wetgen convert {folder} --from webdataset --out FOLDER",
-        )
-        return None, (), [fault]
+    other = _not_a_dataset(folder)
+    if other is not None:
+        return None, (), [other]
     faults: list[WetgenError] = []
     table = None
     try:
@@ -161,6 +154,18 @@ def _read_table(folder: Path) -> tuple[ClassTable | None, tuple[Row, ...], list[
         if not found:
             rows.append(row_of(line.number, keys))
     return table, tuple(rows), faults
+
+
+def _not_a_dataset(folder: Path) -> WetgenError | None:
+    if not folder.is_dir():
+        return WetgenError(f"{folder} is not a dataset folder.", why="there is no such folder.", fix="check the path.")
+    if (folder / SHARDS).is_dir() and not (folder / IMAGES).is_dir():
+        return WetgenError(
+            f"{folder} has its pairs in shards.",
+            why=f"`wetgen run --shards` wrote them into {folder / SHARDS}, for programs that read WebDataset.",
+            fix=f"unpack them into a dataset folder: wetgen convert {folder} --from webdataset --out FOLDER",
+        )
+    return None
 
 
 def _find_class_table(folder: Path) -> ClassTable:
