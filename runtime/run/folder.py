@@ -5,7 +5,7 @@ shards/000000.tar  metadata.jsonl  classes.json                          the dat
 run.json  rejected.jsonl  contact-sheet.png  boxes.csv                   about the run
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,15 @@ class RunFolder:
     def next_try(self, index: int) -> int:
         """The try that comes next for a pair that is not stored."""
         return self._rejected.next_try.get(index, 0)
+
+    def missing(self, total: int, tries: int) -> Iterator[tuple[int, int]]:
+        """The indexes of pairs that are neither stored nor given up, each with its next try.
+
+        Found one by one while the run goes on, which touches no index before it was given out.
+        """
+        for index in range(total):
+            if not self.is_kept(index) and (attempt := self.next_try(index)) < tries:
+                yield index, attempt
 
     def expect(self, indexes: Iterable[int]) -> None:
         """Say which pairs are to be drawn."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.bundle.bundle import Bundle
@@ -57,14 +57,6 @@ class DrawOptions:
     quiet: bool = False
     json_events: bool = False
 
-    @property
-    def limits(self) -> Filter:
-        return Filter(**{each.name: getattr(self, each.name) for each in fields(Filter)})
-
-    @property
-    def cleanup(self) -> MaskCleanup:
-        return MaskCleanup(**{each.name: getattr(self, each.name) for each in fields(MaskCleanup)})
-
     def config(
         self,
         bundle: Bundle,
@@ -78,7 +70,10 @@ class DrawOptions:
 
         Raises WetgenError for limits that the bundle cannot measure.
         """
-        limits = replace(self.limits, require_asked=True) if require_asked else self.limits
+        limits, cleanup = Filter(**self._of(Filter)), MaskCleanup(**self._of(MaskCleanup))
+        if require_asked:
+            limits = replace(limits, require_asked=True)
+        limits = limits.for_bundle(bundle)
         return RunConfig(
             bundle_sha256=bundle.hash,
             prompts=prompts,
@@ -87,10 +82,14 @@ class DrawOptions:
             plan=bundle.plan(self.plan).name,
             guidance=bundle.default_guidance if self.guidance is None else self.guidance,
             negative=self.negative,
-            filter=limits.for_bundle(bundle),
-            tidy=self.cleanup,
+            filter=limits,
+            tidy=cleanup,
             task={} if task is None else task,
         )
+
+    def _of(self, part: type[Filter] | type[MaskCleanup]) -> dict[str, Any]:
+        """The options that are fields of a part of the config."""
+        return {each.name: getattr(self, each.name) for each in fields(part)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,7 @@ class PaintingTask:
     details: Mapping[str, object] = field(default_factory=dict)
     size: tuple[int, int] | None = None  # (width, height) in pixels of backgrounds that are drawn, None the bundle's
     at_once = 1
+    groups = (GROUP,)
     pixels: tuple[int, int] | None = field(default=None, init=False)
 
     def begin(self, generator: Generator) -> None:
@@ -65,9 +66,6 @@ class PaintingTask:
         texts = dict.fromkeys(self.prompts())
         negative = self.config.negative
         generator.check([negative, *texts], self.plan, [self.config.guidance], truncate=False, negative=bool(negative))
-
-    def groups(self) -> Sequence[Hashable]:
-        return [GROUP]
 
     def group_of(self, index: int) -> Hashable:
         return GROUP

@@ -56,8 +56,8 @@ def run_on(generator: Generator, task: Task, options: DrawOptions, progress: Run
     """The run of `run`, on a loaded generator; `options.out` must be a folder that `check_folder` lets pass."""
     out, total, bundle = options.out, task.total, generator.bundle
     tries = DEFAULT_TRIES if options.tries is None else options.tries
-    examine = Examiner(task.config.filter, bundle)
     task.begin(generator)  # refuses impossible values and long prompts before anything is written
+    examine = Examiner(task.config.filter, bundle)
     if examine.needs_judge:
         generator.check_judge(task.pixels)
 
@@ -72,13 +72,13 @@ def run_on(generator: Generator, task: Task, options: DrawOptions, progress: Run
         "notes": generator.notes,  # what the device has to say; more may come while it draws
     }
     folder = RunFolder(out, bundle, task.config, details, options.shards)
-    folder.expect(index for index, _ in _missing(folder, total, tries))
-    progress.start(total, total - sum(1 for _ in _missing(folder, total, tries)))
+    folder.expect(index for index, _ in folder.missing(total, tries))
+    progress.start(total, total - sum(1 for _ in folder.missing(total, tries)))
     began = time.monotonic()
     try:
         with BackgroundWriter(folder, progress) as writer:
-            for group in task.groups():
-                missing = _missing(folder, total, tries)
+            for group in task.groups:
+                missing = folder.missing(total, tries)
                 queue = RetryQueue((each for each in missing if task.group_of(each[0]) == group), tries)
                 for pair in task.draw(group, queue, judge=examine.needs_judge):
                     verdict = examine(pair)
@@ -94,16 +94,6 @@ def run_on(generator: Generator, task: Task, options: DrawOptions, progress: Run
     progress.end(folder.record)
     _check_any(folder.record, out)
     return folder.record
-
-
-def _missing(folder: RunFolder, total: int, tries: int) -> Iterator[tuple[int, int]]:
-    """The indexes of pairs that are neither stored nor given up, each with its next try.
-
-    Found one by one while the run goes on, which touches no index before it was given out.
-    """
-    for index in range(total):
-        if not folder.is_kept(index) and (attempt := folder.next_try(index)) < tries:
-            yield index, attempt
 
 
 def _check_any(record: Mapping[str, Any], out: Path) -> None:

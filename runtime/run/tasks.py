@@ -33,7 +33,7 @@ from wetgen.runtime.prompts.read import resolve, source_name
 from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.sampling.conditioning import Floats, SampleInputs, SamplingParams, layout_of, undamaged
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import Pair, broken, missing_class
+from wetgen.runtime.sampling.pair import Pair, missing_class
 
 if TYPE_CHECKING:
     from wetgen.runtime.inpaint.backgrounds import Background
@@ -56,6 +56,10 @@ class Task(Protocol):
     details: Mapping[str, object]
 
     @property
+    def groups(self) -> Sequence[Hashable]:
+        """Every group that has pairs, in their order, once the task has begun."""
+
+    @property
     def total(self) -> int: ...
 
     @property
@@ -64,9 +68,6 @@ class Task(Protocol):
 
     def begin(self, generator: Generator) -> None:
         """Take the generator to draw with; raises WetgenError for all that is not possible with it."""
-
-    def groups(self) -> Sequence[Hashable]:
-        """Every group that has pairs, in their order."""
 
     def group_of(self, index: int) -> Hashable:
         """The group of a pair."""
@@ -204,17 +205,15 @@ class PromptTask:
         self._own_layout = lru_cache(maxsize=_LAYOUTS)(self._draw_layout)
         # The pairs of a family share one.
         self._surface = lru_cache(maxsize=2 * generator.batch)(self._draw_surface)
-        self._groups: dict[Hashable, None] = {}
+        groups: dict[Hashable, None] = {}
         seen: set[Hashable] = set()
         for index in range(self.total):
             request = self.requests[index]
-            self._groups.setdefault(request.group)
+            groups.setdefault(request.group)
             if request.checked not in seen:
                 seen.add(request.checked)
                 self._check(request)
-
-    def groups(self) -> Sequence[Hashable]:
-        return list(self._groups)
+        self.groups = list(groups)
 
     def group_of(self, index: int) -> Hashable:
         return self.requests[index].group
@@ -432,7 +431,7 @@ def _with_faults(pair: Pair, drawn: NDArray[np.uint8], bundle: Bundle, asked: Se
     """The pair with a fault for each class that is asked for and missing, or that cleaning took out of `drawn`."""
     table, mask = bundle.classes, pair.mask
     assert table is not None and mask is not None
-    if broken(pair.faults):
+    if pair.broken:
         return pair
     lost: list[str] = []
     if mask is not drawn:

@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle.bundle import Bundle, check_layouts, open_bundle
+from wetgen.runtime.bundle.bundle import TOKENIZER_NAME, Bundle, check_layouts, open_bundle
 from wetgen.runtime.bundle.graphs import JUDGE, Array, denoise_name, kind_of
 from wetgen.runtime.bundle.schedule import Plan, StepKind
 from wetgen.runtime.bundle.targets import DEFAULT_TARGET
@@ -38,10 +38,10 @@ from wetgen.runtime.sampling.conditioning import (
     checked_indexes,
     layout_of,
 )
-from wetgen.runtime.sampling.host import HostSampler, Sampler
+from wetgen.runtime.sampling.host import HostSampler, Sampler, pad_batch
 from wetgen.runtime.sampling.host import sample as sample
 from wetgen.runtime.sampling.pair import Pair, mask_faults, picture_faults
-from wetgen.runtime.sampling.tiled import TiledGraphs, TiledSampler, TileEngines, pad_batch
+from wetgen.runtime.sampling.tiled import TiledGraphs, TiledSampler, TileEngines
 
 _EMBEDDINGS_BYTES = 64 * 2**20  # kept for prompts that come again; making one anew costs far less than a picture
 
@@ -67,7 +67,7 @@ class Generator:
         self.bundle, self.device, self.batch, self.threads = bundle, device, batch, threads
         self.notes: list[str] = []
         self._say = say
-        self._tokenizer = PromptTokenizer(bundle.tokenizer_file, bundle.sizes.tokens)
+        self._tokenizer = PromptTokenizer(bundle.folder / TOKENIZER_NAME, bundle.sizes.tokens)
         self._drawing: list[Sampler] = []
         self.target, self._on_device = load_on_device(bundle, device, batch, self._note)
         self._denoise: dict[StepKind, Engine] = {}

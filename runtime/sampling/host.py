@@ -5,7 +5,7 @@ Axes: B pairs of a batch, C h w of a latent, H W of a picture, T tokens, E text 
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from wetgen.runtime.bundle.graphs import Array, Sizes
 from wetgen.runtime.bundle.schedule import Plan, Step, StepKind, walk
 from wetgen.runtime.engines import Engine
 from wetgen.runtime.sampling.conditioning import SampleInputs
+
+T = TypeVar("T")
 
 
 class Sampler(Protocol):
@@ -102,3 +104,8 @@ def sample(
         return denoise[step.kind].run({**given, "embedding": seen, "step": row, **constant})
 
     return walk(plan.steps, noise, run)
+
+
+def pad_batch(part: Sequence[T], batch: int) -> list[T]:
+    """The items, and the first one again until the batch is full, so that every batch runs the same arithmetic."""
+    return [*part, *[part[0]] * (batch - len(part))]

@@ -23,7 +23,7 @@ from wetgen.runtime.bundle.graphs import Array, Sizes
 from wetgen.runtime.bundle.schedule import AFTER, LATENT, Plan, Step, StepKind, walk
 from wetgen.runtime.engines import Engine
 from wetgen.runtime.sampling.conditioning import Floats, Known, SampleInputs
-from wetgen.runtime.sampling.host import embedded
+from wetgen.runtime.sampling.host import embedded, pad_batch
 
 N = TypeVar("N", bound=np.generic)
 Bytes = NDArray[np.uint8]
@@ -271,11 +271,6 @@ class TiledSampler:
 
     def close(self) -> None:
         self._waiting.clear()
-
-
-def pad_batch(part: Sequence[T], batch: int) -> list[T]:
-    """The items, and the first one again until the batch is full, so that every batch runs the same arithmetic."""
-    return [*part, *[part[0]] * (batch - len(part))]
 
 
 def _put_back(known: Known, latent: Floats, noise: Floats, alpha: float) -> Floats:

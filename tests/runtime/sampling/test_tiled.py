@@ -12,7 +12,8 @@ from wetgen.runtime.engines import open_engine
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.sampling.conditioning import Known, SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.tiled import TiledGraphs, TiledSampler, TileEngines, pad_batch
+from wetgen.runtime.sampling.host import pad_batch
+from wetgen.runtime.sampling.tiled import TiledGraphs, TiledSampler, TileEngines
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 CELLS = ((8, 8), (8, 13), (12, 8), (17, 9))  # of a latent; the graphs' own is 8 x 8
