@@ -24,7 +24,7 @@ from wetgen.runtime.bundle.manifest import TargetGraphs
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.engines import cuda, open_engine
 from wetgen.runtime.engines.device_graph import HostFed
-from wetgen.runtime.engines.load import load_engine
+from wetgen.runtime.engines.load import EngineFile
 from wetgen.runtime.errors import WetgenError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def compare_engine(bundle: Bundle, held: TargetGraphs, name: str, batch: int, ve
     feed = example_feed(bundle, graph, batch)
     expected = open_engine(graph, held.files[name], device="cpu", batch=batch).run(feed)
     gpu = cuda.current_gpu()
-    engine = HostFed(lambda _: load_engine(bundle, held, name, batch, version, gpu))
+    engine = HostFed(lambda _: EngineFile.of(bundle, held, name, batch, version, gpu).load())
     try:
         made = engine.run(feed)
     finally:

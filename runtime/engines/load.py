@@ -1,10 +1,10 @@
-"""A bundle's graphs on an NVIDIA GPU: engine files for TensorRT, ONNX files for ONNX Runtime's CUDA provider.
+"""Loads a bundle's graphs on an NVIDIA GPU: engine files for TensorRT, ONNX files for ONNX Runtime's CUDA provider.
 
-What a run will take of the device's memory, known before any of it is taken.
+For TensorRT it also computes how much device memory a run will take, before any of it is taken.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,16 +23,189 @@ from wetgen.runtime.engines.trt import TrtGraph, require_tensorrt
 from wetgen.runtime.errors import WetgenError
 
 SETS = 2  # of buffers: one is computed with while the other is filled and read
-EMBEDDING_BYTES = 16 * 2**20  # kept on the device for prompts that come again
-_SPARE = 64 * 2**20  # CUDA's own: modules, the recorded sequence's nodes
+EMBEDDING_BYTES = 16 * 2**20  # of embeddings kept on the device, for prompts that come again
+_SPARE = 64 * 2**20  # for CUDA itself: modules, the nodes of the recorded sequence
+_DENOISER = re.compile(r"denoise\w*\.(\w+)\.b(\d+)\.engine")  # target, batch
+
+
+def load_on_device(
+    bundle: Bundle, device: str, batch: int, say: Callable[[str], None]
+) -> "tuple[Target, LoadedGraphs | None]":
+    """The target of the bundle that a device runs, and its graphs on the GPU; None where the host feeds the engines.
+
+    Raises WetgenError when the device cannot run here, or cannot run this bundle.
+    """
+    if device == "tensorrt":
+        version = require_tensorrt()
+        target = target_for(device, targets_built(bundle), version)
+        return target, TensorRTGraphs(bundle, bundle.targets[target.name], batch, version, say)
+    target = target_for(device, bundle.targets)
+    if device != "cuda":
+        return target, None
+    if not has_cuda_python():
+        say("arrays travel through the host at every step; `pip install cuda-python` keeps them on the GPU")
+        return target, None
+    return target, OrtCudaGraphs(bundle, bundle.targets[target.name], batch, say)
+
+
+def has_cuda_python() -> bool:
+    """Whether cuda-python is installed, even if it does not load."""
+    return find_spec("cuda") is not None and find_spec("cuda.bindings") is not None
+
+
+class LoadedGraphs:
+    """The graphs of a bundle on a GPU, for batches of `batch`; subclasses say how one graph is loaded."""
+
+    graphs: DeviceGraphs
+
+    def __init__(self, bundle: Bundle, held: TargetGraphs, batch: int) -> None:
+        self.bundle, self.held, self.batch = bundle, held, batch
+
+    def load(self, name: str, stream: int) -> DeviceGraph:
+        """Load the graph called `name`, to work on a stream."""
+        raise NotImplementedError
+
+    def fed(self, name: str) -> HostFed:
+        """Load a graph once more, to be fed with arrays from the host."""
+        return HostFed(lambda stream: self.load(name, stream))
+
+    def judge(self) -> HostFed:
+        """Load the judge."""
+        return self.fed(JUDGE)
+
+
+class TensorRTGraphs(LoadedGraphs):
+    """Engines for the smallest batch built that is large enough; all keys are checked before an engine is read.
+
+    Raises WetgenError for an engine that is missing or does not fit this machine, and when there is too little memory.
+    """
+
+    def __init__(
+        self, bundle: Bundle, held: TargetGraphs, batch: int, version: str, say: Callable[[str], None]
+    ) -> None:
+        super().__init__(bundle, held, _built_batch(bundle, held, batch))
+        self._version, self._gpu = version, cuda.current_gpu()
+        self._check_memory(say)
+        say(f"TensorRT {version} on {self._gpu}: target {held.target.name}, batches of {self.batch}")
+        self.graphs = DeviceGraphs(self.load, bundle.kinds)
+
+    def load(self, name: str, stream: int) -> DeviceGraph:
+        return self._file(name).load()
+
+    def judge(self) -> HostFed:
+        """Load the judge, beside all the rest; raises WetgenError when there is too little memory left."""
+        key_file, free = self._file(JUDGE).check(), cuda.free_memory(self._gpu)
+        needed = int(key_file["file"]["bytes"]) + int(key_file["built"]["scratch_bytes"])
+        if needed > free:
+            raise WetgenError(
+                "The judge does not fit into the GPU's memory.",
+                why=f"it needs {needed >> 20} MiB at batches of {self.batch}, and {free >> 20} MiB are free.",
+                fix="use a smaller --batch, or do without --keep-agreement.",
+            )
+        return super().judge()
+
+    def _file(self, name: str) -> "EngineFile":
+        return EngineFile.of(self.bundle, self.held, name, self.batch, self._version, self._gpu)
+
+    def _check_memory(self, say: Callable[[str], None]) -> None:
+        """Say how much of the GPU's memory the run will take; raises WetgenError when it is not free."""
+        names = [name for name in self.bundle.graphs if name in ("text", "decode") or denoises(name)]
+        key_files = {name: self._file(name).check() for name in names}
+        plan = plan_memory(
+            self.bundle.graphs,
+            self.batch,
+            max(len(plan.steps) for plan in self.bundle.plans.values()),
+            weights={name: int(entry["file"]["bytes"]) for name, entry in key_files.items()},
+            scratch={name: int(entry["built"]["scratch_bytes"]) for name, entry in key_files.items()},
+            integrated=self._gpu.integrated,
+        )
+        free = cuda.free_memory(self._gpu)
+        say(plan.text(free))
+        plan.check(free, self.batch)
+
+
+class OrtCudaGraphs(LoadedGraphs):
+    """ONNX graphs in ONNX Runtime's CUDA provider, working on our streams and buffers."""
+
+    def __init__(self, bundle: Bundle, held: TargetGraphs, batch: int, say: Callable[[str], None]) -> None:
+        super().__init__(bundle, held, batch)
+        self._say = say
+        say(f"ONNX Runtime on {cuda.current_gpu()}: target {held.target.name}, batches of {batch}")
+        self.graphs = DeviceGraphs(self.load, bundle.kinds)
+
+    def load(self, name: str, stream: int) -> DeviceGraph:
+        batch = _batch_of(name, self.batch)
+        graph = OrtCudaGraph(self.bundle.graphs[name], self.held.files[name], batch=batch, stream=stream)
+        if graph.note:
+            self._say(graph.note)
+        return graph
+
+
+@dataclass(frozen=True)
+class EngineFile:
+    """The engine file of one graph: the key it must have on this machine, and the command that builds it."""
+
+    graph: Graph
+    key: EngineKey
+    path: Path
+    rebuild: str
+
+    @classmethod
+    def of(cls, bundle: Bundle, held: TargetGraphs, name: str, batch: int, version: str, gpu: cuda.Gpu) -> "EngineFile":
+        """The engine file of the graph called `name`, to draw `batch` pairs at a time."""
+        key = key_of(bundle, held, name, _batch_of(name, batch), gpu=gpu, tensorrt=version, version_compatible=False)
+        rebuild = rebuild_command(bundle, held.target.name, [batch])
+        return cls(bundle.graphs[name], key, engine_path(bundle, key), rebuild)
+
+    def check(self) -> dict[str, Any]:
+        """The contents of its key file; raises WetgenError for an engine that is missing or does not fit."""
+        return check_engine(self.path, self.key, self.rebuild)
+
+    def load(self) -> TrtGraph:
+        """Load it. Raises WetgenError, before TensorRT sees a byte, when it is missing, damaged or does not fit."""
+        host_code = bool(self.check()["key"]["version_compatible"])
+        with verified_engine(self.path, self.key, self.rebuild) as engine:
+            return TrtGraph(self.graph, engine, batch=self.key.batch, name=self.path.name, host_code=host_code)
+
+
+def _batch_of(name: str, batch: int) -> int:
+    return 1 if name == "text" else batch  # prompts are always encoded one at a time
+
+
+def targets_built(bundle: Bundle) -> list[str]:
+    """The targets that a run may choose from: those with engines, or all of them if none has engines."""
+    built = {target for target, _ in _built(bundle)}
+    return [name for name in bundle.targets if name in built] or list(bundle.targets)
+
+
+def _built(bundle: Bundle) -> list[tuple[str, int]]:
+    """The target and batch of every denoiser engine in the bundle."""
+    matches = map(_DENOISER.fullmatch, names_in(bundle.folder / ENGINES))
+    return [(match[1], int(match[2])) for match in matches if match is not None]
+
+
+def _built_batch(bundle: Bundle, held: TargetGraphs, batch: int) -> int:
+    """The smallest batch with engines that is large enough; the last batch of a run is padded to it.
+
+    A smaller engine for the last batch would sum in another order: the bytes of a pair would depend on its batch.
+    """
+    built = sorted(size for target, size in _built(bundle) if target == held.target.name)
+    large_enough = [size for size in built if size >= batch]
+    if large_enough:
+        return large_enough[0]
+    ladder = [size for size in held.batches if size >= batch][:1] or [batch]
+    have = f"engines for batches of {', '.join(map(str, built))}" if built else "no engines for this target"
+    raise WetgenError(
+        f"The bundle has no engines for batches of {batch}.",
+        why=f"{bundle.folder / ENGINES} holds {have}.",
+        fix=("use a smaller --batch, or build them: " if built else "")
+        + rebuild_command(bundle, held.target.name, ladder),
+    )
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes by what they are for. On an integrated GPU pinned memory comes out of the device's, elsewhere it does not.
-
-    What a batch adds is in `buffers`, `scratch` and `pinned`; weights stay the same.
-    """
+    """The bytes a run takes; pinned memory counts only on an integrated GPU, where it is the device's own."""
 
     weights: int
     scratch: int
@@ -42,7 +215,7 @@ class MemoryPlan:
 
     @property
     def needed(self) -> int:
-        """What must be free on the device."""
+        """How much must be free on the device."""
         return self.weights + self.scratch + self.buffers + _SPARE + (self.pinned if self.integrated else 0)
 
     def text(self, free: int) -> str:
@@ -74,217 +247,34 @@ def plan_memory(
     scratch: Mapping[str, int],
     integrated: bool,
 ) -> MemoryPlan:
-    """The plan for a batch and a number of sampling steps; `weights` and `scratch` are bytes by graph.
+    """The memory for a batch and a number of sampling steps; `weights` and `scratch` are bytes by graph.
 
-    The denoisers and the decoder work one after the other and share scratch memory; any other graph has its own. What
-    holds embeddings and deep features is counted for a plan with every kind of step that there is a graph for.
+    The denoisers and the decoder work one after the other and share their scratch memory. Buffers are counted for a
+    plan with every kind of step that there is a graph for.
     """
-    turns = [name for name in scratch if name == "decode" or denoises(name)]
-    shared = max(scratch[name] for name in turns)
-    own = sum(size for name, size in scratch.items() if name not in turns)
-    denoise, decode = [graph for name, graph in graphs.items() if denoises(name)], graphs["decode"]
-    latent = aligned(nbytes(decode.inputs[0], batch))
-    tokens, embedding = graphs["text"].inputs[0], graphs["text"].outputs[0]
-    outputs = _sum(decode.outputs, batch)
-    fed = SETS * (2 * latent + _sum(_named(denoise, "embedding"), batch) + outputs)
-    fed += SETS * 2 * batch * aligned(nbytes(tokens, 1))
-    told = _named(denoise, "conditioning") | _named(denoise, "guidance")
-    fed += SETS * _sum(told, batch)
-    constant = steps * aligned(4)
-    kept = sum(map(aligned, kept_tensors(denoise, batch).values()))
-    cache = embedding_slots(embedding) * aligned(nbytes(embedding, 1))
-    pinned = SETS * (2 * latent + outputs + _sum(told, batch) + 2 * batch * nbytes(tokens, 1))
-    return MemoryPlan(sum(weights.values()), shared + own, fed + constant + kept + cache, pinned, integrated)
+    sharing = [name for name in scratch if name == "decode" or denoises(name)]
+    own = sum(size for name, size in scratch.items() if name not in sharing)
+    denoisers = [graph for name, graph in graphs.items() if denoises(name)]
+    inputs = {tensor for graph in denoisers for tensor in graph.inputs}
+
+    def size(*names: str) -> int:
+        return sum(aligned(nbytes(tensor, batch)) for tensor in inputs if tensor.name in names)
+
+    token_ids, embedding, decode = graphs["text"].inputs[0], graphs["text"].outputs[0], graphs["decode"]
+    copied = 2 * aligned(nbytes(decode.inputs[0], batch))  # what travels between the host and the device
+    copied += sum(aligned(nbytes(tensor, batch)) for tensor in decode.outputs) + size("conditioning", "guidance")
+    buffers = SETS * (copied + size("embedding") + 2 * batch * aligned(nbytes(token_ids, 1)))
+    buffers += steps * aligned(4) + embedding_slots(embedding) * aligned(nbytes(embedding, 1))
+    buffers += sum(map(aligned, kept_tensors(denoisers, batch).values()))
+    pinned = SETS * (copied + 2 * batch * nbytes(token_ids, 1))
+    shared = max(scratch[name] for name in sharing)
+    return MemoryPlan(sum(weights.values()), shared + own, buffers, pinned, integrated)
 
 
 def embedding_slots(embedding: Tensor) -> int:
-    """How many prompts' embeddings are kept on the device: two at least, the negative's and one more."""
+    """How many prompts' embeddings are kept on the device: at least two, the negative prompt's and one more."""
     return max(2, EMBEDDING_BYTES // aligned(nbytes(embedding, 1)))
-
-
-def _named(graphs: Iterable[Graph], name: str) -> set[Tensor]:
-    """The tensors of that name that these graphs take, equal ones once."""
-    return {tensor for graph in graphs for tensor in graph.inputs if tensor.name == name}
-
-
-def _sum(tensors: Iterable[Tensor], batch: int) -> int:
-    return sum(aligned(nbytes(tensor, batch)) for tensor in tensors)
 
 
 def _mib(size: int) -> str:
     return f"{size / 2**20:.0f} MiB"
-
-
-Say = Callable[[str], None]
-
-_DENOISER = re.compile(r"denoise\w*\.(\w+)\.b(\d+)\.engine")  # target, batch
-
-
-@dataclass(frozen=True)
-class OnDevice:
-    """A bundle's graphs, loaded: `batch` is theirs, `judge` loads the judge, `fed` a graph once more, for arrays."""
-
-    graphs: DeviceGraphs
-    batch: int
-    judge: Callable[[], HostFed]
-    fed: Callable[[str], HostFed]
-
-
-def load_on_device(bundle: Bundle, device: str, batch: int, say: Say) -> tuple[Target, OnDevice | None]:
-    """Which of a bundle's targets a device runs, and its graphs on the GPU; None where engines are fed from the host.
-
-    Raises WetgenError when the device cannot run here, or not this bundle.
-    """
-    if device == "tensorrt":
-        version = require_tensorrt()
-        target = target_for(device, targets_built(bundle), version)
-        return target, load_tensorrt(bundle, bundle.targets[target.name], batch, version, say)
-    target = target_for(device, bundle.targets)
-    if device != "cuda":
-        return target, None
-    if not has_cuda_python():
-        say("arrays travel through the host at every step; `pip install cuda-python` keeps them on the GPU")
-        return target, None
-    return target, load_cuda(bundle, bundle.targets[target.name], batch, say)
-
-
-def has_cuda_python() -> bool:
-    """Whether cuda-python is installed, loadable or not."""
-    return find_spec("cuda") is not None and find_spec("cuda.bindings") is not None
-
-
-def load_tensorrt(bundle: Bundle, held: TargetGraphs, batch: int, version: str, say: Say) -> OnDevice:
-    """Load the engines of the smallest batch that `batch` fits into; every key is checked before any engine is read.
-
-    Raises WetgenError for an engine that is missing or does not fit this machine, and when memory does not suffice.
-    """
-    gpu = cuda.current_gpu()
-    chosen = _built_batch(bundle, held, batch)
-
-    def stated(name: str) -> Mapping[str, Any]:
-        wanted = _wanted(bundle, held, name, chosen, version, gpu)
-        return check_engine(wanted.path, wanted.key, wanted.rebuild)
-
-    _check_memory(bundle, chosen, {name: stated(name) for name in drawing(bundle)}, gpu, say)
-
-    def load(name: str, stream: int) -> DeviceGraph:
-        return load_engine(bundle, held, name, chosen, version, gpu)
-
-    def judge() -> HostFed:
-        found = stated(JUDGE)
-        _check_judge(int(found["file"]["bytes"]) + int(found["built"]["scratch_bytes"]), chosen, gpu)
-        return HostFed(lambda stream: load(JUDGE, stream))
-
-    say(f"TensorRT {version} on {gpu}: target {held.target.name}, batches of {chosen}")
-
-    def fed(name: str) -> HostFed:
-        return HostFed(lambda stream: load(name, stream))
-
-    return OnDevice(DeviceGraphs(load, bundle.kinds), chosen, judge, fed)
-
-
-def drawing(bundle: Bundle) -> list[str]:
-    """The graphs that every run loads."""
-    return [name for name in bundle.graphs if name in ("text", "decode") or denoises(name)]
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """An engine that is to be loaded: its key on this machine, its file, and the command that builds it."""
-
-    key: EngineKey
-    path: Path
-    rebuild: str
-
-
-def _wanted(bundle: Bundle, held: TargetGraphs, name: str, batch: int, version: str, gpu: cuda.Gpu) -> _Wanted:
-    at = 1 if name == "text" else batch  # prompts are encoded one at a time, whatever is drawn
-    key = key_of(bundle, held, name, at, gpu=gpu, tensorrt=version, version_compatible=False)
-    return _Wanted(key, engine_path(bundle, key), rebuild_command(bundle, held.target.name, [batch]))
-
-
-def load_engine(bundle: Bundle, held: TargetGraphs, name: str, batch: int, version: str, gpu: cuda.Gpu) -> TrtGraph:
-    """Load the engine file of a graph, to draw `batch` pairs at a time.
-
-    Raises WetgenError, before TensorRT sees it, for one that is missing or does not fit.
-    """
-    wanted = _wanted(bundle, held, name, batch, version, gpu)
-    stated = check_engine(wanted.path, wanted.key, wanted.rebuild)
-    with verified_engine(wanted.path, wanted.key, wanted.rebuild) as engine:
-        host_code = bool(stated["key"]["version_compatible"])
-        return TrtGraph(bundle.graphs[name], engine, batch=wanted.key.batch, name=wanted.path.name, host_code=host_code)
-
-
-def load_cuda(bundle: Bundle, held: TargetGraphs, batch: int, say: Say) -> OnDevice:
-    """Load the ONNX graphs with ONNX Runtime's CUDA provider, to work on our streams and buffers."""
-
-    def load(name: str, stream: int) -> DeviceGraph:
-        at = 1 if name == "text" else batch
-        graph = OrtCudaGraph(bundle.graphs[name], held.files[name], batch=at, stream=stream)
-        if graph.note:
-            say(graph.note)
-        return graph
-
-    say(f"ONNX Runtime on {cuda.current_gpu()}: target {held.target.name}, batches of {batch}")
-
-    def fed(name: str) -> HostFed:
-        return HostFed(lambda stream: load(name, stream))
-
-    return OnDevice(DeviceGraphs(load, bundle.kinds), batch, lambda: fed(JUDGE), fed)
-
-
-def targets_built(bundle: Bundle) -> list[str]:
-    """The targets that a run may choose from: those with engines, or all of them where none has any."""
-    built = {match[1] for match in map(_DENOISER.fullmatch, names_in(bundle.folder / ENGINES)) if match is not None}
-    return [name for name in bundle.targets if name in built] or list(bundle.targets)
-
-
-def _built_batch(bundle: Bundle, held: TargetGraphs, batch: int) -> int:
-    """The smallest batch that engines were built for and that is large enough; tails are padded to it.
-
-    One batch for all of a run, not a smaller engine for its tail: another engine sums in another order, and a pair
-    would come to depend on the company it was drawn in.
-    """
-    folder = bundle.folder / ENGINES
-    found = [match for match in map(_DENOISER.fullmatch, names_in(folder)) if match is not None]
-    built = sorted(int(match[2]) for match in found if match[1] == held.target.name)
-    fitting = [size for size in built if size >= batch]
-    if fitting:
-        return fitting[0]
-    ladder = [size for size in held.batches if size >= batch][:1] or [batch]
-    have = f"engines for batches of {', '.join(map(str, built))}" if built else "no engines for this target"
-    raise WetgenError(
-        f"The bundle has no engines for batches of {batch}.",
-        why=f"{folder} holds {have}.",
-        fix=("use a smaller --batch, or build them: " if built else "")
-        + rebuild_command(bundle, held.target.name, ladder),
-    )
-
-
-def _check_judge(needed: int, batch: int, gpu: cuda.Gpu) -> None:
-    """The judge is loaded when it is first asked, beside all the rest."""
-    free = cuda.free_memory(gpu)
-    if needed > free:
-        raise WetgenError(
-            "The judge does not fit into the GPU's memory.",
-            why=f"it needs {needed >> 20} MiB at batches of {batch}, and {free >> 20} MiB are free.",
-            fix="use a smaller --batch, or do without --keep-agreement.",
-        )
-
-
-def _check_memory(
-    bundle: Bundle, batch: int, stated: Mapping[str, Mapping[str, Any]], gpu: cuda.Gpu, say: Say
-) -> MemoryPlan:
-    """Say what a run will take of the GPU's memory; raises WetgenError when it is not free."""
-    plan = plan_memory(
-        bundle.graphs,
-        batch,
-        max(len(plan.steps) for plan in bundle.plans.values()),
-        weights={name: int(entry["file"]["bytes"]) for name, entry in stated.items()},
-        scratch={name: int(entry["built"]["scratch_bytes"]) for name, entry in stated.items()},
-        integrated=gpu.integrated,
-    )
-    free = cuda.free_memory(gpu)
-    say(plan.text(free))
-    plan.check(free, batch)
-    return plan

@@ -1,14 +1,11 @@
-"""ONNX Runtime, on the CPU or on an NVIDIA GPU. A provider that cannot run here is an error, never a slower one.
+"""ONNX Runtime, on the CPU or on an NVIDIA GPU. A provider that cannot run here is an error, never replaced.
 
-ONNX Runtime itself only warns and runs on the CPU when a provider is absent or fails to load, so the provider is
-checked before a session is opened, for a message that says what to install, and after.
+When a provider is missing or fails to load, ONNX Runtime itself only warns and runs on the CPU. So the provider is
+checked before a session is opened, for a message that says what to install, and again afterwards.
 
-A batch cut into equal parts that run beside each other, one core each.
-
-All cores on every node wait for one another at the end of each of them, hundreds of times a step. On pairs of their own
-they never do, and what a pair comes out as cannot depend on how many there are: it is computed on one core.
-
-How many cores this process may use, and whether others use them too.
+On a CPU a batch is split into micro-batches, one per core. With intra-op threads every operator ends in a barrier,
+hundreds of times per step. One thread per micro-batch has none, and as a pair is computed on one core, its bytes do not
+depend on the number of cores.
 """
 
 import os
@@ -48,13 +45,13 @@ _IDENTITY = (
     b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r"
 )
 
-_IDLE = 0.2  # share of the cores' time in use: more than a desktop at rest, less than a second program at work
+_IDLE = 0.2  # share of the cores' time in use: above an idle desktop, below a second program at work
 _LARGE = 10**9  # bytes of weights
-_QUIET = 3  # errors only: warnings about nodes placed on the CPU or unused initialisers help nobody at run time
+_QUIET = 3  # errors only: warnings about nodes on the CPU or unused initialisers do not help at run time
 
 
 class OrtEngine:
-    """One graph in one session, at one batch size; on a CPU, every core runs it on pairs of its own where it can."""
+    """One graph in one session, at one batch size; on a CPU, each core runs a micro-batch where there are enough."""
 
     def __init__(self, graph: Graph, path: Path, *, device: str, batch: int, threads: int | None = None) -> None:
         ort = import_onnxruntime()
@@ -64,7 +61,7 @@ class OrtEngine:
         self._part = part_size(batch, threads) if device == "cpu" else batch
         self._pool = ThreadPoolExecutor(threads) if self._part < batch else None
         options = session_options(ort, self._part, threads if self._pool is None else 1)
-        # The arena grows by doubling: beside gigabytes of weights that is gigabytes of memory nobody asked for.
+        # The arena grows by doubling: with gigabytes of weights it would waste gigabytes.
         options.enable_cpu_mem_arena = _weight_bytes(path) < _LARGE
         with model_at(path, options) as model:
             self._session = open_session(ort, model, path.name, device, options)
@@ -72,35 +69,35 @@ class OrtEngine:
         self._outputs = [tensor.name for tensor in graph.outputs]
 
     def run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name, as fresh arrays; `feed` must match the graph's declaration at this engine's batch.
+        """Outputs by name, as new arrays; `feed` must match the graph's declaration at this engine's batch.
 
-        Binding buffers once for all calls was measured too: it saves 10 microseconds, and a step takes milliseconds.
+        Binding buffers once for all calls would save 10 microseconds; a step takes milliseconds.
         """
         self.graph.check(feed, self.batch)
         if self._pool is None:
             return self._run(feed)
-        parts = self._pool.map(self._run, cut(self.graph, feed, self.batch, self._part))
-        return joined(self.graph, list(parts), self.batch)
+        parts = self._pool.map(self._run, split_batch(self.graph, feed, self.batch, self._part))
+        return merge_batch(self.graph, list(parts), self.batch)
 
     def _run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(feed)), strict=True))
 
 
 def _weight_bytes(path: Path) -> int:
-    """The size of a graph's file and of the files beside it that weights stand in, other graphs' included."""
+    """The size of a graph's file and of all files of weights beside it, even those of other graphs."""
     return sum(size_of(file) for file in (path, *_weight_files(path)))
 
 
 def _weight_files(path: Path) -> list[Path]:
-    """The files beside a graph, in its folder or its packed bundle, that weights stand in."""
+    """The files of weights beside a graph, in its folder or packed bundle."""
     return [path.parent / name for name in names_in(path.parent) if "/" not in name and name.endswith(".data")]
 
 
 @contextmanager
 def model_at(path: Path, options: "onnxruntime.SessionOptions") -> Iterator[str | bytes]:
-    """What a session is opened from: the path of a file, or the bytes of one in a packed bundle.
+    """What to open a session from: the path of a file, or the bytes of a graph in a packed bundle.
 
-    Weights beside a packed graph are handed over where they lie; their bytes must be there until the session is open.
+    Weights of a packed graph are mapped from the bundle, not copied; the mapping lasts until the session is open.
     """
     if archive_of(path) is None:
         yield str(path)
@@ -108,8 +105,8 @@ def model_at(path: Path, options: "onnxruntime.SessionOptions") -> Iterator[str 
     weights = _weight_files(path)
     if weights and not hasattr(options, "add_external_initializers_from_files_in_memory"):
         raise WetgenError(
-            f"This version of ONNX Runtime cannot read {path} where it lies.",
-            why="the weights of the graph stand in another file of the packed bundle.",
+            f"This version of ONNX Runtime cannot read {path} in a packed bundle.",
+            why="the weights of the graph are in another file of the bundle.",
             fix=f"unzip {path.parent} and use the folder, or update onnxruntime.",
         )
     with ExitStack() as stack:
@@ -121,7 +118,7 @@ def model_at(path: Path, options: "onnxruntime.SessionOptions") -> Iterator[str 
 
 
 def import_onnxruntime() -> Any:
-    """The onnxruntime module; raises WetgenError telling an absent package from one that does not load."""
+    """The onnxruntime module; raises WetgenError, which says whether the package is missing or does not load."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -135,7 +132,7 @@ def import_onnxruntime() -> Any:
 
 
 def installed_wheels() -> list[str]:
-    """Which of ONNX Runtime's packages are installed; they share one module, so more than one is a conflict."""
+    """The installed packages of ONNX Runtime; they share one module, so more than one is a conflict."""
     return [wheel for wheel in WHEELS if _is_installed(wheel)]
 
 
@@ -168,19 +165,21 @@ def try_device(device: str) -> None:
 
 
 def session_options(ort: Any, batch: int, threads: int | None) -> "onnxruntime.SessionOptions":
-    """How sessions are opened, whatever the device; `threads` None means every usable core."""
+    """The options of a session on any device; `threads` None means every usable core."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = usable_cores() if threads is None else threads
     options.log_severity_level = _QUIET
-    # Threads that spin while they wait answer sooner, and take the cores from whoever else needs them. Measured (11 M
-    # parameter UNet, 2 threads on 2 cores): a step takes 16 ms for 24 where the cores are idle, and twice as long as
-    # without where they are not.
+    # Threads that spin while they wait answer sooner, but take the cores from other programs. Measured (UNet of 11 M
+    # parameters, 2 threads on 2 cores): spinning takes a step from 24 to 16 ms on idle cores, and doubles it on busy
+    # ones.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if _cores_are_idle() else "0")
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # between calls the other graphs need them
-    # Weights beside the arena, which grows by doubling and would keep room for as much again.
+    options.add_session_config_entry(
+        "session.force_spinning_stop", "1"
+    )  # between calls, when the other graphs need the cores
+    # Keep weights out of the arena, which grows by doubling and would reserve as much again.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-    # With the batch known, ONNX Runtime plans memory once and folds every shape computation away.
+    # With a known batch, ONNX Runtime plans memory once and removes every shape computation.
     for name, size in (("B", batch), ("2B", 2 * batch), ("2*B", 2 * batch)):
         options.add_free_dimension_override_by_name(name, size)
     return options
@@ -188,7 +187,7 @@ def session_options(ort: Any, batch: int, threads: int | None) -> "onnxruntime.S
 
 @cache
 def _cores_are_idle() -> bool:
-    """Whether the usable cores had little to do when this process first asked."""
+    """Whether the usable cores were idle when this process first asked."""
     return busy_share() < _IDLE
 
 
@@ -200,7 +199,7 @@ def open_session(
     options: "onnxruntime.SessionOptions",
     more: Mapping[str, str] | None = None,
 ) -> "onnxruntime.InferenceSession":
-    """A session on the device's provider and on no other; `more` are options of the CUDA provider."""
+    """A session on the device's provider and no other; `more` are options for the CUDA provider."""
     session = _open(ort, model, name, device, options, more)
     _check_opened(session, name, device)
     return session
@@ -218,7 +217,7 @@ def _open(
     if device == "cuda":
         provider = (provider, {**_CUDA_OPTIONS, **(more if more is not None else {})})
         if hasattr(ort, "preload_dlls"):
-            # Finds the CUDA and cuDNN that pip installed, where the system has none; what it prints is talk.
+            # Finds CUDA and cuDNN from pip where the system has none; what it prints must not reach stdout.
             with redirect_stdout(sys.stderr):
                 ort.preload_dlls()
     try:
@@ -232,7 +231,7 @@ def _open(
 
 
 def _check_opened(session: "onnxruntime.InferenceSession", name: str, device: str) -> None:
-    """A provider can be in the build and still fail to load; ONNX Runtime then goes on without it."""
+    """Raise if a provider in this build failed to load, because ONNX Runtime then continues without it."""
     opened, wanted = session.get_providers()[0], PROVIDERS[device]
     if opened != wanted:
         raise WetgenError(
@@ -243,7 +242,7 @@ def _check_opened(session: "onnxruntime.InferenceSession", name: str, device: st
 
 
 def check_tensors(session: Any, graph: Graph, path: Path) -> None:
-    """Raise unless the file takes and gives what its graph declares; names and types are enough to tell a mix-up."""
+    """Raise unless the file's inputs and outputs have the names and types that its graph declares."""
     for what, found, declared in (
         ("takes", session.get_inputs(), graph.inputs),
         ("gives", session.get_outputs(), graph.outputs),
@@ -266,12 +265,12 @@ def _listed(tensors: list[tuple[str, str]]) -> str:
 
 
 def part_size(batch: int, threads: int) -> int:
-    """How many pairs of a batch one core takes: all, on all cores together, where there is not one for each."""
+    """The size of a micro-batch; the whole batch, on all cores together, if it has fewer pairs than cores."""
     return -(-batch // threads) if 1 < threads <= batch else batch
 
 
-def cut(graph: Graph, feed: Mapping[str, Array], batch: int, size: int) -> list[dict[str, Array]]:
-    """The feeds of all parts of `size` pairs; the last may repeat the last pair to be full."""
+def split_batch(graph: Graph, feed: Mapping[str, Array], batch: int, size: int) -> list[dict[str, Array]]:
+    """The feed of every micro-batch of `size` pairs; the last one repeats the last pair until it is full."""
     return [
         {tensor.name: _rows(tensor, feed[tensor.name], batch, start, size) for tensor in graph.inputs}
         for start in range(0, batch, size)
@@ -280,13 +279,13 @@ def cut(graph: Graph, feed: Mapping[str, Array], batch: int, size: int) -> list[
 
 def _rows(tensor: Tensor, array: Array, batch: int, start: int, size: int) -> Array:
     if not isinstance(tensor.shape[0], str):
-        return array  # of the whole batch, like the number of the step
-    places: NDArray[np.intp] = np.minimum(np.arange(start, start + size), batch - 1)
-    return array[places if tensor.shape[0] == "B" else np.concatenate([places, batch + places])]
+        return array  # one for the whole batch, like the number of the step
+    rows: NDArray[np.intp] = np.minimum(np.arange(start, start + size), batch - 1)
+    return array[rows if tensor.shape[0] == "B" else np.concatenate([rows, batch + rows])]
 
 
-def joined(graph: Graph, parts: Sequence[Mapping[str, Array]], batch: int) -> dict[str, Array]:
-    """The batch's outputs, from those of its parts in order."""
+def merge_batch(graph: Graph, parts: Sequence[Mapping[str, Array]], batch: int) -> dict[str, Array]:
+    """The outputs of a batch, from those of its micro-batches in order."""
     return {tensor.name: _together(tensor, [part[tensor.name] for part in parts], batch) for tensor in graph.outputs}
 
 
@@ -297,13 +296,13 @@ def _together(tensor: Tensor, arrays: Sequence[Array], batch: int) -> Array:
     return np.concatenate(halves, axis=1)[:, :batch].reshape(2 * batch, *arrays[0].shape[1:])
 
 
-_STAT = Path("/proc/stat")  # ticks of every core since the start, by what it did
+_STAT = Path("/proc/stat")  # ticks of every core since boot, by activity
 
 
 def busy_share(seconds: float = 0.05) -> float:
-    """The share of the usable cores' time that was in use over the next `seconds`; 1.0 where nobody tells.
+    """The share of the usable cores' time in use over the next `seconds`; 1.0 where the system does not say.
 
-    The caller should sleep through it: what it does itself counts.
+    The work of this process counts, too.
     """
     before = _ticks()
     time.sleep(seconds)
@@ -313,7 +312,7 @@ def busy_share(seconds: float = 0.05) -> float:
 
 
 def _ticks() -> tuple[int, int]:
-    """Ticks (busy, idle) of the usable cores together; zeros where the system does not tell."""
+    """Ticks (busy, idle) of all usable cores; zeros where the system does not say."""
     try:
         rows = [line.split() for line in _STAT.read_text().split("\n") if line.startswith("cpu")]
     except OSError:

@@ -1,8 +1,8 @@
 """ONNX Runtime's CUDA provider as a graph on device memory.
 
-A session runs on our stream, on buffers of its own that were bound once: ONNX Runtime can record its work as a CUDA
-graph only at fixed addresses, and only by itself. So what goes in is copied to those buffers and what comes out from
-them, on the device, and each session repeats a recording of its own instead of being part of a larger one.
+A session runs on our stream, on buffers of its own that are bound once, because ONNX Runtime records a CUDA graph only
+at fixed addresses. So inputs are copied to those buffers and outputs from them, on the device. ONNX Runtime also
+records only its own work, so each session repeats its own recording, not a part of a larger one.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ _ASYNCHRONOUS = ("disable_synchronize_execution_providers", "1")
 
 
 class OrtCudaGraph:
-    """One graph in one session; `note` says why it does not repeat a CUDA graph, and is empty where it does."""
+    """One graph in one session; `note` says why it does not use a CUDA graph, and is empty if it does."""
 
-    scratch_bytes = 0  # the provider keeps an arena of its own
+    scratch_bytes = 0  # the provider has an arena of its own
     capturable, why_not = False, "ONNX Runtime records each of its sessions by itself"
 
     def __init__(self, graph: Graph, path: Path, *, batch: int, stream: int) -> None:
@@ -77,9 +77,9 @@ class OrtCudaGraph:
 
 
 def _open_session(path: Path, batch: int, stream: int) -> tuple[Any, str]:
-    """A session on our stream, and why it does not repeat a CUDA graph, or nothing if it does.
+    """A session on our stream, and why it does not use a CUDA graph ("" if it does).
 
-    A provider that cannot record, because nodes are left to the CPU, says so when the session is opened.
+    If nodes are left to the CPU, the provider cannot record, and says so when the session is opened.
     """
     module = ort.import_onnxruntime()
     ort.check_provider(module, "cuda")
@@ -96,5 +96,5 @@ def _open_session(path: Path, batch: int, stream: int) -> tuple[Any, str]:
 
 
 def on_stream(stream: int, *, recorded: bool) -> dict[str, str]:
-    """The provider's options for a session that works on a stream."""
+    """The provider's options for a session on a stream."""
     return {"user_compute_stream": str(stream), "enable_cuda_graph": "1" if recorded else "0"}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wetgen.runtime.bundle.graphs import Graph, Tensor
 from wetgen.runtime.engines import open_engine
-from wetgen.runtime.engines.ort import cut, joined, part_size
+from wetgen.runtime.engines.ort import merge_batch, part_size, split_batch
 
 GRAPH = Graph(
     "pairs",
@@ -29,7 +29,7 @@ def test_pairs_keep_their_place_and_their_halves(batch: int, size: int):
     latent = np.arange(2 * batch, dtype=np.float32).reshape(batch, 2)
     embedding = np.arange(6 * batch, dtype=np.float32).reshape(2 * batch, 3)
     step = np.array([7], np.int32)
-    parts = cut(GRAPH, {"latent": latent, "embedding": embedding, "step": step}, batch, size)
+    parts = split_batch(GRAPH, {"latent": latent, "embedding": embedding, "step": step}, batch, size)
     made = []
     for part in parts:
         for tensor in GRAPH.inputs:
@@ -41,7 +41,7 @@ def test_pairs_keep_their_place_and_their_halves(batch: int, size: int):
         np.testing.assert_array_equal(part["embedding"][size:], embedding[[batch + place for place in places]])
         assert part["step"] is step
         made.append({"latent_after": part["latent"], "deep_features": part["embedding"]})
-    whole = joined(GRAPH, made, batch)
+    whole = merge_batch(GRAPH, made, batch)
     np.testing.assert_array_equal(whole["latent_after"], latent)
     np.testing.assert_array_equal(whole["deep_features"], embedding)
 

@@ -14,7 +14,7 @@ from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines import load as memory
 from wetgen.runtime.engines.build import BuildOptions, build_engines
 from wetgen.runtime.engines.build_progress import BuildStatus
-from wetgen.runtime.engines.load import load_tensorrt
+from wetgen.runtime.engines.load import TensorRTGraphs
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.sampling import device as module
 from wetgen.runtime.sampling.conditioning import SampleInputs, layout_of
@@ -390,7 +390,7 @@ def _forget(gpu):
 
 
 def test_loading_needs_no_generator(built, gpu):
-    loaded = load_tensorrt(built, built.targets["jp6"], 1, gpu.trt.version, lambda _: None)
+    loaded = TensorRTGraphs(built, built.targets["jp6"], 1, gpu.trt.version, lambda _: None)
     judge = loaded.judge()
     seen = judge.run({"image": np.zeros((1, 32, 32, 3), np.uint8)})
     assert seen["mask"].shape == (1, 32, 32)
