@@ -1,3 +1,4 @@
-"""What an export hands over: the files of a bundle, its graphs, sampling plans, targets and tokenizer. It imports
-masks and the ground files. Start with bundle.py.
+"""A bundle, which is what export hands over: its files, graphs, sampling plans, targets and tokenizer.
+
+It may import masks and the ground files. Start with `Bundle` in bundle.py.
 """

@@ -1,11 +1,9 @@
 """A bundle: the folder that export writes and the runtime runs, or that folder packed into one file.
 
-Everything is verified before it is loaded.
-
-bundle.json (format 3) states the class table, the sizes, each graph's tensors, for each target its graphs' files, their
-precision and the figures measured at export, the plans with their tables, the sha256 and size of every file, what made
-it, and what it was trained on. In format 2, which is read too, every step of every plan is guided.
-A bundle may also hold a judge, which looks at its pictures, and fingerprints of the pictures it was trained on.
+Everything is verified before it is loaded. bundle.json (format 3) holds the class table, the sizes, the tensors of each
+graph, the graph files of each target with their precision and measurements, the plans, the sha256 and size of every
+file, and what the bundle was made by and trained on. Format 2 is read too; in it every step is guided. A bundle may
+also hold a judge, which looks at its pictures, and fingerprints of its training pictures.
 """
 
 import json
@@ -33,7 +31,7 @@ SHIPPED = Path(__file__).parents[1] / "bundles" / "default"  # the bundle inside
 
 @dataclass(frozen=True)
 class FingerprintFile:
-    """Where a bundle keeps the fingerprints of its training pictures, and up to where another picture is a copy."""
+    """The fingerprints of a bundle's training pictures, and the most bits in which a copy of one differs."""
 
     path: Path
     kind: str
@@ -43,15 +41,15 @@ class FingerprintFile:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle; `folder` is the file where it is packed, with paths below it as if that were a folder.
+    """A verified bundle. For a packed bundle `folder` is its file, and paths below it work as in a folder.
 
-    `info` is the whole of bundle.json, for what only people and reports read.
+    `info` is all of bundle.json, for people and reports.
 
-    `guidance_range` holds the scales that a denoiser with distilled guidance learnt; None takes any.
+    `guidance_range` holds the scales that a denoiser with distilled guidance learnt; None allows any.
 
-    `judge_knows` names the classes that its judge can tell; it is empty without a judge.
+    `judge_knows` names the classes that its judge can tell apart; it is empty without a judge.
 
-    `mask_statistics` says how each class looks in the masks it was trained on; older bundles have none.
+    `mask_statistics` says how each class looks in the training masks; older bundles have none.
     """
 
     folder: Path
@@ -74,7 +72,7 @@ class Bundle:
 
     @property
     def kinds(self) -> tuple[StepKind, ...]:
-        """The kinds of steps that its plans have; for each it holds a graph."""
+        """The kinds of steps in its plans; there is a graph for each."""
         return kinds_of(self.plans.values())
 
     @property
@@ -83,7 +81,7 @@ class Bundle:
         return graphs_of(self.sizes, kinds=self.kinds, judge=self.has_judge)
 
     def alphas_after(self, plan: Plan) -> list[float]:
-        """alpha-bar of the latent after each step of a plan; raises WetgenError where the bundle does not state it."""
+        """alpha-bar of the latent after each step of a plan; raises WetgenError if the bundle does not state it."""
         try:
             stated = self.info["schedule"]
             table = np.array(stated["alphas_cumprod"], np.float64)
@@ -106,14 +104,14 @@ class Bundle:
 
     def plan(self, name: str | None) -> Plan:
         """The plan of that name, or the default one for None."""
-        wanted = self.default_plan if name is None else name
-        if wanted not in self.plans:
+        name = self.default_plan if name is None else name
+        if name not in self.plans:
             raise WetgenError(
-                f"The bundle has no plan '{wanted}'.",
-                why=f"{self.folder} holds {', '.join(self.plans)}.",
-                fix="choose one of those with --plan, or export the bundle again with this one added.",
+                f"The bundle has no plan '{name}'.",
+                why=f"{self.folder} has {', '.join(self.plans)}.",
+                fix="choose one of those with --plan, or export the bundle again with this plan added.",
             )
-        return self.plans[wanted]
+        return self.plans[name]
 
     @classmethod
     def open(cls, folder: Path) -> "Bundle":
@@ -151,13 +149,13 @@ class Bundle:
         return bundle
 
 
-def plan_to_json(plan: Plan, **said: object) -> dict[str, object]:
-    """A plan as stored in bundle.json, with what else is to be said of it: its short form, what was measured."""
-    return {**said, "first_row": plan.first_row, "steps": [step.to_json() for step in plan.steps]}
+def plan_to_json(plan: Plan, **more: object) -> dict[str, object]:
+    """A plan as stored in bundle.json, with `more` entries: its short form, its measurements."""
+    return {**more, "first_row": plan.first_row, "steps": [step.to_json() for step in plan.steps]}
 
 
 def declarations(sizes: Sizes, *, kinds: Sequence[StepKind] = (GUIDED,), judge: bool = False) -> dict[str, object]:
-    """The "graphs" entry of bundle.json: the tensors of each graph, which are the same for every target."""
+    """The "graphs" entry of bundle.json: the tensors of each graph, the same for every target."""
     return {name: graph.to_json() for name, graph in graphs_of(sizes, kinds=kinds, judge=judge).items()}
 
 
@@ -205,46 +203,57 @@ def _fingerprint_file(folder: Path, data: Mapping[str, Any]) -> FingerprintFile:
     return FingerprintFile(path, str(data["kind"]), int(data["count"]), int(data["most_bits"]))
 
 
+_CHANGED = "bundle.json was changed, or another version of wetgen wrote it."
+_EXPORT = "export the bundle again with the installed wetgen-export."
+
+
 def _check_declarations(bundle: Bundle) -> None:
-    """The tensors written down must be the ones this runtime feeds, and what is named must exist."""
-    for name, graph in bundle.graphs.items():
-        if bundle.info["graphs"].get(name) != json.loads(json.dumps(graph.to_json())):
-            raise WetgenError(
-                f"Graph '{name}' of {bundle.folder} does not have the tensors its sizes call for.",
-                why="bundle.json was changed, or another version of wetgen wrote it.",
-                fix="export the bundle again with the installed wetgen-export.",
-            )
-    for name, held in bundle.targets.items():
-        lacking = sorted(set(bundle.graphs) - set(held.files))
-        if lacking:
-            raise WetgenError(
-                f"{bundle.folder} lacks the graphs {', '.join(lacking)} for {name}.",
-                why="bundle.json was changed, or another version of wetgen wrote it.",
-                fix="export the bundle again with the installed wetgen-export.",
-            )
-    if not bundle.targets:
-        raise WetgenError(
-            f"{bundle.folder} holds no graphs.", why="it names no target.", fix="export it again with --target cpu."
-        )
+    """Raise unless the declared tensors are those this runtime feeds, and everything that is named exists."""
     names = () if bundle.classes is None else bundle.classes.names
-    if len(names) != bundle.sizes.classes or not set(bundle.words) <= set(names):
-        raise WetgenError(
+    missing = {name: sorted(set(bundle.graphs) - set(held.files)) for name, held in bundle.targets.items()}
+    knows, words, damages = (", ".join(each) or "none" for each in (bundle.judge_knows, bundle.words, names[1:]))
+    checks = [  # whether it holds; what is wrong, why, and the fix
+        *(
+            (
+                bundle.info["graphs"].get(name) == json.loads(json.dumps(graph.to_json())),
+                f"Graph '{name}' of {bundle.folder} does not have the tensors its sizes call for.",
+                _CHANGED,
+                _EXPORT,
+            )
+            for name, graph in bundle.graphs.items()
+        ),
+        *(
+            (not graphs, f"{bundle.folder} lacks the graphs {', '.join(graphs)} for {target}.", _CHANGED, _EXPORT)
+            for target, graphs in missing.items()
+        ),
+        (
+            bool(bundle.targets),
+            f"{bundle.folder} holds no graphs.",
+            "it names no target.",
+            "export it again with --target cpu.",
+        ),
+        (
+            len(names) == bundle.sizes.classes and set(bundle.words) <= set(names),
             f"The class table of {bundle.folder} does not fit the rest of the bundle.",
-            why=f"its classes are {', '.join(names) or 'none'}; its networks know {bundle.sizes.classes}, "
-            f"its words {', '.join(bundle.words) or 'none'}.",
-            fix="export the bundle again with wetgen-export.",
-        )
-    if bundle.has_judge and not (bundle.judge_knows and set(bundle.judge_knows) <= set(names[1:])):
-        raise WetgenError(
+            f"its classes are {', '.join(names) or 'none'}; its networks have {bundle.sizes.classes} classes, "
+            f"and it has words for {words}.",
+            _EXPORT,
+        ),
+        (
+            not bundle.has_judge or (bool(bundle.judge_knows) and set(bundle.judge_knows) <= set(names[1:])),
             f"The judge of {bundle.folder} does not fit the rest of the bundle.",
-            why=f"it knows {', '.join(bundle.judge_knows) or 'none'}; the masks have {', '.join(names[1:]) or 'none'}.",
-            fix="add the judge again, to a bundle that draws masks.",
-        )
+            f"it knows {knows}; the masks have {damages}.",
+            "add the judge again, to a bundle that draws masks.",
+        ),
+    ]
+    for holds, what, why, fix in checks:
+        if not holds:
+            raise WetgenError(what, why=why, fix=fix)
     bundle.plan(None)
 
 
 def check_layouts(bundle: Bundle) -> None:
-    """Raise WetgenError for a bundle that no mask can be given to."""
+    """Raise WetgenError for a bundle that takes no masks."""
     if bundle.classes is None or not bundle.sizes.conditioning_channels:
         raise WetgenError(
             "This bundle takes no layouts.",
@@ -257,8 +266,8 @@ def open_bundle(folder: Path | str | None) -> Bundle:
     """The verified bundle in a folder; None means the one inside the package."""
     if folder is None and not SHIPPED.is_dir():
         raise WetgenError(
-            "This installation of wetgen carries no bundle.",
-            why=f"{SHIPPED} is not there.",
+            "This installation of wetgen has no bundle.",
+            why=f"{SHIPPED} does not exist.",
             fix="give a folder that wetgen-export wrote with --bundle, or install a released wheel.",
         )
     return Bundle.open(SHIPPED if folder is None else Path(folder))

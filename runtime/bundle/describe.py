@@ -1,4 +1,4 @@
-"""A bundle in words, for `wetgen inspect`."""
+"""Describes a bundle in words, for `wetgen inspect`."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,7 +8,7 @@ from wetgen.runtime.bundle.schedule import Plan
 
 
 def describe_bundle(bundle: Bundle) -> str:
-    """What a verified bundle makes, how, from what, and how well."""
+    """What a verified bundle draws, with which plans and targets, and its measurements."""
     return "\n".join(_lines(bundle))
 
 
@@ -77,7 +77,7 @@ def _entries(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             entry = list(_entries(item))
-            yield from (("- " if place == 0 else "  ") + line for place, line in enumerate(entry))
+            yield from (("- " if i == 0 else "  ") + line for i, line in enumerate(entry))
     else:
         yield _scalar(value)
 

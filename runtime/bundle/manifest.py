@@ -1,8 +1,4 @@
-"""The files of a bundle: inside its folder (or the one file it is packed into), and exactly those that bundle.json
-states, by size and hash.
-
-What a bundle holds for each of its targets: the "targets" entry of bundle.json, read and written.
-"""
+"""The files that bundle.json lists: exactly those, by size and hash, and for each target the files of its graphs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +15,7 @@ ENGINES = "engines"  # the subfolder for what is built on a device
 
 
 def inside(folder: Path, name: str) -> str:
-    """The name, if it is a plain relative path that stays inside the folder, links resolved."""
+    """The name, if it is a plain relative path that stays inside the folder, even through links; or else an error."""
     path = PurePosixPath(name)
     plain = name and "\\" not in name and not path.is_absolute() and ".." not in path.parts
     if not plain or not (folder / name).resolve().is_relative_to(folder.resolve()):
@@ -49,9 +45,9 @@ def check_files(folder: Path, listed: Mapping[str, tuple[int, str]], needed: lis
 
 
 def _check_extra(folder: Path, listed: set[str]) -> None:
-    """A graph may load weights from a file beside it, so a file without a hash has no place here.
+    """Raise for a file without a hash: a graph may load weights from any file beside it.
 
-    Hidden files (of file browsers, say) and engines/, which devices fill later, are left alone.
+    Hidden files, such as those of file browsers, and engines/, which is filled on devices, are allowed.
     """
     for name in names_in(folder):
         parts = PurePosixPath(name).parts
@@ -82,10 +78,10 @@ def _check_file(path: Path, size: int, sha256: str) -> None:
 class TargetGraphs:
     """The graphs of a bundle for one target.
 
-    `files` names the ONNX file of every graph; `weights` the files, shared by graphs and targets, in which weights of a
-    graph stand outside it; often there are none. `batches` is the ladder that engines are built for, empty where any
-    batch runs. `precision` is what bundle.json says of each graph's arithmetic: "compute" and "weights", and, where
-    islands of it stay float32, "islands" (torch path of the module to the reason).
+    `files` has the ONNX file of every graph; `weights` the files of weights beside it, which graphs and targets may
+    share (often none). `batches` are those that engines are built for, empty where any batch runs. `precision` is the
+    entry of bundle.json on each graph's arithmetic: "compute" and "weights", and "islands" (path of a torch module to
+    the reason) where parts stay float32.
     """
 
     target: Target
@@ -100,9 +96,9 @@ class TargetGraphs:
 
 
 def read_targets(folder: Path, info: Mapping[str, Any]) -> dict[str, TargetGraphs]:
-    """The targets of a bundle.json, the judge's graph in each of them, as every device runs it.
+    """The targets in bundle.json; every target includes the judge's graph.
 
-    Raises KeyError, TypeError or ValueError for an entry that is not one, and WetgenError for an unknown target.
+    Raises KeyError, TypeError or ValueError for a malformed entry, and WetgenError for an unknown target.
     """
     shared = {JUDGE: info["judge"]} if JUDGE in info["graphs"] else {}
     return {name: _read(folder, name, entry, shared) for name, entry in info["targets"].items()}
@@ -129,20 +125,20 @@ def _read(folder: Path, name: str, entry: Mapping[str, Any], shared: Mapping[str
 
 
 def named_files(info: Mapping[str, Any]) -> list[str]:
-    """Every file that the targets and the judge of a bundle.json name, once each."""
+    """Every file that the targets and the judge in bundle.json name, once each."""
     entries = [graph for target in info["targets"].values() for graph in target["graphs"].values()]
     entries += [info["judge"]] if JUDGE in info["graphs"] else []
     return list(dict.fromkeys(name for entry in entries for name in (entry["file"], *entry.get("weights", ()))))
 
 
 def graph_entry(file: str, precision: Mapping[str, object], weights: Sequence[str] = ()) -> dict[str, object]:
-    """A graph's entry under a target (or the judge's own): its file, the files of its weights, and its precision."""
+    """The entry of a graph under a target, or of the judge: its file, the files of its weights, and its precision."""
     return {"file": file, **({"weights": list(weights)} if weights else {}), "precision": dict(precision)}
 
 
 def target_entry(
     target: Target, graphs: Mapping[str, object], batches: Sequence[int], measured: Mapping[str, object]
 ) -> dict[str, object]:
-    """A target's entry in bundle.json; the batch ladder only where engines are built."""
+    """The entry of a target in bundle.json; it has batches only if engines are built for the target."""
     ladder = {} if target.tensorrt is None else {"batches": list(batches)}
     return {"opset": target.opset, **ladder, "graphs": dict(graphs), "measured": dict(measured)}

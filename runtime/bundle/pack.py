@@ -1,4 +1,4 @@
-"""A bundle as one file, to travel: `wetgen pack`."""
+"""Packs a bundle into one file: `wetgen pack`."""
 
 import json
 import os
@@ -15,17 +15,17 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import TEMPORARY, os_errors
 
 SUFFIX = ".wetgen.zip"
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first date that a zip can hold: the same bundle gives the same bytes
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest date in a zip, always the same: equal bundles give equal bytes
 _READABLE = 0o644 << 16
 _ZIP64 = 2**31 - 1  # bytes; larger entries need the longer header
 _BLOCK = 2**24
 
 
 def pack(bundle: Bundle, out: Path, *, targets: Collection[str] = (), engines: bool = True) -> Path:
-    """Write a bundle as a zip of stored entries, and open it to verify it; a file of that name is replaced whole.
+    """Write a bundle as a zip of uncompressed entries and open it to verify it. Replaces a file of that name.
 
-    `targets` keeps only those (empty: all of them), `engines` the engine files that were built for them. Raises
-    WetgenError for a target that the bundle lacks, and when the file cannot be written; then nothing is left of it.
+    Keeps only these `targets` (empty: all), and with `engines` the engine files built for them. Raises WetgenError for
+    a target that the bundle lacks, and if the file cannot be written; then nothing of it is left.
     """
     info = _with_targets(bundle, targets)
     names = [*sorted(info["files"]), *(_engines_of(bundle, info["targets"]) if engines else ())]
@@ -46,13 +46,13 @@ def pack(bundle: Bundle, out: Path, *, targets: Collection[str] = (), engines: b
 
 
 def _with_targets(bundle: Bundle, wanted: Collection[str]) -> dict[str, Any]:
-    """bundle.json with those targets alone, and the files that are left."""
+    """bundle.json with only these targets and their files."""
     lacking = sorted(set(wanted) - set(bundle.targets))
     if lacking:
         raise WetgenError(
             f"The bundle has no target {', '.join(lacking)}.",
             why=f"{bundle.folder} holds {', '.join(bundle.targets)}.",
-            fix="choose of those, or export the bundle again with this one added.",
+            fix="choose one of those, or export the bundle again with this target added.",
         )
     info = dict(bundle.info)
     if not wanted or set(wanted) == set(bundle.targets):
@@ -65,14 +65,14 @@ def _with_targets(bundle: Bundle, wanted: Collection[str]) -> dict[str, Any]:
 
 
 def _json_bytes(bundle: Bundle, info: Mapping[str, Any]) -> bytes:
-    """bundle.json as it is where nothing was dropped, so that the bundle keeps its hash."""
+    """The bytes of bundle.json, unchanged if nothing was dropped, so that the bundle keeps its hash."""
     if info == bundle.info:
         return read_stored(bundle.folder / JSON_NAME)
     return (json.dumps(info, indent=1) + "\n").encode()
 
 
 def _engines_of(bundle: Bundle, targets: Collection[str]) -> Iterator[str]:
-    """Engine files of these targets with their keys: GRAPH.TARGET.bN.engine and the same with .json."""
+    """The engine files of these targets and their keys: GRAPH.TARGET.bN.engine and the same with .json."""
     for name in names_in(bundle.folder / ENGINES):
         parts = name.split(".")
         if ".engine" in name and not name.startswith(".") and len(parts) > 2 and parts[1] in targets:

@@ -1,6 +1,6 @@
-"""Targets: what a set of graphs is exported for. The opset is what its engine reads, the precision is in the graphs.
+"""Targets: the engines that a set of graphs is exported for, with the opset that they read.
 
-TensorRT reads the opsets of its own and of all earlier versions, so a target serves its TensorRT and every later one.
+TensorRT reads the opsets of its own and all earlier versions, so a target serves its TensorRT and every later one.
 Sources: JetPack's component table (6.1 and 6.2 bring TensorRT 10.3; 7.0 brings 10.13, 7.2 brings 10.16) and
 onnx-tensorrt's changelog (opset 20 since 10.0, opset 21's GroupNormalization since 10.9, Attention since 10.14).
 """
@@ -19,7 +19,7 @@ Compute = Literal["float32", "float16"]
 
 @dataclass(frozen=True)
 class Target:
-    """One row of the table. `tensorrt` is the oldest version (major, minor) that reads its graphs, None without one."""
+    """One row of the table. `tensorrt` is the oldest version (major, minor) that reads its graphs, None for others."""
 
     name: str
     devices: tuple[str, ...]  # of `wetgen run --device`, that run its graphs
@@ -45,11 +45,10 @@ DEFAULT_BATCHES = (1, 2, 4, 8)  # of the engines that are built for a TensorRT t
 
 
 def target_for(device: str, offered: Iterable[str], tensorrt_version: str | None = None) -> Target:
-    """Which of the offered targets a device runs; raises WetgenError, with the export command, when none of them.
+    """The offered target that a device runs; raises WetgenError, with the export command, if there is none.
 
-    On cuda it is `cuda`, else `cpu`: float32 graphs run there too, only slower. On tensorrt it is the newest that
-    `tensorrt_version` reads, or, where that is not known, the oldest there is, which most versions read. What was
-    chosen belongs into run.json.
+    cuda runs the target `cuda`, or else `cpu`: float32 graphs run there too, only slower. tensorrt runs the newest
+    target that `tensorrt_version` reads; if the version is not known, the oldest target, which most versions read.
     """
     fitting = [TARGETS[name] for name in TARGETS if name in set(offered) and device in TARGETS[name].devices]
     if device == "tensorrt" and tensorrt_version is not None:
@@ -96,5 +95,5 @@ def _oldest() -> str:
 
 
 def version_numbers(version: str) -> tuple[int, ...]:
-    """(10, 3, 0) of "10.3.0"; what is no number, such as "post1", is left out."""
+    """(10, 3, 0) of "10.3.0"; parts that are not numbers, such as "post1", are left out."""
     return tuple(int(part) for part in version.split(".") if part.isdecimal())

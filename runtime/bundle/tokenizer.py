@@ -1,4 +1,4 @@
-"""Prompts to token ids, with the tokenizer that training stored in the bundle."""
+"""Turns prompts into token ids, with the tokenizer that training stored in the bundle."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ class PromptTooLong(WetgenError):
 
 
 class PromptTokenizer:
-    """Token ids of a fixed length: begin and end tokens from the file's post-processor, the rest padding."""
+    """Gives token ids of a fixed length: begin and end tokens from the file's post-processor, the rest padding."""
 
     def __init__(self, file: Path, length: int) -> None:
         self.length = length
@@ -38,7 +38,7 @@ class PromptTokenizer:
         self._tokenizer.enable_padding(**{**padding, "length": length, "pad_to_multiple_of": None})
 
     def encode(self, prompts: Sequence[str], *, truncate: bool = False) -> NDArray[np.int32]:
-        """Token ids int32 (N, T). A prompt that is too long raises PromptTooLong unless `truncate` cuts its end off."""
+        """Token ids int32 (N, T). A prompt that is too long raises PromptTooLong, or loses its end with `truncate`."""
         rows = [self._encode(prompt, truncate) for prompt in prompts]
         return np.array(rows, dtype=np.int32).reshape(len(rows), self.length)
 
@@ -51,7 +51,7 @@ class PromptTokenizer:
         return self._cut(prompt)
 
     def _cut(self, prompt: str) -> list[int]:
-        """The ids of the part that fits, begin and end tokens included."""
+        """The ids of the part that fits, including begin and end tokens."""
         self._tokenizer.enable_truncation(self.length)
         try:
             ids: list[int] = self._tokenizer.encode(prompt).ids
@@ -62,7 +62,7 @@ class PromptTokenizer:
     def _too_long(self, prompt: str, tokens: int) -> PromptTooLong:
         content = self._tokenizer.encode(prompt, add_special_tokens=False)
         room = self.length - self._tokenizer.num_special_tokens_to_add(False)
-        cut = content.offsets[room][0]  # the first character of the first token that has no room
+        cut = content.offsets[room][0]  # the first character of the first token that does not fit
         return PromptTooLong(prompt, tokens=tokens, length=self.length, cut=cut)
 
 
@@ -85,7 +85,7 @@ def _load(file: Path) -> "Tokenizer":
 
 
 def _padding(tokenizer: "Tokenizer", file: Path) -> dict[str, Any]:
-    """The file's padding settings: which token fills the rest of a prompt is the tokenizer's to say, not ours."""
+    """The padding settings of the file, which name the token that fills the rest of a prompt."""
     if tokenizer.padding is None:
         raise WetgenError(
             f"{file} does not say how to pad prompts.",

@@ -39,7 +39,7 @@ _PROMPT = "a dark stain on a wet wall"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class EngineComparison:
     """The largest relative error (root of summed squares) over outputs of numbers and of levels, and the largest share
     of class ids that differ."""
 
@@ -56,7 +56,7 @@ class Comparison:
         return f"{self.graph}, batch {self.batch}: relative error {self.error:.2g}, class ids {self.disagreement:.2%}"
 
 
-def compare_engine(bundle: Bundle, held: TargetGraphs, name: str, batch: int, version: str) -> Comparison:
+def compare_engine(bundle: Bundle, held: TargetGraphs, name: str, batch: int, version: str) -> EngineComparison:
     """Run an engine and ONNX Runtime once. Raises WetgenError when they do not compute the same."""
     graph = bundle.graphs[name]
     feed = example_feed(bundle, graph, batch)
@@ -67,7 +67,7 @@ def compare_engine(bundle: Bundle, held: TargetGraphs, name: str, batch: int, ve
         made = engine.run(feed)
     finally:
         engine.close()
-    found = Comparison(name, batch, *_differences(made, expected))
+    found = EngineComparison(name, batch, *_differences(made, expected))
     if not found.good:
         raise WetgenError(
             f"The engine of {found}.",

@@ -220,7 +220,7 @@ class Resources:
             _done("cudaFreeHost", cudart.cudaFreeHost(self._pinned.pop()))
 
 
-class Graph:
+class RecordedGraph:
     """A recorded sequence of work on one stream that one call repeats."""
 
     def __init__(self, executable: int) -> None:
@@ -237,7 +237,7 @@ class Graph:
         _done("cudaGraphExecDestroy", cudart.cudaGraphExecDestroy(self._executable))
 
 
-def capture(stream: int, work: Callable[[], None]) -> Graph:
+def capture(stream: int, work: Callable[[], None]) -> RecordedGraph:
     """Record what `work` puts on the stream, without running it.
 
     Capture is local to this thread: in the global mode an allocation by any other thread would spoil it.
@@ -258,7 +258,7 @@ def capture(stream: int, work: Callable[[], None]) -> Graph:
         executable = _value("cudaGraphInstantiate", cudart.cudaGraphInstantiate(recorded, 0))
     finally:
         _done("cudaGraphDestroy", cudart.cudaGraphDestroy(recorded))
-    return Graph(int(executable))
+    return RecordedGraph(int(executable))
 
 
 def _value(call: str, result: "tuple[cudart.cudaError_t, T]") -> T:

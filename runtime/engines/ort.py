@@ -174,9 +174,7 @@ def session_options(ort: Any, batch: int, threads: int | None) -> "onnxruntime.S
     # parameters, 2 threads on 2 cores): spinning takes a step from 24 to 16 ms on idle cores, and doubles it on busy
     # ones.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if _cores_are_idle() else "0")
-    options.add_session_config_entry(
-        "session.force_spinning_stop", "1"
-    )  # between calls, when the other graphs need the cores
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # other graphs need the cores then
     # Keep weights out of the arena, which grows by doubling and would reserve as much again.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     # With a known batch, ONNX Runtime plans memory once and removes every shape computation.

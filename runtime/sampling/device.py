@@ -48,7 +48,7 @@ class _Set:
     arrived: int
     uploaded: set[str] = field(default_factory=set)  # names of `inputs`
     negatives: list[str] | None = None  # those whose embeddings are in place
-    recorded: cuda.Graph | None = None
+    recorded: cuda.RecordedGraph | None = None
     last: int = 0  # which of `latents` the trajectory ends in
 
 

@@ -214,7 +214,7 @@ def test_doctor_says_why_something_cannot_be_used(monkeypatch, tmp_path):
     lines = {line[4:].split()[0]: line for line in result.output.splitlines()}
     assert lines["onnxruntime"].startswith("--") and "onnxruntime and onnxruntime-gpu" in lines["onnxruntime"]
     assert lines["cuda"].startswith("--") and "both installed" in lines["cuda"]
-    assert lines["bundle"].startswith("--") and "carries no bundle" in lines["bundle"]
+    assert lines["bundle"].startswith("--") and "has no bundle" in lines["bundle"]
 
 
 # Commands of the upper floors
