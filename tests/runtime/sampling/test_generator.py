@@ -454,7 +454,7 @@ def test_what_cannot_be_loaded_is_refused(bundle, options, what):
 
 def test_an_installation_without_a_bundle_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr("wetgen.runtime.bundle.bundle.SHIPPED", tmp_path / "default")
-    with pytest.raises(WetgenError, match="carries no bundle"):
+    with pytest.raises(WetgenError, match="has no bundle"):
         Generator.open()
 
 
