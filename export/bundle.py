@@ -24,7 +24,7 @@ from wetgen.export.onnx.files import Weights
 from wetgen.export.onnx.weights import WeightStore
 from wetgen.export.precision import mixed_precision
 from wetgen.export.search.plans import Named, Network, parsed, placed
-from wetgen.export.search.search import PlanSearch, search, wanted_quality
+from wetgen.export.search.search import PlanSearch, quality_asked, search
 from wetgen.export.tokens import padded
 from wetgen.export.work import work_of_bundle
 from wetgen.runtime.bundle.bundle import FORMAT, TOKENIZER_NAME, Bundle, declarations, plan_to_json, sizes_to_json
@@ -121,12 +121,12 @@ def plans_named(checkpoint: Checkpoint, request: Request, say: Say) -> list[Name
     """The plans that were asked for, in order; where one is to be searched for, those that were found in its place."""
     network, named = network_of(checkpoint), list[Named]()
     for spec in request.plans:
-        wish = wanted_quality(spec)
-        if wish is None:
+        asked = quality_asked(spec)
+        if asked is None:
             named.append(parsed(spec, checkpoint.schedule.count, network))
             continue
         searched = PlanSearch(
-            checkpoint, network, _prompts(checkpoint, request), _guidance(checkpoint, request), wish, request.judge
+            checkpoint, network, _prompts(checkpoint, request), _guidance(checkpoint, request), asked, request.judge
         )
         named += search(searched, say)
     return named

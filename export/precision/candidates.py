@@ -21,7 +21,7 @@ from wetgen.export.graphs.cross_attention import keys_and_values
 from wetgen.export.graphs.denoisers import Denoise, denoise
 from wetgen.export.graphs.wrappers import Wrapper, shown
 from wetgen.export.precision.calibrate import Ranges, measured, rounded
-from wetgen.export.precision.keep_in_fp32 import Islands, Rung, islands_of
+from wetgen.export.precision.keep_in_fp32 import KeptInFloat32, PrecisionSet, kept_in_float32
 from wetgen.export.precision.precision import Precision, lowered
 from wetgen.export.reference import SEED, Picture
 from wetgen.runtime.bundle.schedule import GUIDED, Plan, Step, StepKind, walk
@@ -38,7 +38,7 @@ PARTS = {"text": "text_encoder", "denoise": "unet", "decode": "vae", "encode": "
 class Trial:
     """How a rung's pictures compare, by plan, and where in each graph a value first overflowed, if one did."""
 
-    rung: Rung
+    rung: PrecisionSet
     figures: Mapping[str, verify.Figures]
     overflows: Mapping[str, str]
 
@@ -68,7 +68,7 @@ class Trials:
         self._overflows: dict[_Key, str] = {}
 
     @torch.no_grad()
-    def islands(self, last: Latents) -> tuple[dict[str, Islands], dict[str, Ranges]]:
+    def islands(self, last: Latents) -> tuple[dict[str, KeptInFloat32], dict[str, Ranges]]:
         """What the checkpoint's ranges rule out, graph by graph, and the ranges.
 
         `last` are the float32 reference's last latents by plan; the denoiser is
@@ -83,7 +83,7 @@ class Trials:
             "encode": lambda vae: [vae(*_given(picture)) for picture in self._expected],
         }
         ranges = {name: self._ranges(name, work) for name, work in works.items()}
-        return {name: islands_of(found) for name, found in ranges.items()}, ranges
+        return {name: kept_in_float32(found) for name, found in ranges.items()}, ranges
 
     def _ranges(self, name: str, work: Callable[[Wrapper], object]) -> Ranges:
         with self._wrapper(name, Precision()) as wrapper, measured(wrapper) as ranges:
@@ -91,7 +91,7 @@ class Trials:
         return ranges
 
     @torch.no_grad()
-    def run(self, rung: Rung) -> Trial:
+    def run(self, rung: PrecisionSet) -> Trial:
         """Draw the gate's pictures on a rung."""
         text, denoise, decode = (rung.precision[name] for name in ("text", "denoise", "decode"))
         texts = self._once("text", (text,), self._embed)

@@ -1,7 +1,7 @@
-"""Which precision a checkpoint stands: islands from measured ranges, and rungs that are climbed until pictures agree.
+"""Which modules must stay float32 by their measured ranges, and the precisions that are tried until pictures agree.
 
-The rungs: float16 with islands; the decoder in float32; attention logits in float32; bfloat16 for what is left. Norms
-are float32 on all of them: the rung that other ladders have for norms is where this one begins.
+They are tried in this order: float16 with those modules ("islands" in bundle.json) in float32; the decoder in float32
+too; attention logits too; bfloat16. Norms are float32 in all of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,25 +23,26 @@ BFLOAT16_OPSET = 22  # the first in which ONNX's convolutions take bfloat16
 
 
 @dataclass(frozen=True)
-class Islands:
-    """What must stay float32 in a graph by its measured ranges: modules, or, by `whole`, all of it and why."""
+class KeptInFloat32:
+    """The modules of a graph that must stay float32, each with its reason. `whole` is why all of the graph must."""
 
     modules: tuple[tuple[str, str], ...] = ()
     whole: str | None = None
 
 
 @dataclass(frozen=True)
-class Rung:
-    """A precision for every graph, under the name that bundle.json gives it."""
+class PrecisionSet:
+    """A precision for every graph, and its name in bundle.json."""
 
     name: str
     precision: Mapping[str, Precision]
 
 
-def islands_of(ranges: Ranges) -> Islands:
-    """The smallest modules around all values beyond float16's range that hand on only values within it.
+def kept_in_float32(ranges: Ranges) -> KeptInFloat32:
+    """The smallest modules that hold all values beyond float16's range and return only values within it.
 
-    A module whose own result overflows is no island: its cast back would overflow. The module around it is asked next.
+    If a module returns a value that overflows, the cast back to float16 would overflow too, so the module around it is
+    taken instead.
     """
     greatest = LARGEST / MARGIN
     found: dict[str, str] = {}
@@ -53,36 +54,36 @@ def islands_of(ranges: Ranges) -> Islands:
         while island and ranges.border.get(island, inf) > greatest:  # a container is never called: it has no border
             island = island.rpartition(".")[0]
         if "." not in island:  # the wrapper itself, or the network that is all it holds
-            return Islands(whole=reason)
+            return KeptInFloat32(whole=reason)
         found.setdefault(island, reason)
     outermost = {p: why for p, why in found.items() if not any(p.startswith(f"{other}.") for other in found)}
-    return Islands(tuple(sorted(outermost.items())))
+    return KeptInFloat32(tuple(sorted(outermost.items())))
 
 
-def rungs(islands: Mapping[str, Islands]) -> Iterator[Rung]:
-    """The rungs from the bottom, those left out that change nothing or that the ranges rule out."""
+def precision_sets(islands: Mapping[str, KeptInFloat32]) -> Iterator[PrecisionSet]:
+    """The sets in the order in which they are tried, without those that change nothing or that the ranges rule out."""
     base = {name: _precision("float16", islands[name]) for name in GRAPHS}
     decoder = {**base, "decode": Precision()}
     logits = {name: _widened(precision) for name, precision in decoder.items()}
     narrow = {name: _precision("bfloat16", islands[name]) for name in GRAPHS}
     bfloat = {**{name: _widened(precision) for name, precision in narrow.items()}, "decode": Precision()}
     listed = [
-        Rung("float16 with islands in float32", base),
-        Rung("decoder in float32", decoder),
-        Rung("attention logits in float32", logits),
-        Rung("bfloat16", bfloat),
+        PrecisionSet("float16 with islands in float32", base),
+        PrecisionSet("decoder in float32", decoder),
+        PrecisionSet("attention logits in float32", logits),
+        PrecisionSet("bfloat16", bfloat),
     ]
     if islands["denoise"].whole:
         listed = listed[-1:]
-    last: Rung | None = None
+    last: PrecisionSet | None = None
     for rung in listed:
         if last is None or rung.precision != last.precision:
             yield rung
         last = rung
 
 
-def _precision(compute: Compute, islands: Islands) -> Precision:
-    """bfloat16 has float32's range, so it needs no islands for that."""
+def _precision(compute: Compute, islands: KeptInFloat32) -> Precision:
+    """bfloat16 has the range of float32, so no module must stay float32 for its range."""
     if compute == "bfloat16":
         return Precision("bfloat16")
     return Precision() if islands.whole else Precision("float16", islands.modules)

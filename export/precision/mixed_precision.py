@@ -18,7 +18,14 @@ from wetgen.export.onnx.operators import check_operators
 from wetgen.export.onnx.weights import WeightStore
 from wetgen.export.precision.calibrate import Ranges
 from wetgen.export.precision.candidates import PARTS, Trial, Trials, wrapper_of
-from wetgen.export.precision.keep_in_fp32 import BFLOAT16_OPSET, LARGEST, MARGIN, Islands, Rung, rungs
+from wetgen.export.precision.keep_in_fp32 import (
+    BFLOAT16_OPSET,
+    LARGEST,
+    MARGIN,
+    KeptInFloat32,
+    PrecisionSet,
+    precision_sets,
+)
 from wetgen.export.precision.precision import lowered
 from wetgen.export.precision.rounding import rounding_copy
 from wetgen.export.reference import Expected
@@ -59,7 +66,7 @@ class Exported:
     """The graphs in their folder; `entries` are bundle.json's, their "measured" without the pictures of the files."""
 
     job: Float32Export
-    rung: Rung
+    rung: PrecisionSet
     entries: dict[str, Any] = field(default_factory=dict)
 
     def check(self, bundle: Bundle, entries: Mapping[str, Any]) -> None:
@@ -98,12 +105,12 @@ def export(job: Float32Export) -> Exported:
 
 
 def climb(
-    trials: Trials, islands: Mapping[str, Islands], targets: Sequence[Target], say: Callable[[str], None]
+    trials: Trials, islands: Mapping[str, KeptInFloat32], targets: Sequence[Target], say: Callable[[str], None]
 ) -> list[Trial]:
     """Try rung after rung; returns the trials, the last of which passes. Raises verify.Rejected when none does."""
     tried: list[Trial] = []
     too_old = [target.name for target in targets if target.opset < BFLOAT16_OPSET]
-    for rung in rungs(islands):
+    for rung in precision_sets(islands):
         if rung.name == "bfloat16" and too_old:
             break
         say(f"trying {rung.name}")
@@ -113,7 +120,9 @@ def climb(
     raise _none_holds(tried, islands, too_old)
 
 
-def _none_holds(tried: Sequence[Trial], islands: Mapping[str, Islands], too_old: Sequence[str]) -> verify.Rejected:
+def _none_holds(
+    tried: Sequence[Trial], islands: Mapping[str, KeptInFloat32], too_old: Sequence[str]
+) -> verify.Rejected:
     places = [f"{graph}: {place}" for trial in tried[-1:] for graph, place in trial.overflows.items()]
     places += [f"{graph} {found.whole}" for graph, found in islands.items() if found.whole]
     said = [f"on '{trial.rung.name}' {dict(trial.figures)}" for trial in tried[-1:]]
@@ -125,7 +134,7 @@ def _none_holds(tried: Sequence[Trial], islands: Mapping[str, Islands], too_old:
     )
 
 
-def _how(tried: Sequence[Trial], islands: Mapping[str, Islands], ranges: Mapping[str, Ranges]) -> dict[str, Any]:
+def _how(tried: Sequence[Trial], islands: Mapping[str, KeptInFloat32], ranges: Mapping[str, Ranges]) -> dict[str, Any]:
     """Which rung was taken and why, for bundle.json."""
     widest = {name: max(found.inside, key=lambda path: found.inside[path]) for name, found in ranges.items()}
     whole = {name: found.whole for name, found in islands.items() if found.whole}
@@ -156,7 +165,7 @@ def _why(tried: Sequence[Trial], whole: Mapping[str, str | None]) -> str:
 
 
 def _write(
-    job: Float32Export, rung: Rung, targets: Sequence[Target]
+    job: Float32Export, rung: PrecisionSet, targets: Sequence[Target]
 ) -> tuple[dict[str, dict[str, object]], dict[str, Any]]:
     """The graphs of targets that share an opset, and so their files: entries by target and graph, and the figures."""
     first = targets[0]

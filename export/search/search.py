@@ -47,19 +47,19 @@ _AUTO = re.compile(r"auto(?::quality=(0\.\d+|1(?:\.0*)?))?")
 Say = Callable[[str], None]
 
 
-def wanted_quality(spec: str) -> float | None:
+def quality_asked(spec: str) -> float | None:
     """The quality that an `auto` plan asks for; None for a plan of another form."""
     if spec.partition(":")[0] != "auto":
         return None
     match = _AUTO.fullmatch(spec)
-    wish = QUALITY if match is None or match[1] is None else float(match[1])
-    if match is None or wish <= 0:
+    least_quality = QUALITY if match is None or match[1] is None else float(match[1])
+    if match is None or least_quality <= 0:
         raise WetgenError(
             f"'{spec}' is no plan.",
             why="a search is asked for as auto, or auto:quality=Q with Q above 0 and up to 1.",
             fix="write, for example, --plan auto:quality=0.98.",
         )
-    return wish
+    return least_quality
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _losses(vae: Any, latents: Sequence[Tensor], prompts: Sequence[str], judge: 
     return losses
 
 
-def chosen(wish: float, candidates: Sequence[Candidate], losses: Sequence[Loss], decode: float) -> list[Named]:
+def chosen(least_quality: float, candidates: Sequence[Candidate], losses: Sequence[Loss], decode: float) -> list[Named]:
     """The three plans among candidates, the yardstick being the first; `losses` has the long walk's before theirs.
 
     `decode` is what decoding costs in guided whole steps.
@@ -174,7 +174,7 @@ def chosen(wish: float, candidates: Sequence[Candidate], losses: Sequence[Loss],
         return min((one for one in rated if good(one[1])), key=lambda one: (one[0].cost, one[1].latent_distance))
 
     best = cheapest(lambda loss: loss.latent_distance <= yardstick.latent_distance)
-    balanced = cheapest(lambda loss: quality(loss, yardstick) >= wish)
+    balanced = cheapest(lambda loss: quality(loss, yardstick) >= least_quality)
     affordable = [one for one in rated if one[0].cost <= FASTEST * full + 1e-9]
     fast = min(affordable or rated, key=lambda one: one[1].latent_distance if affordable else one[0].cost)
 

@@ -11,7 +11,7 @@ import torch
 from wetgen.export import reference
 from wetgen.export.search.measure import Loss, quality
 from wetgen.export.search.plans import Form, Network, parsed
-from wetgen.export.search.search import Candidate, PlanSearch, chosen, search, wanted_quality
+from wetgen.export.search.search import Candidate, PlanSearch, chosen, quality_asked, search
 from wetgen.export.search.spacing import UNITS, Errors, Proposals, Trajectory, errors_of
 from wetgen.export.search.trajectories import Distance, Walks
 from wetgen.runtime.bundle.schedule import KINDS, StepKind
@@ -154,13 +154,13 @@ def test_the_three_plans_are_the_cheapest_that_are_good_enough():
 
 @pytest.mark.parametrize("spec, wish", [("auto", 0.98), ("auto:quality=0.9", 0.9), ("auto:quality=1", 1.0)])
 def test_a_search_is_asked_for(spec: str, wish: float):
-    assert wanted_quality(spec) == wish and wanted_quality("ddim:20") is None
+    assert quality_asked(spec) == wish and quality_asked("ddim:20") is None
 
 
 @pytest.mark.parametrize("spec", ["auto:", "auto:quality=2", "auto:quality=0.0", "auto:fast"])
 def test_another_search_is_refused(spec: str):
     with pytest.raises(WetgenError, match="is no plan"):
-        wanted_quality(spec)
+        quality_asked(spec)
 
 
 def test_a_search_finds_the_same_plans_again(pair_checkpoint: Any, monkeypatch: pytest.MonkeyPatch):

@@ -23,7 +23,7 @@ from wetgen.export.onnx.operators import check_operators
 from wetgen.export.onnx.types import types_of
 from wetgen.export.precision import mixed_precision
 from wetgen.export.precision.candidates import Trials
-from wetgen.export.precision.keep_in_fp32 import Islands, rungs
+from wetgen.export.precision.keep_in_fp32 import KeptInFloat32, precision_sets
 from wetgen.export.search.plans import plans_of
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.describe import describe_bundle
@@ -197,7 +197,7 @@ def test_the_gate_on_the_files_sees_an_overflow_that_onnx_runtime_hides(
     job: Any = SimpleNamespace(
         targets=[TARGETS["jp6"]], pictures=[expected], guidance=guidance, part=tmp_path / "b", say=lambda _: None
     )
-    rung = next(rungs(dict.fromkeys(GRAPHS, Islands())))
+    rung = next(precision_sets(dict.fromkeys(GRAPHS, KeptInFloat32())))
     entries: dict[str, Any] = {"jp6": {"measured": {}}}
     mixed_precision.Exported(job, rung).check(targets_bundle, entries)
     assert entries["jp6"]["measured"]["plans"]["ddim:2"]["least_psnr_db"] >= 45
@@ -229,7 +229,7 @@ def _scaled(block: Any, by: float = 1e6) -> None:
 @pytest.fixture
 def climbed(
     pair_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[list[Any], dict[str, Islands]]]:
+) -> Callable[..., tuple[list[Any], dict[str, KeptInFloat32]]]:
     """Climb the ladder on a doctored checkpoint for targets; returns the trials and the islands."""
     monkeypatch.setattr(verify, "LEAST_AGREEMENT", 0.98)  # as in `targets_bundle`
 
@@ -243,7 +243,7 @@ def climbed(
         last = reference.latents(checkpoint.unet, checkpoint.sizes, plans, texts, 3.0)
         pictures = reference.pictures(checkpoint.vae, ["a crack in a wall"], last)
         trials = Trials(checkpoint, plans, ids, 3.0, pictures)
-        islands, _ = trials.islands(last) if measured else (dict.fromkeys(GRAPHS, Islands()), None)
+        islands, _ = trials.islands(last) if measured else (dict.fromkeys(GRAPHS, KeptInFloat32()), None)
         targets = [TARGETS[name] for name in names]
         return mixed_precision.climb(trials, islands, targets, lambda _: None), islands
 
@@ -253,7 +253,7 @@ def climbed(
 def test_a_sound_checkpoint_stays_on_the_lowest_rung(climbed: Any):
     tried, islands = climbed(lambda checkpoint: None, "jp6")
     assert [trial.rung.name for trial in tried] == ["float16 with islands in float32"]
-    assert set(islands.values()) == {Islands()} and not tried[0].overflows
+    assert set(islands.values()) == {KeptInFloat32()} and not tried[0].overflows
 
 
 def test_one_block_that_overflows_becomes_an_island_and_passes(climbed: Any):
