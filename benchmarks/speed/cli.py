@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from wetgen.runtime.bundle.targets import DEVICES
 from wetgen.runtime.cli import batch_list
 
 
@@ -33,7 +34,7 @@ def bench() -> None:
 @click.option("--batches", callback=batch_list, metavar="1,2,4", help="Batch sizes.  [default: 1,2,4,8]")
 @click.option(
     "--device",
-    type=click.Choice(["cpu", "cuda", "tensorrt"]),
+    type=click.Choice(DEVICES),
     default="cpu",
     show_default=True,
     help="Where the graphs run.",

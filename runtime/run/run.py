@@ -1,8 +1,7 @@
-"""A run: prompts to a dataset folder, kept whole through interruption, kill and full disk, and resumed pair by pair.
+"""A run: requests to a dataset folder, kept whole through interruption, kill and full disk, and resumed pair by pair.
 
-Stores a run's pairs beside the sampling: encoded by several threads, written in order by one, never too many.
-
-Which try of which pair is drawn next.
+`run` loads the generator, `run_on` is the loop: RetryQueue says which pair is drawn next, the task draws it, the filter
+examines it, and BackgroundWriter stores it beside the sampling.
 """
 
 import time
