@@ -1,9 +1,14 @@
-# Two commands matter: `make demo` (lean runtime, pairs from the shipped bundle) and `make test` (everything).
+# `make demo`: the lean runtime, pairs from the shipped bundle. `make quick`: the checks and the quick tests, in a minute
+# or so. `make test`: the checks and all tests that need no heavy package. `make test-all`: those too, group by group.
 PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 
-.PHONY: demo test check clean
+# Every test process computes in one thread, so that two of them keep two cores busy and no more.
+WORKERS ?= 2
+PYTEST = $(TEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile
+
+.PHONY: demo quick test test-all test-wheel test-openvino check clean
 
 demo: $(DEMO)/.installed
 	rm -rf wetgen-out
@@ -14,8 +19,21 @@ $(DEMO)/.installed: pyproject.toml
 	$(DEMO)/bin/python -m pip install --quiet --no-compile .
 	touch $@
 
+quick: check
+	$(PYTEST) tests/runtime tests/guards -m "not slow and not wheel and not openvino"
+
 test: check
-	$(TEST)/bin/python -m pytest
+	$(PYTEST)
+
+# A group of tests is a marker in pyproject.toml, a target here that brings what it needs, and a word in this line.
+test-all: test test-wheel test-openvino
+
+test-wheel: $(TEST)/.installed
+	$(TEST)/bin/python -m pytest -m wheel
+
+test-openvino: $(TEST)/.installed
+	$(TEST)/bin/python -m pip install --quiet openvino==2026.4.1
+	$(TEST)/bin/python -m pytest -m openvino
 
 check: $(TEST)/.installed
 	mkdir -p .types && ln -sfn .. .types/wetgen

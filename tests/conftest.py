@@ -1,18 +1,33 @@
-"""What all tests share: the option that rewrites golden files, and a folder in Stable Diffusion's layout."""
+"""What all tests share: how they run, the option that rewrites golden files, a folder in Stable Diffusion's layout."""
 
 import json
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-# How long an example takes is the machine's business, not the test's.
-settings.register_profile("untimed", settings(), deadline=None)
-settings.load_profile("untimed")
+from tests.once import once
 
-# On networks this small a second thread costs more than it brings, many times more on a busy machine.
-os.environ["OMP_NUM_THREADS"] = "1"
+# How long an example takes is the machine's business, not the test's. `--hypothesis-profile thorough` looks further.
+settings.register_profile("few", max_examples=30, deadline=None)
+settings.register_profile("thorough", max_examples=500, deadline=None)
+settings.load_profile("few")
+
+# One process, one thread: on networks this small a second thread costs more than it brings, many times more on a busy
+# machine. Set before anything imports a library that reads them, and handed down to every process that a test starts.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+# Whoever starts the tests with Ctrl-C ignored (`make test &` in a script, nohup, cron) hands that down to every process
+# that they start; the tests of Ctrl-C would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What a machine of the CI may lack. Anything else that is skipped there is a hole in the tests.
+MAY_SKIP = ("gpu: ", "root: ")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,15 +36,52 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep each of several workers, and the commands that it runs, on one core: they ask how many they may use."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker.startswith("gw") and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """With CI=true, a skipped test fails unless its reason is one of MAY_SKIP."""
+    report = yield
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        _fail_unless_allowed(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """The same for whole files, such as those that `importorskip` leaves."""
+    report = yield
+    if os.environ.get("CI") == "true" and report.skipped:
+        _fail_unless_allowed(report)
+    return report
+
+
+def _fail_unless_allowed(report: pytest.TestReport | pytest.CollectReport) -> None:
+    reason = (
+        report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    )
+    if not reason.startswith(MAY_SKIP):
+        report.outcome, report.longrepr = "failed", f"skipped where CI=true: {reason}"
+
+
 @pytest.fixture(scope="session")
 def picture_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in Stable Diffusion's layout: eps-prediction, PNDM's settings, CLIP's tokenizer, no class table."""
+    return once(tmp_path_factory, "tiny-sd", _write_stable_diffusion)
+
+
+def _write_stable_diffusion(folder: Path) -> None:
     import torch
     from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
     torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("sd") / "tiny-sd"
     levels = ("CrossAttnDownBlock2D", "DownBlock2D"), ("UpBlock2D", "CrossAttnUpBlock2D")
     UNet2DConditionModel(
         sample_size=8,
@@ -64,7 +116,6 @@ def picture_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).save_pretrained(folder / "text_encoder")
     index = {"_class_name": "StableDiffusionPipeline", "safety_checker": [None, None]}
     (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
 
 
 def _clip_tokenizer(folder: Path) -> int:

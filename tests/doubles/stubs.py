@@ -17,14 +17,9 @@ class NotInTheBindings(AssertionError):
 class Stub:
     """One stub file: module-level names, and for every class its members and the parameters of its methods."""
 
-    def __init__(self, *files):
-        trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    def __init__(self, file):
         self.classes, self.names, self.functions = {}, set(), {}
-        for tree in trees:
-            self._read(tree)
-
-    def _read(self, tree):
-        for node in tree.body:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
                 self.classes[node.name] = node
                 self.names.add(node.name)
@@ -33,17 +28,11 @@ class Stub:
                 self.names.add(node.name)
             elif isinstance(node, ast.AnnAssign):
                 self.names.add(ast.unparse(node.target))
-            elif isinstance(node, ast.ImportFrom):
-                self.names |= {alias.asname or alias.name for alias in node.names}
 
     def members(self, name):
         """The members of a class by name: a list of function nodes for a method, None for anything else."""
-        node, found = self.classes[name], {}
-        for base in node.bases:
-            if isinstance(base, ast.Name) and base.id in self.classes:
-                found.update(self.members(base.id))
         own = {}
-        for member in node.body:
+        for member in self.classes[name].body:
             if isinstance(member, ast.FunctionDef):
                 plain = not any(ast.unparse(d).endswith(("property", ".setter")) for d in member.decorator_list)
                 own.setdefault(member.name, []).append(member) if plain else own.__setitem__(member.name, None)
@@ -51,7 +40,7 @@ class Stub:
                 own[ast.unparse(member.target)] = None
             elif isinstance(member, ast.ClassDef):
                 own[member.name] = None
-        return {**found, **own}
+        return own
 
 
 def enums_of(stub):
@@ -61,7 +50,7 @@ def enums_of(stub):
         members = [
             ast.unparse(member.target)
             for member in node.body
-            if isinstance(member, ast.AnnAssign) and ast.unparse(member.annotation) == f"typing.ClassVar[{name}]"
+            if isinstance(member, ast.AnnAssign) and ast.unparse(member.annotation) == f"ClassVar[{name}]"
         ]
         if members:
             found[name] = IntEnum(name, members, start=0)
@@ -71,8 +60,7 @@ def enums_of(stub):
 @functools.cache
 def trt_stub(version):
     """The stub of TensorRT in that version."""
-    folder = TYPINGS / f"tensorrt-{version}" / "tensorrt"
-    return Stub(folder / "__init__.pyi", folder / "tensorrt.pyi")
+    return Stub(TYPINGS / f"tensorrt-{version}" / "tensorrt" / "__init__.pyi")
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from tests.once import once
 from wetgen.export.bundle import Request, export_bundle
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.masks.classes import ClassTable
@@ -25,8 +26,11 @@ BUDGET = Budget(steps=1)
 @pytest.fixture(scope="session")
 def pair_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained joint checkpoint: 32 x 32 pictures, 8 x 8 latents, conditioning, v-prediction."""
+    return once(tmp_path_factory, "pair-checkpoint", _save_pairs)
+
+
+def _save_pairs(folder: Path) -> None:
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("pairs") / "checkpoint"
     text = TextConfig(tokens=16, vocabulary=300, width=32, layers=1, heads=2)
     tokenizer = text_encoder.train_tokenizer(PROMPTS, text)
     joint = vae.build(VaeConfig(budget=BUDGET, widths=(16, 32), latent_channels=4), len(CLASSES))
@@ -47,7 +51,6 @@ def pair_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "guidance": 3.0,
         },
     )
-    return folder
 
 
 def _shake(module: torch.nn.Module) -> None:
@@ -60,9 +63,11 @@ def _shake(module: torch.nn.Module) -> None:
 @pytest.fixture(scope="session")
 def pair_bundle(pair_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The pair checkpoint, exported with two plans."""
-    folder = tmp_path_factory.mktemp("bundles") / "pairs"
-    export_bundle(Checkpoint.load(pair_checkpoint), folder, Request(PLANS, "pairs"))
-    return Bundle.open(folder)
+
+    def export(folder: Path) -> None:
+        export_bundle(Checkpoint.load(pair_checkpoint), folder, Request(PLANS, "pairs"))
+
+    return Bundle.open(once(tmp_path_factory, "pair-bundle", export))
 
 
 @pytest.fixture(scope="session")

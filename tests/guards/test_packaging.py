@@ -1,7 +1,11 @@
-"""What the wheel holds: every module of the four floors, the shipped bundle and the configs, and no test or data."""
+"""What the wheel holds: every module of the four floors, the shipped bundle and the configs, and no test or data.
+
+It installs by itself, without torch, and draws.
+"""
 
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
@@ -10,16 +14,25 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+pytestmark = pytest.mark.wheel
+
+
 @pytest.fixture(scope="module")
-def names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The files in a wheel built from what git tracks, so that no stray file of the checkout counts."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from what git tracks, so that no stray file of the checkout counts."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
     subprocess.run(["tar", "-x", "-C", str(source)], input=archive, check=True)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(source)]
     subprocess.run(command, check=True, capture_output=True)
-    with zipfile.ZipFile(next(out.glob("*.whl"))) as wheel:
-        return wheel.namelist()
+    return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def names(wheel: Path) -> list[str]:
+    """The files in it."""
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
 
 
 def test_every_module_is_in_the_wheel(names: list[str]) -> None:
@@ -37,6 +50,17 @@ def test_nothing_else_is_in_the_wheel(names: list[str]) -> None:
     for name in names:
         assert name.startswith(("wetgen/", "wetgen-")), name
         assert not name.startswith(("wetgen/tests", "wetgen/runs", "wetgen/docs")), name
+
+
+def test_the_wheel_installs_by_itself_and_draws(wheel: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "lean", with_pip=True)
+    programs = tmp_path / "lean" / ("Scripts" if sys.platform == "win32" else "bin")
+    subprocess.run([str(programs / "python"), "-m", "pip", "install", "--quiet", str(wheel)], check=True)
+    (tmp_path / "prompts.txt").write_text("mold on a wall\n")
+    command = [str(programs / "wetgen"), "run", "--prompts", "prompts.txt", "--plan", "fast", "--out", "pairs"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert len(list((tmp_path / "pairs" / "images").glob("*.png"))) == 1
+    assert subprocess.run([str(programs / "python"), "-c", "import torch"], capture_output=True).returncode == 1
 
 
 def test_the_shipped_bundle_stays_small() -> None:

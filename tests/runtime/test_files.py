@@ -86,7 +86,7 @@ def test_a_really_full_device_is_called_full() -> None:
         Path("/dev/full").write_bytes(b"x")
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root: may write everywhere")
 def test_a_folder_without_permission_is_said(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:

@@ -1,11 +1,13 @@
 """A small dataset folder of two damage classes, and the tiny config, shared by the training tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from accelerate.state import AcceleratorState
 
+from tests.once import once
 from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.training import run
@@ -15,15 +17,20 @@ TABLE = ClassTable(("background", "crack", "stain"))
 
 
 @pytest.fixture(autouse=True)
-def fresh_accelerator() -> None:
-    """accelerate allows one precision a process; the tests train in both."""
+def fresh_accelerator() -> Iterator[None]:
+    """accelerate allows one precision a process; the tests train in both, and tests of other folders train too."""
+    AcceleratorState._reset_state(True)
+    yield
     AcceleratorState._reset_state(True)
 
 
 @pytest.fixture(scope="session")
 def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 pairs of 12 scenes: grey walls with a dark line (crack) or a brown disc (stain), every sixth undamaged."""
-    folder = tmp_path_factory.mktemp("pairs") / "walls"
+    return once(tmp_path_factory, "training-pairs", _write_pairs)
+
+
+def _write_pairs(folder: Path) -> None:
     rng = np.random.default_rng(0)
     writer = DatasetWriter(folder, TABLE)
     rows, columns = np.mgrid[:48, :40]
@@ -40,7 +47,6 @@ def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.add(
             f"{n:03d}", image, mask, {"text": text, "scene": f"house-{n // 2}", "license": "CC0", "source": "tests"}
         )
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -51,12 +57,14 @@ def tiny() -> TrainConfig:
 @pytest.fixture(scope="session")
 def finished(pairs_folder: Path, tiny: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny run."""
-    out = tmp_path_factory.mktemp("finished") / "run"
-    AcceleratorState._reset_state(True)
-    started = run.start(tiny, pairs_folder, out, resume=False)
-    try:
-        run.train_vae(started)
-        run.train_denoiser(started)
-    finally:
-        started.journal.close()
-    return out
+
+    def train(out: Path) -> None:
+        AcceleratorState._reset_state(True)
+        started = run.start(tiny, pairs_folder, out, resume=False)
+        try:
+            run.train_vae(started)
+            run.train_denoiser(started)
+        finally:
+            started.journal.close()
+
+    return once(tmp_path_factory, "finished-run", train)

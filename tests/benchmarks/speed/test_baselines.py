@@ -45,11 +45,9 @@ def test_the_torch_loop_draws_the_reference_s_pictures(checkpoint: Checkpoint, p
     assert least_psnr(makers[EAGER]()(), truth) > 60  # bytes that rounded the other way
 
 
-@pytest.mark.parametrize("name", [PLAIN, OPENVINO])
+@pytest.mark.parametrize("name", [PLAIN, pytest.param(OPENVINO, marks=pytest.mark.openvino)])
 def test_raw_graphs_call_by_call_draw_them_too(checkpoint: Checkpoint, plan: Plan, raw: Path, name: str) -> None:
     makers = baselines.makers(checkpoint.folder, raw, plan, GUIDANCE, 2, 1)
-    if name not in makers:
-        pytest.skip("OpenVINO is not installed")
     assert least_psnr(makers[name]()(), baselines.reference(checkpoint.folder, plan, GUIDANCE, 2)) > 60
 
 

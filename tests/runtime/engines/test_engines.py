@@ -150,7 +150,7 @@ def test_a_device_can_be_tried_without_a_bundle():
 @pytest.mark.gpu
 def test_cuda_gives_what_the_cpu_gives(bundle):
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        pytest.skip("this onnxruntime has no CUDA provider")
+        pytest.skip("gpu: this onnxruntime has no CUDA provider")
     graph, path = bundle.graphs["denoise"], bundle.targets["cpu"].files["denoise"]
     given = feed(graph, 2)
     cuda, cpu = (open_engine(graph, path, device=device, batch=2).run(given) for device in ("cuda", "cpu"))

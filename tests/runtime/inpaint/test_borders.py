@@ -18,6 +18,8 @@ from wetgen.runtime.masks.images import encode_png, read_mask
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.sampling.generator import Generator
 
+pytestmark = pytest.mark.slow
+
 SIZE = (260, 400)
 BOXES = (  # on photographs of SIZE, apart from each other
     "class,x,y,width,height,severity\nstain,30,40,80,70,0.6\nmold,160,110,80,80,0.5\npeeling,290,50,75,85,0.6\n"

@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tests.runtime.read_back import files, rows
 from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.cli import cli
 from wetgen.runtime.dataset.reader import Dataset
@@ -21,14 +21,6 @@ CLASSES = (
     "class,prompt,probability,least_count,most_count,least_size,most_size,overlap\n"
     "stain,a stain,1,1,2,0.05,0.2,never\nmold,,0.5,1,1,0.05,0.2,never\n"
 )
-
-
-def rows(out: Path) -> dict[int, dict]:
-    return {row["index"]: row for row in map(json.loads, (out / "metadata.jsonl").read_text("utf-8").splitlines())}
-
-
-def files(out: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("0*.png")}
 
 
 @pytest.fixture
@@ -151,6 +143,7 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_written(compose, tmp
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_shipped_bundle_composes_whatever_the_batch(tmp_path):
     (tmp_path / "backgrounds.csv").write_text("prompt\na white plaster wall\n")
     (tmp_path / "classes.csv").write_text("class,prompt,least_size,most_size\nstain,a brown water stain,0.1,0.2\n")

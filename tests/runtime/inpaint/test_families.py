@@ -10,6 +10,8 @@ from PIL import Image
 
 from wetgen.runtime.cli import cli
 
+pytestmark = pytest.mark.slow
+
 STAIN = "a brown water stain on a white plaster ceiling"
 PUDDLE = "a puddle of water on a wooden floor"
 
@@ -133,7 +135,8 @@ def test_one_word_changed_is_the_same_noise(tmp_path):
         ("white=grey", f"{STAIN} --photo x.jpg", "line 1: A photograph has no counterfactual"),
     ],
 )
-def test_what_is_no_family_is_refused(tmp_path, kind, prompts, said):
-    result = run(tmp_path, "--counterfactual", kind, prompts=f"{prompts}\n")
+def test_what_is_no_family_is_refused(tmp_path, bundle_folder, kind, prompts, said):
+    more = "--bundle", bundle_folder, "--plan", "two", "--truncate"
+    result = run(tmp_path, "--counterfactual", kind, *more, prompts=f"{prompts}\n")
     assert result.exit_code == 1 and said in result.output and "fix: " in result.output
     assert not (tmp_path / "out").exists()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from PIL import Image
 
 MOST = 10**9  # bytes; the shipped bundle on onnxruntime alone takes 0.37 GB, and the picture is 36 MB
@@ -18,6 +19,7 @@ print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
+@pytest.mark.slow
 def test_twelve_megapixels_are_painted_in_less_than_a_gigabyte(tmp_path):
     rng = np.random.default_rng(0)
     light = np.linspace(90, 200, 3000)[:, None, None]

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from tests.runtime.read_back import files, rows
 from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.bundle.bundle import Bundle, open_bundle
 from wetgen.runtime.cli import cli
@@ -55,16 +56,8 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def rows(out: Path) -> dict[int, dict]:
-    return {row["index"]: row for row in map(json.loads, (out / "metadata.jsonl").read_text("utf-8").splitlines())}
-
-
 def load(out: Path, row: dict) -> tuple[np.ndarray, np.ndarray]:
     return read_image(out / row["file_name"]), read_mask(out / row["mask_file_name"])
-
-
-def files(out: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("0*.png")}
 
 
 def regions(row: dict, size: tuple[int, int]) -> np.ndarray:
@@ -275,6 +268,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(paint, tmp_path, on_the_double,
     }
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(paint, tmp_path, bundle_folder, photos):
     """With the tiny bundle's own networks, in a process that is killed after four pairs or rejected tries."""
     boxes = write(tmp_path / "b.csv", "class,x,y,width,height\nstain,30%,30%,40%,40%\n")
@@ -389,7 +383,8 @@ def real(tmp_path, wall):
         (photos / f"{seed}.png").write_bytes(encode_png(wall(seed, 140, 150)))
 
     def call(*words, out="out"):
-        given = ["--photos", photos, "--plan", "fast", "--out", tmp_path / out, "--threads", 1, "--quiet"]
+        given = ["--photos", photos, "--plan", "fast", "--detail", 1, "--out", tmp_path / out]
+        given += ["--threads", 1, "--quiet"]
         result = CliRunner().invoke(cli, ["paint", *map(str, [*given, *words])])
         assert result.exit_code == 0, result.output
         return tmp_path / out
@@ -397,6 +392,7 @@ def real(tmp_path, wall):
     return photos, call
 
 
+@pytest.mark.slow
 def test_the_shipped_bundle_paints_what_it_is_told_whatever_the_batch(real, tmp_path, shipped):
     photos, call = real
     boxes = write(

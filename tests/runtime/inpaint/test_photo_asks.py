@@ -10,6 +10,8 @@ from PIL import Image
 from wetgen.runtime.cli import cli
 from wetgen.runtime.inpaint.backgrounds import cropped
 
+pytestmark = pytest.mark.slow
+
 
 def call(*words):
     return CliRunner().invoke(cli, [str(word) for word in words])
@@ -76,9 +78,9 @@ def test_it_is_made_again_wherever_the_photograph_lies(drawn, tmp_path, index, m
         ("mold on a wall --photo p.txt", "line 1: p.txt is not a PNG or JPEG picture"),
     ],
 )
-def test_what_cannot_be_painted_is_refused_with_its_line(drawn, tmp_path, line, said):
+def test_what_cannot_be_painted_is_refused_with_its_line(drawn, tmp_path, bundle_folder, line, said):
     (drawn / "p.txt").write_text(line + "\n")
-    result = call("run", "--prompts", drawn / "p.txt", "--out", tmp_path / "out")
+    result = call("run", "--prompts", drawn / "p.txt", "--bundle", bundle_folder, "--out", tmp_path / "out")
     assert result.exit_code == 1 and said in result.output
     assert not (tmp_path / "out").exists()
 

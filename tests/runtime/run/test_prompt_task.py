@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from tests.runtime.read_back import files
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.cli import cli
 from wetgen.runtime.dataset.reader import Dataset
@@ -75,11 +76,6 @@ def refused(wetgen):
 def rows(out: Path) -> dict[int, dict]:
     listed = [json.loads(line) for line in (out / "metadata.jsonl").read_text("utf-8").splitlines()]
     return {row["index"]: row for row in sorted(listed, key=lambda row: row["index"])}
-
-
-def files(out: Path) -> dict[str, bytes]:
-    """The pictures, byte for byte."""
-    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("0*.png")}
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.runtime.read_back import files, rows
 from wetgen.runtime.cli import cli
 from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.dataset.sheet import LIMIT
@@ -66,10 +67,6 @@ def finished(bundle_folder, prompts, tmp_path_factory):
 COUNTS = dict.fromkeys(("asked", "written", "with_faults", "unjudged", "drawn", "rejected", "given_up"), 0)
 
 
-def rows(out: Path) -> dict[int, dict]:
-    return {row["index"]: row for row in map(json.loads, (out / "metadata.jsonl").read_text("utf-8").splitlines())}
-
-
 def rejects(out: Path) -> dict[tuple[int, int], dict]:
     """The rejected tries, by index and try; each may stand there once."""
     if not (out / "rejected.jsonl").exists():
@@ -89,13 +86,9 @@ def pixels(path: Path) -> np.ndarray:
         return np.array(picture)
 
 
-def pictures(out: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("0*.png")}
-
-
 def assert_same_run(out: Path, finished: Path) -> None:
     """The same pictures byte for byte, the same rows in any order, and nothing left over."""
-    assert pictures(out) == pictures(finished)
+    assert files(out) == files(finished)
     assert rows(out) == rows(finished)
     assert rejects(out) == rejects(finished)
     assert Counter(path.name for path in out.iterdir()) == Counter(path.name for path in finished.iterdir())
@@ -257,10 +250,10 @@ def test_the_defaults_written_out_are_the_same_run(wetgen, tmp_path):
 
 
 def test_without_resume_nothing_is_ever_overwritten(wetgen, finished, tmp_path):
-    before = pictures(finished)
+    before = files(finished)
     result = wetgen(finished)
     assert result.exit_code == 1 and "holds a run already" in result.stderr and "--resume" in result.stderr
-    assert pictures(finished) == before
+    assert files(finished) == before
     (tmp_path / "notes.txt").write_text("mine")
     for more in ((), ("--resume",)):
         result = wetgen(tmp_path, *more)
@@ -325,7 +318,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(wetgen, bundle_folder, prompts,
     whole = tmp_path / "whole"
     wetgen(whole, count=more)
     assert_same_run(out, whole)
-    assert {name: pictures(out)[name] for name in pictures(finished)} == pictures(finished)
+    assert {name: files(out)[name] for name in files(finished)} == files(finished)
 
 
 def test_a_full_disk_stops_the_run_and_keeps_what_is_finished(wetgen, finished, tmp_path, monkeypatch):
@@ -383,9 +376,7 @@ def test_broken_pairs_are_listed_and_never_written(wetgen, tmp_path, monkeypatch
     result = wetgen(out)
     assert result.exit_code == 0
     assert sorted(rows(out)) == [0, 3] and rows(out)[0]["faults"] == [missed]
-    assert sorted(pictures(out)) == [
-        f"{kind}/{i:06d}.png" for kind in ("confidence", "images", "masks") for i in (0, 3)
-    ]
+    assert sorted(files(out)) == [f"{kind}/{i:06d}.png" for kind in ("confidence", "images", "masks") for i in (0, 3)]
     assert sorted(rejects(out)) == [(index, attempt) for index in (1, 2) for attempt in range(4)]
     row = rejects(out)[1, 2]
     assert row["text"] == PROMPTS[1] and row["faults"] == [NOT_FINITE] and row["reasons"] == {"broken": NOT_FINITE}
@@ -430,7 +421,7 @@ def test_a_run_from_before_there_were_tries_is_taken_up(wetgen, finished, tmp_pa
     assert wetgen(out, "--resume", count=3).exit_code == 0
     assert sorted(rows(out)) == [0, *range(2, 12)] and record(out)["tries"] == 1
     assert record(out)["counts"]["given_up"] == 1 and record(out)["reasons"] == {"broken": 1}
-    assert {name: data for name, data in pictures(finished).items() if "000001" not in name} == pictures(out)
+    assert {name: data for name, data in files(finished).items() if "000001" not in name} == files(out)
 
 
 def test_a_rejected_row_that_is_damaged_is_said(wetgen, tmp_path, monkeypatch):
@@ -542,11 +533,11 @@ def test_more_tries_make_more_pairs_and_change_none(filtered, whole, tmp_path):
     out = tmp_path / "out"
     filtered(out, tries=1)
     assert {row["try"] for row in rows(out).values()} == {0}
-    first = pictures(out)
+    first = files(out)
     assert "after 1 try each" in filtered(tmp_path / "again", tries=1).stdout
     assert filtered(out, "--resume", tries=4).exit_code == 0
     assert_same_run(out, whole)
-    assert first.items() <= pictures(out).items()
+    assert first.items() <= files(out).items()
 
 
 def test_fewer_tries_take_no_pair_back(filtered, whole, tmp_path):

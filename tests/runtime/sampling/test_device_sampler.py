@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.runtime.read_back import bytes_of
 from tests.runtime.sampling.batches import Batches
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.engines import cuda
@@ -22,10 +23,6 @@ from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import NOT_FINITE
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
-
-
-def bytes_of(pairs):
-    return [(p.index, p.image.tobytes(), p.mask.tobytes(), p.confidence.tobytes(), p.faults) for p in pairs]
 
 
 def drawn(bundle, device, **options):

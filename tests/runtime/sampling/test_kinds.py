@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.runtime.read_back import bytes_of
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.describe import describe_bundle
 from wetgen.runtime.bundle.graphs import denoise_graph, denoise_name
@@ -27,10 +28,6 @@ PLAIN = KINDS[:6]  # the kinds of a plan of DDIM
 
 def plan(*kinds):
     return Plan("tried", 0, tuple(Step(999 - n, 0.5, 0.5, *StepKind.named(kind)) for n, kind in enumerate(kinds)))
-
-
-def bytes_of(pairs):
-    return [(p.index, p.image.tobytes(), p.mask.tobytes(), p.confidence.tobytes(), p.faults) for p in pairs]
 
 
 @pytest.fixture(scope="session")

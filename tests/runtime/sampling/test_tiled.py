@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.runtime.read_back import bytes_of
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import denoise_name
 from wetgen.runtime.bundle.schedule import DEEP, GUIDED, Plan, Step, alphas_cumprod, ddim_steps, timesteps
@@ -353,10 +354,6 @@ def test_a_bundle_without_graphs_for_a_cpu_takes_no_photographs(built, gpu):
 
 
 # On a device
-
-
-def bytes_of(pairs):
-    return [(p.index, p.image.tobytes(), p.mask.tobytes(), p.confidence.tobytes(), p.faults) for p in pairs]
 
 
 @pytest.mark.parametrize("options", [{}, {"plan": "two", "negative": "a dry wall", "guidance": 5.0}], ids=str)
