@@ -6,7 +6,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,7 @@ LONGEST = 40  # lines of a diff
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 SECTIONS = {part.split("\n")[0]: part for part in re.split(r"^## ", TEXT, flags=re.MULTILINE) if "```diff" in part}
 
-OPENVINO = pytest.param(
-    "An engine", marks=pytest.mark.skipif(find_spec("openvino") is None, reason="its example is an engine of OpenVINO")
-)
+OPENVINO = pytest.param("An engine", marks=pytest.mark.openvino)
 
 
 def blocks(section: str, language: str) -> list[str]:

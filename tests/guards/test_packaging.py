@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LEAN_MIB = 250  # most that the lean runtime with all it needs may take, without byte code (docs/field-engineer.md)
+NOT_OURS = ("pip", "setuptools", "pkg_resources", "_distutils_hack")  # of every virtual environment
 
 
 pytestmark = pytest.mark.wheel
@@ -60,6 +62,10 @@ def test_the_wheel_installs_by_itself_and_draws(wheel: Path, tmp_path: Path) -> 
     command = [str(programs / "wetgen"), "run", "--prompts", "prompts.txt", "--plan", "fast", "--out", "pairs"]
     subprocess.run(command, cwd=tmp_path, check=True)
     assert len(list((tmp_path / "pairs" / "images").glob("*.png"))) == 1
+    (packages,) = (tmp_path / "lean").rglob("site-packages")
+    counted = [path for path in packages.iterdir() if not path.name.startswith(NOT_OURS)]
+    files = [file for path in counted for file in (path, *path.rglob("*")) if file.is_file() and file.suffix != ".pyc"]
+    assert sum(file.stat().st_size for file in files) <= LEAN_MIB * 2**20
     assert subprocess.run([str(programs / "python"), "-c", "import torch"], capture_output=True).returncode == 1
 
 
