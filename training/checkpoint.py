@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderDC, AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import CLIPTextModel
@@ -30,13 +30,15 @@ from wetgen.runtime.masks.classes import FILE_NAME as CLASSES_NAME
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.statistics import ClassStatistics
 from wetgen.training.card import CARD_NAME
+from wetgen.training.dc_vae import DCVAE, UNSHUFFLE
 from wetgen.training.denoiser import cross_attentions
 from wetgen.training.diffusion import NoiseSchedule
-from wetgen.training.vae import JointVAE, LinearSkip
+from wetgen.training.vae import KLVAE, JointVAE, LinearSkip
 
 INFO_NAME = "wetgen.json"
 RANGE_KEY = "guidance_range"
-SKIP_NAME = "linear_skip.safetensors"
+SKIP_NAME = "linear_skip.safetensors"  # of wetgen 0.1, around an AutoencoderKL
+WAYS_NAME = "linear_ways.safetensors"  # around an AutoencoderDC
 PARTS = ("vae", "text_encoder", "unet")
 
 
@@ -137,7 +139,8 @@ class Checkpoint:
         )
         classes = len(self.classes) if self.classes else 0
         unshuffle = round((vae["in_channels"] / (3 + classes)) ** 0.5)
-        stride = unshuffle * 2 ** (len(vae["block_out_channels"]) - 1)
+        levels = len(vae.get("block_out_channels") or vae["encoder_block_out_channels"])
+        stride = unshuffle * 2 ** (levels - 1)
         text = text.get("text_config", text)
         latent, size = vae["latent_channels"], unet["sample_size"]
         return Sizes(
@@ -262,18 +265,35 @@ def save(
         (part / statistics.FILE_NAME).write_text(text + "\n", encoding="utf-8")
     if card:
         (part / CARD_NAME).write_text(card, encoding="utf-8")
-    (part / "model_index.json").write_text(json.dumps(_model_index(), indent=1) + "\n", encoding="utf-8")
+    (part / "model_index.json").write_text(json.dumps(_model_index(vae), indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 
 
 def load_vae(folder: Path, classes: int) -> JointVAE:
     """A vae/ part, frozen."""
-    vae = JointVAE(AutoencoderKL.from_pretrained(folder), classes)
-    if (folder / SKIP_NAME).is_file():
-        vae.skip = LinearSkip(3 + classes, vae.net.config.latent_channels, vae.stride)
-        vae.skip.load_state_dict(load_file(folder / SKIP_NAME))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    vae: JointVAE
+    if config["_class_name"] == "AutoencoderDC":
+        ways = load_file(folder / WAYS_NAME)
+        side = ways["grain.0.noise"].shape[-1] * UNSHUFFLE
+        vae = DCVAE(AutoencoderDC.from_pretrained(folder), classes, side)
+        vae.load_state_dict(ways, strict=False)
+    else:
+        vae = KLVAE(AutoencoderKL.from_pretrained(folder), classes)
+        if (folder / SKIP_NAME).is_file():
+            vae.skip = LinearSkip(3 + classes, vae.net.config.latent_channels, vae.stride)
+            vae.skip.load_state_dict(load_file(folder / SKIP_NAME))
     return vae.eval().requires_grad_(False)
+
+
+def encoder_digest(vae: JointVAE) -> str:
+    """sha256 over what encodes, and the latents' scale: what cached latents depend on of a VAE."""
+    digest = hashlib.sha256(repr(vae.net.config.scaling_factor).encode())
+    for part in vae.encoder_parts():
+        for value in part.state_dict().values():
+            digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def part_digest(folder: Path) -> str:
@@ -285,16 +305,19 @@ def part_digest(folder: Path) -> str:
 
 
 def save_vae(folder: Path, vae: JointVAE) -> None:
-    """The vae/ part: diffusers' AutoencoderKL and, beside it, the linear skip."""
+    """The vae/ part: diffusers' network and, beside it, what wetgen's VAE adds to it."""
     vae.net.save_pretrained(folder)
-    if vae.skip is not None:
+    if isinstance(vae, DCVAE):
+        ways = {name: value.contiguous() for name, value in vae.state_dict().items() if not name.startswith("net.")}
+        save_file(ways, folder / WAYS_NAME)
+    elif isinstance(vae, KLVAE) and vae.skip is not None:
         save_file({name: value.contiguous() for name, value in vae.skip.state_dict().items()}, folder / SKIP_NAME)
 
 
-def _model_index() -> dict[str, Any]:
+def _model_index(vae: JointVAE) -> dict[str, Any]:
     return {
         "_class_name": "StableDiffusionPipeline",
-        "vae": ["diffusers", "AutoencoderKL"],
+        "vae": ["diffusers", type(vae.net).__name__],
         "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
         "unet": ["diffusers", "UNet2DConditionModel"],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,7 +11,7 @@ from wetgen.runtime.errors import missing
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """CONFIG --data --out --resume --dry-run, shared by every stage."""
+    """CONFIG --data --out --resume --init-from --dry-run, shared by every stage."""
     for option in (
         click.argument("config", type=click.Path(path_type=Path)),
         click.option(
@@ -20,6 +21,11 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
             "--out", required=True, type=click.Path(path_type=Path), help="The run's folder; gets checkpoint/."
         ),
         click.option("--resume", is_flag=True, help="Go on with the run in --out from its last saved state."),
+        click.option(
+            "--init-from",
+            type=click.Path(path_type=Path),
+            help="Start from the weights of this run or checkpoint; takes the place of the config's init.",
+        ),
         click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop."),
     ):
         command = option(command)
@@ -29,7 +35,7 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.group(cls=Cli)
 @click.version_option(package_name="wetgen")
 def cli() -> None:
-    """Train the joint VAE and the denoiser; CONFIG is a TOML file, or one of tiny, cpu-128, gpu-256, gpu-512.
+    """Train the joint VAE and the denoiser; CONFIG is a TOML file, or one of tiny, cpu-256, gpu-256, gpu-512.
 
     The same command trains on the CPU and on one GPU. On many, put `accelerate launch --multi_gpu -m
     wetgen.training.cli` in place of `wetgen-train`.
@@ -38,23 +44,30 @@ def cli() -> None:
 
 @cli.command()
 @run_options
-def vae(config: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> None:
-    """Train the joint VAE."""
-    _train(("vae",), config, data, out, resume, dry_run)
+def vae(**given: Any) -> None:
+    """Train the joint VAE on reconstruction; then its encoder is frozen."""
+    _train(("vae",), **given)
 
 
 @cli.command()
 @run_options
-def denoiser(config: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> None:
+def decoder(**given: Any) -> None:
+    """Train the decoder of the VAE in --out further, with critics; a denoiser can be trained meanwhile."""
+    _train(("decoder",), **given)
+
+
+@cli.command()
+@run_options
+def denoiser(**given: Any) -> None:
     """Train text encoder and denoiser on the latents of the VAE in --out; leaves --out/checkpoint."""
-    _train(("denoiser",), config, data, out, resume, dry_run)
+    _train(("denoiser",), **given)
 
 
 @cli.command("all")
 @run_options
-def both(config: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> None:
-    """Train the VAE, then the denoiser; leaves --out/checkpoint."""
-    _train(("vae", "denoiser"), config, data, out, resume, dry_run)
+def everything(**given: Any) -> None:
+    """Train the VAE, its decoder, then the denoiser; leaves --out/checkpoint."""
+    _train(("vae", "decoder", "denoiser"), **given)
 
 
 @cli.command()
@@ -62,9 +75,9 @@ def both(config: Path, data: Path, out: Path, resume: bool, dry_run: bool) -> No
     "--teacher", required=True, type=click.Path(path_type=Path), help="A finished checkpoint, or the run that holds it."
 )
 @run_options
-def distill(config: Path, data: Path, out: Path, resume: bool, dry_run: bool, teacher: Path) -> None:
+def distill(teacher: Path, **given: Any) -> None:
     """Distill guidance into a copy of TEACHER's denoiser: a step then costs half; leaves --out/checkpoint."""
-    _train((), config, data, out, resume, dry_run, teacher)
+    _train((), teacher=teacher, **given)
 
 
 @cli.command()
@@ -98,35 +111,39 @@ def scenes(
 
 def _train(
     stages: tuple[str, ...],
-    path: Path,
+    *,
+    config: Path,
     data: Path,
     out: Path,
     resume: bool,
+    init_from: Path | None,
     dry_run: bool,
     teacher: Path | None = None,
 ) -> None:
     import json
+    from dataclasses import replace
 
     from wetgen.training.config import load
 
-    config = load(path)
+    settings = load(config)
+    if init_from is not None:
+        settings = replace(settings, init=str(init_from))
     if dry_run:
-        click.echo(json.dumps(config.to_json(), indent=1))
+        click.echo(json.dumps(settings.to_json(), indent=1))
         return
     try:
-        from wetgen.training import distill, run
+        from wetgen.training import distill, pretrained, run
     except ImportError as error:
         raise missing(str(error.name), extra="train", needed_to="train") from error
-    taught_by = None if teacher is None else distill.open_teacher(teacher)
-    started = run.start(config, data, out, resume=resume)
+    taught_by = None if teacher is None else pretrained.open_checkpoint(teacher)
+    started = run.start(settings, data, out, resume=resume)
+    train_stage = {"vae": run.train_vae, "decoder": run.train_decoder, "denoiser": run.train_denoiser}
     try:
-        if "vae" in stages:
-            run.train_vae(started)
-        finished = run.train_denoiser(started) if "denoiser" in stages else None
+        finished = [train_stage[name](started) for name in stages]
         if taught_by is not None:
-            finished = distill.distill(started, taught_by)
-        if finished is not None and started.accelerator.is_main_process:
-            click.echo(finished)
+            finished.append(distill.distill(started, taught_by))
+        if finished[-1] is not None and started.accelerator.is_main_process:
+            click.echo(finished[-1])
     finally:
         started.journal.close()
 

@@ -31,7 +31,8 @@ class Budget:
             raise WetgenError(
                 "A stage has no clear budget.",
                 why=f"steps = {self.steps} and minutes = {self.minutes}; exactly one of them must be above 0.",
-                fix="set steps = ... or minutes = ... in [vae.budget], [denoiser.budget] and [distill.budget].",
+                fix="set steps = ... or minutes = ... in [vae.budget], [vae.decoder_budget], [denoiser.budget] and "
+                "[distill.budget].",
             )
 
 
@@ -55,40 +56,63 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class VaeConfig:
-    """The joint VAE: network, losses, optimisation."""
+    """The joint autoencoder: network, losses, optimisation. First all of it trains, then the decoder alone."""
 
     budget: Budget
-    widths: tuple[int, ...] = (64, 96, 128)
-    layers: int = 1
-    latent_channels: int = 12
-    unshuffle: int = 2
-    """Pixel-unshuffle factor in front of the network: halves its cost at equal stride."""
-    skip: bool = True
-    """Run the linear skip around the network; a pretrained network goes without it."""
-    whitening: float = 0.6
-    """1 gives every principal component unit variance, 0 leaves them as they are."""
-    batch: int = 16
-    learning_rate: float = 3e-4
-    mask_weight: float = 0.3
-    kl_weight: float = 1e-4
-    least_posterior_std: float = 0.12
-    """The decoder always sees latents with at least this much noise (in units of the latents' spread)."""
-    drawn_std: float = 0.3
-    """Noise in the latents that the finished VAE's linear part is fitted to: about what a denoiser leaves."""
-    adversarial_weight: float = 0.25
-    """How hard the critic pulls, against all other losses together."""
-    adversarial_start: float = 0.4
-    """Share of the budget after which the discriminator joins."""
-    discriminator_width: int = 48
+    """Of the first part; the encoder is frozen after it, and the denoiser can start."""
+    decoder_budget: Budget = field(default_factory=lambda: Budget(minutes=60))
+    """Of the second part: the decoder learns on, with critics."""
+    encoder_widths: tuple[int, ...] = (32, 64, 128, 256)
+    encoder_layers: tuple[int, ...] = (1, 1, 1, 2)
+    decoder_widths: tuple[int, ...] = (24, 48, 96, 192)
+    decoder_layers: tuple[int, ...] = (2, 1, 1, 3)
+    """From fine to coarse. Each width is a half, a quarter or all of the next."""
+    latent_channels: int = 16
+    crop: int = 128
+    """Pixels a side of what a step sees of a view."""
+    batch: int = 8
+    learning_rate: float = 5e-4
+    decoder_learning_rate: float = 4e-4
+    mask_weight: float = 0.4
+    perceptual_weight: float = 0.05
+    """0 trains without pretrained features, and the decoder without their critic."""
+    mean_weight: float = 1e-2
+    """Weight of the latents' mean square: they stay near the linear autoencoder's."""
+    latent_noise: float = 0.3
+    """Each crop's latent gets noise of a strength drawn evenly from 0 to this: what a denoiser leaves wrong."""
+    adversarial_weight: float = 0.5
+    """How hard each critic pulls, against the gradient of all reconstruction losses."""
+    matching_weight: float = 0.3
+    pair_critic_width: int = 40
+    feature_critic_width: int = 64
+    critic_learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        widths = (*self.decoder_widths, self.latent_channels)
+        pairs = zip(self.decoder_widths, self.decoder_widths[1:], strict=False)
+        whole = all(4 * fine % coarse == 0 for fine, coarse in pairs) and widths[-2] % widths[-1] == 0
+        lengths = {len(t) for t in (self.encoder_widths, self.encoder_layers, self.decoder_widths, self.decoder_layers)}
+        if not whole or len(lengths) != 1:
+            raise WetgenError(
+                "The VAE's widths do not fit one another.",
+                why="its shortcuts repeat channels: four times a width must be a multiple of the next coarser one, the "
+                "coarsest a multiple of latent_channels; widths and layers need one number a level.",
+                fix="take (24, 48, 96, 192) with latent_channels = 16, say.",
+            )
+
+    @property
+    def stride(self) -> int:
+        """Pixels a side of a latent cell: the pixel-unshuffle halves once, every level but the first again."""
+        return 2 ** len(self.encoder_widths)
 
 
 @dataclass(frozen=True)
 class TextConfig:
     """The text encoder, trained with the denoiser."""
 
-    tokens: int = 32
-    vocabulary: int = 1024
-    width: int = 192
+    tokens: int = 64
+    vocabulary: int = 4096
+    width: int = 256
     layers: int = 3
     heads: int = 4
 
@@ -110,11 +134,11 @@ class DenoiserConfig:
     """The denoiser: network, conditioning dropout, optimisation."""
 
     budget: Budget
-    widths: tuple[int, ...] = (64, 128, 192)
+    widths: tuple[int, ...] = (128, 192)
     layers: int = 1
     head_width: int = 32
-    batch: int = 16
-    learning_rate: float = 4e-4
+    batch: int = 32
+    learning_rate: float = 1e-3
     min_snr_gamma: float = 5.0
     drop_text: float = 0.1
     """Share of samples trained without their caption: what guidance is guided away from."""
@@ -156,8 +180,8 @@ class TrainConfig:
     text: TextConfig = field(default_factory=TextConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     seed: int = 0
-    mixed_precision: Literal["no", "bf16"] = "bf16"
-    """"bf16" autocasts the networks, "no" trains in float32."""
+    mixed_precision: Literal["auto", "no", "bf16"] = "auto"
+    """"bf16" autocasts the networks, "no" trains in float32; "auto" measures which this machine does faster."""
     ema: float = 0.999
     """Decay of the weights' moving average, which is what the checkpoint holds."""
     gradient_clip: float = 1.0
@@ -170,16 +194,22 @@ class TrainConfig:
     guidance: float = 3.0
     """The guidance scale that sheets are drawn with and that bundles take as their default."""
     init: str = ""
-    """A diffusers folder to start from: shared weights load, added channels start at zero."""
+    """A run, a checkpoint or a diffusers folder to start from: shared weights load, added channels start at zero."""
 
     def __post_init__(self) -> None:
-        stride = self.vae.unshuffle * 2 ** (len(self.vae.widths) - 1)
+        stride = self.vae.stride
         deepest = stride * 2 ** (len(self.denoiser.widths) - 1)
         if self.data.size % deepest:
             raise WetgenError(
                 f"Views of {self.data.size} pixels do not fit these networks.",
                 why=f"VAE and denoiser together halve the size down by {deepest}.",
                 fix=f"choose data.size as a multiple of {deepest}.",
+            )
+        if self.vae.crop > self.data.size or self.vae.crop % stride:
+            raise WetgenError(
+                f"Crops of {self.vae.crop} pixels do not fit views of {self.data.size}.",
+                why=f"a crop is a part of a view, and a multiple of the VAE's stride, {stride}.",
+                fix="choose vae.crop accordingly; data.size itself is always right.",
             )
         if self.schedule.prediction == "eps" and self.schedule.zero_terminal_snr:
             raise WetgenError(

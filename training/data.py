@@ -5,7 +5,8 @@ A view is a pure function of (run seed, photograph, view number), so a resumed o
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from wetgen.runtime.dataset.reader import Dataset, Row
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import IGNORE, ClassTable
 from wetgen.training.config import DataConfig
+from wetgen.training.photos import Photo, stored
 
 STORED_SCALE = 1.6  # photographs are kept this much larger than a view, so that crops stay sharp
 COVERED = 0.3  # a view's pixel is damaged when this share of it is: thin cracks survive being made smaller
@@ -30,24 +32,6 @@ _SIDED = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Photo:
-    """One pair in memory: image uint8 (H, W, 3), mask uint8 (H, W)."""
-
-    image: NDArray[np.uint8]
-    mask: NDArray[np.uint8]
-    text: str
-    scene: str
-    source: str
-    license: str
-    split: str = ""  # the part its row states, if it does
-
-    @property
-    def classes(self) -> list[int]:
-        """The damage classes in its mask."""
-        return [int(id) for id in np.unique(self.mask) if id]
-
-
-@dataclass(frozen=True)
 class Photos:
     """Everything a run trains on, split by scene."""
 
@@ -56,10 +40,11 @@ class Photos:
     validation: tuple[Photo, ...]
 
 
-def load_photos(folder: Path, config: DataConfig, seed: int) -> Photos:
+def load_photos(folder: Path, config: DataConfig, seed: int, store: Path | None = None) -> Photos:
     """Read one dataset folder, or a folder of them, at the resolution training needs.
 
-    A row's `split` is followed where it is given ("test" is never read); the other rows are split by scene.
+    A row's `split` is followed where it is given ("test" is never read); the other rows are split by scene. With
+    `store`, pixels are written once to files in that folder and mapped from there: tens of thousands fit any memory.
     """
     datasets = [d for d in Dataset.open_many(folder) if not config.only or d.folder.name in config.only]
     missing = set(config.only) - {d.folder.name for d in datasets}
@@ -69,8 +54,7 @@ def load_photos(folder: Path, config: DataConfig, seed: int) -> Photos:
             why="data.only names the folders to take.",
             fix="correct data.only, or give the folder above them with --data.",
         )
-    rows = [(dataset, row) for dataset in datasets for row in dataset.rows if row.extra.get("split") != "test"]
-    photos = [_read(dataset, row, round(config.size * STORED_SCALE)) for dataset, row in rows]
+    photos = [photo for dataset in datasets for photo in _photos(dataset, config.size, store)]
     held = [p for p in photos if _is_validation(p, config.validation, seed)]
     kept = [p for p in photos if not _is_validation(p, config.validation, seed)]
     if not kept or not held:
@@ -83,7 +67,23 @@ def load_photos(folder: Path, config: DataConfig, seed: int) -> Photos:
     return Photos(datasets[0].classes, tuple(kept), tuple(held))
 
 
-def _read(dataset: Dataset, row: Row, shortest: int) -> Photo:
+def _photos(dataset: Dataset, size: int, store: Path | None) -> Iterator[Photo]:
+    rows = [row for row in dataset.rows if row.extra.get("split") != "test"]
+    if store is None:
+        yield from (_read(dataset, row, size) for row in rows)
+    else:
+        yield from stored(store, _key(dataset, size), (_read(dataset, row, size) for row in rows))
+
+
+def _key(dataset: Dataset, size: int) -> str:
+    """What the stored pixels of a dataset depend on."""
+    metadata = hashlib.sha256((dataset.folder / METADATA).read_bytes()).hexdigest()
+    return f"{dataset.folder.name}-{size}-{metadata[:16]}"
+
+
+def _read(dataset: Dataset, row: Row, size: int) -> Photo:
+    """A row's pair, no larger than views of `size` pixels need it."""
+    shortest = round(size * STORED_SCALE)
     image, mask = dataset.load(row)
     _refuse_ignored(dataset, row, mask)
     scale = shortest / min(mask.shape)
@@ -117,6 +117,8 @@ def resize_pair(
     image: NDArray[np.uint8], mask: NDArray[np.uint8], box: tuple[float, float, float, float], size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Cut `box` (left, top, right, bottom) and bring it to `size` (width, height)."""
+    if box == (0, 0, *size) and size == image.shape[1::-1]:
+        return np.asarray(image), np.asarray(mask)
     picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC, box))
     ids = [int(id) for id in np.unique(mask)]
     if ids == [0]:
@@ -161,9 +163,10 @@ def plain_view(photo: Photo, config: DataConfig) -> tuple[NDArray[np.uint8], NDA
 def _crop(photo: Photo, config: DataConfig, rng: np.random.Generator) -> tuple[float, float, float, float]:
     height, width = photo.mask.shape
     shortest = min(height, width)
+    smallest = max(config.smallest_crop, min(1.0, config.size / shortest))  # a crop is never enlarged
     present = {id: int((photo.mask == id).sum()) for id in photo.classes}
     for _ in range(TRIES):
-        side = int(shortest * rng.uniform(config.smallest_crop, 1.0))
+        side = int(shortest * rng.uniform(smallest, 1.0))
         left, top = int(rng.integers(0, width - side + 1)), int(rng.integers(0, height - side + 1))
         part = photo.mask[top : top + side, left : left + side]
         if all((part == id).sum() >= KEPT * count for id, count in present.items()):
@@ -173,11 +176,12 @@ def _crop(photo: Photo, config: DataConfig, rng: np.random.Generator) -> tuple[f
 
 
 def sampling_weights(photos: tuple[Photo, ...], balance: float) -> NDArray[np.float64]:
+    """(N,) probabilities of photographs, see class_balance."""
+    return class_balance([tuple(photo.classes) or (0,) for photo in photos], balance)
+
+
+def class_balance(kinds: Sequence[tuple[int, ...]], balance: float) -> NDArray[np.float64]:
     """(N,) probabilities: every class (and "no damage") gets the same share at balance 1, its own at 0."""
-    kinds = [tuple(photo.classes) or (0,) for photo in photos]
-    counts: dict[int, int] = {}
-    for kind in kinds:
-        for id in kind:
-            counts[id] = counts.get(id, 0) + 1
+    counts = Counter(id for kind in kinds for id in kind)
     weights = np.array([max(1.0 / counts[id] for id in kind) ** balance for kind in kinds])
     return weights / weights.sum()

@@ -14,15 +14,9 @@ from wetgen.training import card, checkpoint
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.loop import train
 from wetgen.training.run import Run, digest, latents_of, minutes, trained_on
+from wetgen.training.stages.denoiser import Denoiser
+from wetgen.training.stages.student import DistillStage
 from wetgen.training.student import student_of
-from wetgen.training.train_denoiser import Denoiser
-from wetgen.training.train_student import DistillStage
-
-
-def open_teacher(folder: Path) -> Checkpoint:
-    """The checkpoint at `folder`, or that of the run at `folder`."""
-    inside = folder / "checkpoint"
-    return Checkpoint.load(inside if inside.is_dir() else folder)
 
 
 def distill(run: Run, teacher: Checkpoint) -> Path:

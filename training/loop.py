@@ -1,28 +1,160 @@
-"""The one training loop; a stage says what a step is.
+"""The one training loop, its state on disk and its journal; a stage says what a step is.
 
 Everything random in a step comes from a generator seeded by (run seed, stage, step, process), so a resumed run repeats
 an uninterrupted one and no generator state needs saving.
 """
 
 import hashlib
+import json
 import math
+import os
+import signal
+import sys
+import threading
 import time
 from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.tensorboard import SummaryWriter
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.training import state
 from wetgen.training.config import Budget, TrainConfig
-from wetgen.training.journal import Journal
 
 LINE_SECONDS = 30.0
+
+
+@dataclass
+class Progress:
+    """Where a stage stands. Seconds, by the clock and of CPU time, count training only, over all resumes."""
+
+    step: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+def save_state(
+    path: Path,
+    key: str,
+    progress: Progress,
+    networks: dict[str, nn.Module],
+    optimisers: dict[str, Optimizer],
+    average: EMAModel,
+) -> None:
+    """Write the state under a temporary name, then put it in place: a kill leaves the old state or the new one."""
+    tensors = {f"network/{name}/{k}": v for name, net in networks.items() for k, v in net.state_dict().items()}
+    for name, optimiser in optimisers.items():
+        for number, slots in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{name}/{number}/{slot}": value for slot, value in slots.items()}
+    tensors |= {f"average/{number}": value for number, value in enumerate(average.shadow_params)}
+    note = {**asdict(progress), "average_step": average.optimization_step}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    save_file(
+        {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
+        part,
+        {"key": key, "note": json.dumps(note)},
+    )
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def load_state(
+    path: Path, key: str, networks: dict[str, nn.Module], optimisers: dict[str, Optimizer], average: EMAModel
+) -> Progress:
+    """Take up a saved state, in place; raises WetgenError when it belongs to another configuration."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+        if metadata["key"] != key:
+            raise WetgenError(
+                f"{path} was trained with another configuration or other data.",
+                why="resuming would mix the two.",
+                fix="resume with the config and data of that run, or choose another --out.",
+            )
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
+    for name, network in networks.items():
+        network.load_state_dict(_under(tensors, f"network/{name}/"))
+    for name, optimiser in optimisers.items():
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": _slots(_under(tensors, f"optimiser/{name}/"))})
+    note = json.loads(metadata["note"])
+    average.optimization_step = note.pop("average_step")
+    for number, shadow in enumerate(average.shadow_params):
+        shadow.copy_(tensors[f"average/{number}"])
+    return Progress(**note)
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _slots(flat: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in flat.items():
+        number, slot = name.split("/")
+        slots.setdefault(int(number), {})[slot] = value
+    return slots
+
+
+def trainable(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters an optimiser and the average follow, in a fixed order."""
+    return [p for p in network.parameters() if p.requires_grad]
+
+
+@torch.no_grad()
+def finite(values: dict[str, Tensor]) -> bool:
+    """Whether every scalar is a number."""
+    return all(bool(torch.isfinite(value)) for value in values.values())
+
+
+class Journal:
+    """Writes only in the main process; the others get one with folder = None."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.board = None if folder is None else SummaryWriter(str(folder / "tensorboard"))
+
+    def scalars(self, stage: str, step: int, values: dict[str, float]) -> None:
+        """Record numbers of a step."""
+        if self.folder is None or self.board is None:
+            return
+        row = {
+            "time": round(time.time(), 1),
+            "stage": stage,
+            "step": step,
+            **{k: round(v, 6) for k, v in values.items()},
+        }
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        for name, value in values.items():
+            self.board.add_scalar(f"{stage}/{name}", value, step)
+
+    def line(self, text: str) -> None:
+        """A line that reads the same on a terminal and in a log file."""
+        if self.folder is not None:
+            print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+    def sheet(self, stage: str, step: int, picture: Image.Image) -> None:
+        """Keep a picture of what the stage makes now."""
+        if self.folder is None or self.board is None:
+            return
+        path = self.folder / "sheets" / f"{stage}-{step:07d}.png"
+        path.parent.mkdir(exist_ok=True)
+        picture.save(path)
+        self.board.add_image(stage, np.asarray(picture), step, dataformats="HWC")
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()
 
 
 class Stage(ABC):
@@ -55,37 +187,97 @@ def train(stage: Stage, config: TrainConfig, accelerator: Accelerator, journal: 
 
     Leaves the averaged weights in the stage's network.
     """
-    average = EMAModel(state.trainable(stage.averaged), decay=config.ema)
+    average = EMAModel(trainable(stage.averaged), decay=config.ema)
     average.to(accelerator.device)
     raw = {name: accelerator.unwrap_model(network) for name, network in stage.networks.items()}
-    progress = state.Progress()
+    progress = Progress()
     if path.is_file():
-        progress = state.load(path, key, raw, stage.optimisers, average)
+        progress = load_state(path, key, raw, stage.optimisers, average)
         journal.line(f"{stage.name}: resumed at step {progress.step}, after {progress.seconds / 60:.1f} min")
+    saving = _Saving(path, key, progress, raw, stage.optimisers, average, accelerator.is_main_process)
+    with _Interruption() as interruption:
+        _spend_budget(stage, config, accelerator, journal, saving, interruption)
+    saving.save()
+    if interruption.noted:
+        journal.line(f"{stage.name}: stopped at step {progress.step}; its state is {path}. Go on with --resume.")
+        raise KeyboardInterrupt
+    if accelerator.is_main_process:
+        _look(stage, journal, progress, average)
+    accelerator.wait_for_everyone()
+    average.copy_to(trainable(stage.averaged))
+    journal.line(f"{stage.name}: done, {progress.step} steps in {progress.seconds / 60:.1f} min")
+
+
+@dataclass(frozen=True)
+class _Saving:
+    """What a stage's state is made of, and where it goes."""
+
+    path: Path
+    key: str
+    progress: Progress
+    networks: dict[str, nn.Module]
+    optimisers: dict[str, Optimizer]
+    average: EMAModel
+    main_process: bool
+
+    def save(self) -> None:
+        if self.main_process:
+            save_state(self.path, self.key, self.progress, self.networks, self.optimisers, self.average)
+
+
+def _spend_budget(
+    stage: Stage,
+    config: TrainConfig,
+    accelerator: Accelerator,
+    journal: Journal,
+    saving: _Saving,
+    interruption: "_Interruption",
+) -> None:
+    progress = saving.progress
     watch = _Watch(config, progress.seconds)
-    while (share := _share(stage.budget, progress)) < 1:
-        started = time.monotonic()
+    while (share := _share(stage.budget, progress)) < 1 and not interruption.noted:
+        started, worked = time.monotonic(), time.process_time()
         rate = stage.learning_rate * _rate(progress.step, share, config.warmup)
         _set_rate(stage.optimisers, rate)
         scalars = stage.step(_generator(config.seed, stage.name, progress.step, accelerator.process_index), share)
         progress.step += 1
-        if not state.finite(scalars):
-            raise _not_finite(stage.name, progress.step, scalars, path)
-        average.step(state.trainable(stage.averaged))
+        if not finite(scalars):
+            raise _not_finite(stage.name, progress.step, scalars, saving.path)
+        saving.average.step(trainable(stage.averaged))
         progress.seconds += time.monotonic() - started
+        progress.cpu_seconds += time.process_time() - worked
         watch.count(scalars)
         if watch.line_due(progress):
             _report(stage, journal, progress, watch, rate)
-        if watch.state_due(progress) and accelerator.is_main_process:
-            state.save(path, key, progress, raw, stage.optimisers, average)
+        if watch.state_due(progress):
+            saving.save()
         if watch.sheet_due(progress) and accelerator.is_main_process:
-            _look(stage, journal, progress, average)
-    if accelerator.is_main_process:
-        state.save(path, key, progress, raw, stage.optimisers, average)
-        _look(stage, journal, progress, average)
-    accelerator.wait_for_everyone()
-    average.copy_to(state.trainable(stage.averaged))
-    journal.line(f"{stage.name}: done, {progress.step} steps in {progress.seconds / 60:.1f} min")
+            _look(stage, journal, progress, saving.average)
+
+
+class _Interruption:
+    """Ctrl-C ends a stage after the step under way, so that its state is that of whole steps; a second one at once."""
+
+    def __init__(self) -> None:
+        self.noted = False
+
+    def __enter__(self) -> "_Interruption":
+        self._before = signal.getsignal(signal.SIGINT)
+        self._ours = (
+            self._before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+        )
+        if self._ours:
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, number: int, frame: object) -> None:
+        if self.noted:
+            raise KeyboardInterrupt
+        self.noted = True
+
+    def __exit__(self, *error: object) -> None:
+        if self._ours:
+            signal.signal(signal.SIGINT, self._before)
 
 
 class _Watch:
@@ -107,27 +299,28 @@ class _Watch:
         self.sums, self.steps = {}, 0
         return means
 
-    def line_due(self, progress: state.Progress) -> bool:
+    def line_due(self, progress: Progress) -> bool:
         return progress.seconds - self.line_at >= LINE_SECONDS
 
-    def state_due(self, progress: state.Progress) -> bool:
+    def state_due(self, progress: Progress) -> bool:
         due = progress.seconds - self.state_at >= self.state_seconds
         if due:
             self.state_at = progress.seconds
         return due
 
-    def sheet_due(self, progress: state.Progress) -> bool:
+    def sheet_due(self, progress: Progress) -> bool:
         due = progress.seconds - self.sheet_at >= self.sheet_seconds
         if due:
             self.sheet_at = progress.seconds
         return due
 
 
-def _report(stage: Stage, journal: Journal, progress: state.Progress, watch: _Watch, rate: float) -> None:
+def _report(stage: Stage, journal: Journal, progress: Progress, watch: _Watch, rate: float) -> None:
     per_second = watch.steps * stage.samples_per_step / (progress.seconds - watch.line_at)
     watch.line_at = progress.seconds
     means = watch.means()
-    journal.scalars(stage.name, progress.step, {**means, "learning_rate": rate, "samples_per_second": per_second})
+    spent = {"learning_rate": rate, "samples_per_second": per_second, "cpu_seconds": progress.cpu_seconds}
+    journal.scalars(stage.name, progress.step, {**means, **spent})
     share = _share(stage.budget, progress)
     left = progress.seconds * (1 - share) / max(share, 1e-9) / 60
     shown = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
@@ -135,9 +328,9 @@ def _report(stage: Stage, journal: Journal, progress: state.Progress, watch: _Wa
     journal.line(f"{stage.name} step {progress.step} ({share:.0%})  {shown}  {pace}")
 
 
-def _look(stage: Stage, journal: Journal, progress: state.Progress, average: EMAModel) -> None:
+def _look(stage: Stage, journal: Journal, progress: Progress, average: EMAModel) -> None:
     """Validate and draw with the averaged weights, then put the trained ones back."""
-    parameters = state.trainable(stage.averaged)
+    parameters = trainable(stage.averaged)
     average.store(parameters)
     average.copy_to(parameters)
     figures = stage.validate()
@@ -147,7 +340,7 @@ def _look(stage: Stage, journal: Journal, progress: state.Progress, average: EMA
     average.restore(parameters)
 
 
-def _share(budget: Budget, progress: state.Progress) -> float:
+def _share(budget: Budget, progress: Progress) -> float:
     return progress.step / budget.steps if budget.steps else progress.seconds / (60 * budget.minutes)
 
 

@@ -10,15 +10,25 @@ from torch import nn
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.denoiser import conditioning_channels
-from wetgen.training.vae import JointVAE
+from wetgen.training.vae import KLVAE, JointVAE
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint at `folder`, or that of the run at `folder`."""
+    return Checkpoint.load(_inside(folder))
+
+
+def _inside(folder: Path) -> Path:
+    inside = folder / "checkpoint"
+    return inside if inside.is_dir() else folder
 
 
 def joint_vae(folder: Path, classes: int) -> JointVAE:
     """A joint VAE that draws pictures as the folder's VAE does. One of ours comes whole, with its skip."""
-    found = Checkpoint.load(folder)
+    found = open_checkpoint(folder)
     if found.classes is not None and len(found.classes) == classes:
         return found.vae.train().requires_grad_(True)
-    old = AutoencoderKL.from_pretrained(folder / "vae")
+    old = AutoencoderKL.from_pretrained(found.folder / "vae")
     if old.config.in_channels != 3:
         raise WetgenError(
             f"The VAE of {folder} cannot be started from.",
@@ -27,18 +37,18 @@ def joint_vae(folder: Path, classes: int) -> JointVAE:
         )
     new = AutoencoderKL.from_config({**old.config, "in_channels": 3 + classes, "out_channels": 3 + classes})
     take_over(new, old)
-    return JointVAE(new, classes)
+    return KLVAE(new, classes)
 
 
 def text_encoder(folder: Path) -> Any:
     """The folder's text encoder and tokenizer, ready to train on."""
-    found = Checkpoint.load(folder)
+    found = open_checkpoint(folder)
     return found.text_encoder.train().requires_grad_(True), found.tokenizer
 
 
 def denoiser(folder: Path, classes: int, size: int) -> UNet2DConditionModel:
     """The folder's UNet with the channels of our conditioning tensor added, for latents of `size` x `size`."""
-    old = UNet2DConditionModel.from_pretrained(folder / "unet")
+    old = UNet2DConditionModel.from_pretrained(_inside(folder) / "unet")
     latent = old.config.out_channels
     channels = latent + conditioning_channels(classes, latent)
     new = UNet2DConditionModel.from_config({**old.config, "in_channels": channels, "sample_size": size})

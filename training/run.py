@@ -13,18 +13,17 @@ from accelerate.utils import set_seed
 from safetensors import safe_open
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.statistics import measure
-from wetgen.training import card, checkpoint, denoiser, pretrained, text_encoder, vae
+from wetgen.runtime.masks import statistics
+from wetgen.training import card, checkpoint, dc_vae, denoiser, pretrained, text_encoder, vae
 from wetgen.training.config import TrainConfig
 from wetgen.training.data import Photos, load_photos
 from wetgen.training.diffusion import NoiseSchedule
-from wetgen.training.journal import Journal
 from wetgen.training.latents import Latents, cached, encode_views
-from wetgen.training.loop import train
-from wetgen.training.state import Progress
-from wetgen.training.train_denoiser import Denoiser, DenoiserStage, distinct_prompts
-from wetgen.training.train_vae import VaeStage, fit_skip, fit_way_out, set_latent_scale
-from wetgen.training.words import words_of
+from wetgen.training.loop import Journal, Progress, train
+from wetgen.training.machine import Pace, measure
+from wetgen.training.stages.denoiser import Denoiser, DenoiserStage, distinct_prompts
+from wetgen.training.stages.vae import DecoderStage, VaeStage, fit_linear, set_latent_scale
+from wetgen.training.synonyms import words_of
 
 EXAMPLE_PROMPTS = 12  # captions of validation scenes that travel with the checkpoint
 
@@ -54,18 +53,18 @@ class Run:
         settings = self.config.to_json()
         for name in ("state_minutes", "sheet_minutes", "guidance"):
             del settings[name]
-        later = {"vae": ("denoiser", "text", "schedule", "distill"), "denoiser": ("distill",), "distill": ()}
+        beyond = ("denoiser", "text", "schedule", "distill")
+        later = {"vae": beyond, "decoder": beyond, "denoiser": ("distill",), "distill": ()}
         for name in later[stage]:
             del settings[name]
         for name in ("vae", "denoiser", "distill"):
             settings.get(name, {}).pop("budget", None)
+        settings["vae"].pop("decoder_budget")
         return digest(json.dumps(settings, sort_keys=True) + _data_digest(self.photos))
 
 
 def start(config: TrainConfig, data: Path, out: Path, *, resume: bool) -> Run:
     """Open the run's folder: a new one, or with `resume` the one that is there."""
-    accelerator = Accelerator(mixed_precision=config.mixed_precision)
-    set_seed(config.seed)
     started = (out / "state").exists()
     if started and not resume:
         raise WetgenError(
@@ -73,7 +72,10 @@ def start(config: TrainConfig, data: Path, out: Path, *, resume: bool) -> Run:
             why="training into it would mix the two.",
             fix="add --resume to go on with it, or choose another --out.",
         )
-    photos = load_photos(data, config.data, config.seed)
+    photos = load_photos(data, config.data, config.seed, out / "pixels")
+    paces = _paces(config, len(photos.table))
+    accelerator = Accelerator(mixed_precision="bf16" if paces[0].bf16 else "no")
+    set_seed(config.seed)
     if accelerator.is_main_process:
         (out / "state").mkdir(parents=True, exist_ok=True)
         (out / "config.json").write_text(json.dumps(config.to_json(), indent=1) + "\n", encoding="utf-8")
@@ -84,7 +86,24 @@ def start(config: TrainConfig, data: Path, out: Path, *, resume: bool) -> Run:
     journal.line(
         f"{len(photos.training)} pairs to train on ({kinds}), {len(photos.validation)} of other scenes to validate"
     )
+    for pace in paces:
+        journal.line(f"measured: {pace}{'  <- used' if pace is paces[0] else ''}")
+    if resume and not any((out / "state").iterdir()):
+        journal.line(f"nothing to resume in {out}: this run starts anew")
     return Run(config, out, photos, accelerator, journal)
+
+
+def _paces(config: TrainConfig, classes: int) -> list[Pace]:
+    """How fast this machine trains an untrained VAE of the config's shapes, fastest way first."""
+    set_seed(config.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = dc_vae.build(config.vae, classes, config.data.size).to(device, memory_format=torch.channels_last)
+    joint = torch.rand(config.vae.batch, 3 + classes, config.vae.crop, config.vae.crop, device=device)
+
+    def step() -> None:
+        net.reconstruct(net.mean(joint)).float().square().mean().backward()
+
+    return measure(step, config.vae.batch, device, config.mixed_precision)
 
 
 def train_vae(run: Run) -> None:
@@ -93,28 +112,43 @@ def train_vae(run: Run) -> None:
     if config.init:
         net = pretrained.joint_vae(Path(config.init), classes)
     else:
-        net = vae.build(config.vae, classes)
-        fit_skip(net, run.photos, config)
+        net = dc_vae.build(config.vae, classes, config.data.size)
+        fit_linear(net, run.photos, config)
     stage = VaeStage(net.to(run.accelerator.device), run.photos, config, run.accelerator)
     train(stage, config, run.accelerator, run.journal, run.state("vae"), run.key("vae"))
-    fit_way_out(net, run.photos, config, config.vae.drawn_std)
     set_latent_scale(net, run.photos, config, run.accelerator.device)
+    _keep_vae(run, net)
+
+
+def train_decoder(run: Run) -> None:
+    """The second stage: the decoder of the VAE under vae/ learns on, in its place; the encoder stays as it is."""
+    net = _vae_of(run)
+    net.train().requires_grad_(True)
+    stage = DecoderStage(net, run.photos, run.config, run.accelerator)
+    train(stage, run.config, run.accelerator, run.journal, run.state("decoder"), run.key("decoder"))
+    _keep_vae(run, net)
+
+
+def _keep_vae(run: Run, net: vae.JointVAE) -> None:
     if run.accelerator.is_main_process:
         checkpoint.save_vae(run.vae_folder, net)
     run.accelerator.wait_for_everyone()
 
 
-def train_denoiser(run: Run) -> Path:
-    """The second stage, on the latents of the first; returns the finished checkpoint's folder."""
-    config, photos, table = run.config, run.photos, run.photos.table
+def _vae_of(run: Run) -> vae.JointVAE:
     if not (run.vae_folder / "config.json").is_file():
         raise WetgenError(
             f"{run.folder} has no trained VAE.",
-            why="the denoiser learns its latents.",
+            why="decoder and denoiser build on it.",
             fix="run `wetgen-train vae` first, with the same --out, or `wetgen-train all`.",
         )
-    device = run.accelerator.device
-    net = checkpoint.load_vae(run.vae_folder, len(table)).to(device)
+    return checkpoint.load_vae(run.vae_folder, len(run.photos.table)).to(run.accelerator.device)
+
+
+def train_denoiser(run: Run) -> Path:
+    """The last stage, on the latents of the frozen encoder; returns the finished checkpoint's folder."""
+    config, photos, table = run.config, run.photos, run.photos.table
+    device, net = run.accelerator.device, _vae_of(run)
     latents, held = latents_of(run, net, "training"), latents_of(run, net, "validation")
     model, tokenizer = _denoiser(run, latents.latent.shape)
     schedule = _schedule(config)
@@ -132,7 +166,7 @@ def train_denoiser(run: Run) -> Path:
             classes=table,
             info=(info := _info(run)),
             card=card.render(info, table, card.last_figures(run.folder / "metrics.jsonl")),
-            mask_statistics=measure((photo.mask for photo in photos.training), table),
+            mask_statistics=statistics.measure((photo.mask for photo in photos.training), table),
         )
         run.journal.line(f"checkpoint: {folder}")
     run.accelerator.wait_for_everyone()
@@ -145,9 +179,10 @@ def latents_of(run: Run, net: vae.JointVAE, split: str, *elsewhere: Path) -> Lat
 
     def encode() -> Latents:
         run.journal.line(f"encoding {run.config.data.views} views of {len(photos)} {split} pairs")
-        return encode_views(net, photos, run.config.data, run.config.seed, device, run.config.mixed_precision == "bf16")
+        bf16 = run.accelerator.mixed_precision == "bf16"
+        return encode_views(net, photos, run.config.data, run.config.seed, device, bf16)
 
-    key = digest(checkpoint.part_digest(run.vae_folder) + run.key("vae"))
+    key = digest(checkpoint.encoder_digest(net) + run.key("vae"))
     here, *others = (folder / f"latents-{split}.safetensors" for folder in (run.folder, *elsewhere))
     with run.accelerator.main_process_first():
         return cached(here, key, encode, *others)
@@ -176,7 +211,7 @@ def _info(run: Run) -> dict[str, Any]:
     return {
         "config": run.config.to_json(),
         "trained_on": trained_on(run.photos),
-        "training_minutes": {name: minutes(run.state(name)) for name in ("vae", "denoiser")},
+        "training_minutes": {name: minutes(run.state(name)) for name in ("vae", "decoder", "denoiser")},
         "words": words_of(run.photos.table),
         "prompts": distinct_prompts(run.photos.validation, EXAMPLE_PROMPTS),
         "guidance": run.config.guidance,

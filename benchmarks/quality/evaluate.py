@@ -30,7 +30,7 @@ from wetgen.benchmarks.quality.results import Result, ResultCache
 from wetgen.benchmarks.quality.segmenters import Segmenter, Trainer
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import atomic_write
-from wetgen.training.words import words_of
+from wetgen.training.synonyms import words_of
 
 RESULTS_NAME = "results.json"
 SEEDS = {"cpu": 3, "full": 5}

@@ -12,7 +12,7 @@ from tests.once import once
 from wetgen.export.bundle import Request, export_bundle
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.masks.classes import ClassTable
-from wetgen.training import denoiser, text_encoder, vae
+from wetgen.training import dc_vae, denoiser, text_encoder
 from wetgen.training.checkpoint import Checkpoint, save
 from wetgen.training.config import Budget, DenoiserConfig, TextConfig, VaeConfig
 from wetgen.training.diffusion import NoiseSchedule
@@ -21,6 +21,14 @@ CLASSES = ClassTable(("background", "crack", "stain"))
 PROMPTS = ["a crack in a wall", "a stain on the ceiling"]
 PLANS = ("ddim:3", "ddim:2")
 BUDGET = Budget(steps=1)
+VAE = VaeConfig(
+    budget=BUDGET,
+    encoder_widths=(8, 16),
+    encoder_layers=(1, 1),
+    decoder_widths=(8, 16),
+    decoder_layers=(1, 1),
+    latent_channels=4,
+)
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +41,7 @@ def _save_pairs(folder: Path) -> None:
     torch.manual_seed(0)
     text = TextConfig(tokens=16, vocabulary=300, width=32, layers=1, heads=2)
     tokenizer = text_encoder.train_tokenizer(PROMPTS, text)
-    joint = vae.build(VaeConfig(budget=BUDGET, widths=(16, 32), latent_channels=4), len(CLASSES))
+    joint = dc_vae.build(VAE, len(CLASSES), 32)
     _shake(joint)
     save(
         folder,

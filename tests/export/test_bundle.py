@@ -97,13 +97,13 @@ def reuse_graphs(monkeypatch: pytest.MonkeyPatch, pair_bundle: Bundle) -> Callab
     """Make exporting copy the graphs of `pair_bundle`, one of them with changed weights: nothing is traced again."""
 
     def use(spoiled: str | None) -> None:
-        def copy(module: Any, graph: Graph, path: Path, weights: Any, store: Any) -> bundles.onnx.Written:
+        def copy(module: Any, graph: Graph, path: Path, weights: Any, store: Any) -> bundles.files.Written:
             shutil.copyfile(pair_bundle.targets["cpu"].files[graph.name], path)
             if graph.name == spoiled:
                 _changed(path, lambda weight: 1.05 * weight)
-            return bundles.onnx.Written(path)
+            return bundles.files.Written(path)
 
-        monkeypatch.setattr(bundles.onnx, "export", copy)
+        monkeypatch.setattr(bundles.files, "export", copy)
 
     return use
 

@@ -20,11 +20,11 @@ STATED = to_json({"stain": TYPICAL})
 def test_the_statistics_of_a_checkpoint_go_into_its_bundle(
     pair_checkpoint: Path, pair_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def copy(module: Any, graph: Graph, path: Path, weights: Any, store: Any) -> bundles.onnx.Written:
+    def copy(module: Any, graph: Graph, path: Path, weights: Any, store: Any) -> bundles.files.Written:
         shutil.copyfile(pair_bundle.targets["cpu"].files[graph.name], path)
-        return bundles.onnx.Written(path)
+        return bundles.files.Written(path)
 
-    monkeypatch.setattr(bundles.onnx, "export", copy)
+    monkeypatch.setattr(bundles.files, "export", copy)
     folder = shutil.copytree(pair_checkpoint, tmp_path / "checkpoint")
     (folder / FILE_NAME).write_text(json.dumps(STATED))
     export_bundle(Checkpoint.load(folder), tmp_path / "bundle", Request(("ddim:3", "ddim:2"), "pairs"))

@@ -45,7 +45,7 @@ def test_every_module_is_in_the_wheel(names: list[str]) -> None:
 
 def test_the_shipped_bundle_and_the_configs_are_in_the_wheel(names: list[str]) -> None:
     assert "wetgen/runtime/bundles/default/bundle.json" in names
-    assert {"tiny", "cpu-128", "gpu-256", "gpu-512"} <= {Path(n).stem for n in names if "training/configs/" in n}
+    assert {"tiny", "cpu-256", "gpu-256", "gpu-512"} <= {Path(n).stem for n in names if "training/configs/" in n}
 
 
 def test_nothing_else_is_in_the_wheel(names: list[str]) -> None:

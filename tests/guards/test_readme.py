@@ -18,7 +18,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALLER = {
-    "cpu-128": "tiny",
+    "cpu-256": "tiny",
     "--count 200 --size 160": "--count 4 --size 48",
     # What a network of six steps draws fails the checks, as it should; other rendered scenes stand in for it.
     "wetgen eval blind-pairs": "wetgen eval more-photos",

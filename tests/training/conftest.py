@@ -63,6 +63,7 @@ def finished(pairs_folder: Path, tiny: TrainConfig, tmp_path_factory: pytest.Tem
         started = run.start(tiny, pairs_folder, out, resume=False)
         try:
             run.train_vae(started)
+            run.train_decoder(started)
             run.train_denoiser(started)
         finally:
             started.journal.close()

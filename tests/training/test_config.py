@@ -44,7 +44,7 @@ def test_a_wrong_config_is_said_in_plain_words(tmp_path: Path, text: str, said: 
 
 
 def test_a_missing_config_lists_the_shipped_ones(tmp_path: Path) -> None:
-    with pytest.raises(WetgenError, match="cpu-128, gpu-256, gpu-512, tiny"):
+    with pytest.raises(WetgenError, match="cpu-256, gpu-256, gpu-512, tiny"):
         configs.load(tmp_path / "nowhere.toml")
 
 

@@ -17,10 +17,11 @@ from wetgen.training import run
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.cli import cli
 from wetgen.training.config import Budget, TrainConfig
-from wetgen.training.distill import distill, open_teacher
+from wetgen.training.distill import distill
+from wetgen.training.pretrained import open_checkpoint
 from wetgen.training.run import Run
+from wetgen.training.stages.student import DistillStage
 from wetgen.training.student import guidance_embedding
-from wetgen.training.train_student import DistillStage
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def opened(config: TrainConfig, data: Path, out: Path, *, resume: bool = False) 
 
 def distilled(config: TrainConfig, data: Path, out: Path, teacher: Path, *, resume: bool = False) -> Path:
     with opened(config, data, out, resume=resume) as started:
-        return distill(started, open_teacher(teacher))
+        return distill(started, open_checkpoint(teacher))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_a_distillation_leaves_a_checkpoint_of_the_teacher_with_another_unet(stu
     assert ours.unet.config.time_cond_proj_dim == 256 and theirs.unet.config.time_cond_proj_dim is None
     assert ours.info["guidance_range"] == [1.0, 4.0]
     assert ours.info["trained_on"] == theirs.info["trained_on"] and ours.info["prompts"] == theirs.info["prompts"]
-    assert ours.info["training_minutes"].keys() == {"vae", "denoiser", "distill"}
+    assert ours.info["training_minutes"].keys() == {"vae", "decoder", "denoiser", "distill"}
     for part in ("vae", "text_encoder"):
         for file in (finished / "checkpoint" / part).glob("*.safetensors"):
             assert file.read_bytes() == (student / "checkpoint" / part / file.name).read_bytes()

@@ -31,6 +31,7 @@ def train_all(config: TrainConfig, data: Path, out: Path, *, resume: bool = Fals
     started = run.start(config, data, out, resume=resume)
     try:
         run.train_vae(started)
+        run.train_decoder(started)
         return run.train_denoiser(started)
     finally:
         started.journal.close()
@@ -44,8 +45,8 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 def test_a_run_leaves_a_checkpoint_that_loads_and_says_where_it_comes_from(finished: Path) -> None:
     checkpoint = Checkpoint.load(finished / "checkpoint")
     assert checkpoint.classes is not None and checkpoint.classes.names == ("background", "crack", "stain")
-    assert checkpoint.sizes.latent == (6, 8, 8) and checkpoint.sizes.conditioning_channels == 3 + 6 + 1
-    assert checkpoint.unet.config.in_channels == 6 + 10
+    assert checkpoint.sizes.latent == (8, 8, 8) and checkpoint.sizes.conditioning_channels == 3 + 8 + 1
+    assert checkpoint.unet.config.in_channels == 8 + 12
     assert sum(source["pairs"] for source in checkpoint.info["trained_on"]) > 10
     assert checkpoint.info["words"]["crack"] and checkpoint.info["prompts"]
     assert not list((finished / "checkpoint").rglob("*.bin")), "never pickle"
@@ -55,9 +56,9 @@ def test_a_run_leaves_a_checkpoint_that_loads_and_says_where_it_comes_from(finis
 
 def test_a_run_keeps_sheets_scalars_and_its_resolved_config(finished: Path, tiny: TrainConfig) -> None:
     assert json.loads((finished / "config.json").read_text()) == tiny.to_json()
-    assert {p.name.split("-")[0] for p in (finished / "sheets").glob("*.png")} == {"vae", "denoiser"}
+    assert {p.name.split("-")[0] for p in (finished / "sheets").glob("*.png")} == {"vae", "decoder", "denoiser"}
     stages = {json.loads(line)["stage"] for line in (finished / "metrics.jsonl").read_text().splitlines()}
-    assert {"vae-validation", "denoiser-validation"} <= stages
+    assert {"vae-validation", "decoder-validation", "denoiser-validation"} <= stages
     assert list((finished / "tensorboard").glob("events.*"))
 
 
@@ -157,7 +158,7 @@ def test_a_pretrained_picture_vae_draws_the_same_picture_with_classes_added(fini
     old.save_pretrained(folder / "vae")
     joint = pretrained.joint_vae(folder, 3).eval()
     image, mask = torch.rand(2, 3, 16, 16) * 2 - 1, torch.ones(2, 16, 16, dtype=torch.long)
-    latent = joint.moments(joint.joint(image, mask))[0]
+    latent = joint.mean(joint.joint(image, mask))
     torch.testing.assert_close(latent, old.encode(image).latent_dist.mean)
     torch.testing.assert_close(joint.reconstruct(latent)[:, :3], old.decode(latent).sample)
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from wetgen.training.scenes.canvas import Canvas
+from wetgen.training.scenes.canvas import SceneCanvas
 from wetgen.training.scenes.noise import Field, blur, fractal, grid, nearest, ramp, shift, texture
 from wetgen.training.scenes.scene import Damage, Scene
 from wetgen.training.scenes.water import STRENGTH
 
 
-def spalling(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def spalling(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """A sharp rim, the shadowed wall of the break, rough ground, brick, laths or bars at the bottom."""
     n = canvas.n
     field = _outline(canvas, scene, damage, rng)
@@ -27,7 +27,7 @@ def spalling(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Genera
     return hole
 
 
-def _outline(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def _outline(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """Positive where the face is gone (n, n): angular plates of plaster or concrete, or whole bricks' faces."""
     n = canvas.n
     chips = damage.style == "chips" and scene.surface != "brick"
@@ -67,7 +67,7 @@ def _seam(n: int, damage: Damage, rng: np.random.Generator) -> Field:
     return np.minimum(0.9 - np.abs(across) / np.maximum(width, 0.01), ends)
 
 
-def _core(canvas: Canvas, scene: Scene, damage: Damage, rough: Field, rng: np.random.Generator) -> Field:
+def _core(canvas: SceneCanvas, scene: Scene, damage: Damage, rough: Field, rng: np.random.Generator) -> Field:
     """What the break exposes (n, n, 3): gravel and bars in concrete, laths over ceilings, brick or mortar in walls."""
     grain = texture(rng, canvas.n, 0.4, 14)
     if scene.surface.startswith("concrete"):
@@ -87,7 +87,7 @@ def _core(canvas: Canvas, scene: Scene, damage: Damage, rough: Field, rng: np.ra
     return _bricks_below(canvas, rough, grain, rng)
 
 
-def _bricks_below(canvas: Canvas, rough: Field, grain: Field, rng: np.random.Generator) -> Field:
+def _bricks_below(canvas: SceneCanvas, rough: Field, grain: Field, rng: np.random.Generator) -> Field:
     row = np.floor(canvas.y / 0.085)
     a = (canvas.x / 0.24 + 0.5 * row) % 1
     inset = np.minimum((0.5 - np.abs(a - 0.5)) * 0.24, (0.5 - np.abs(canvas.y / 0.085 % 1 - 0.5)) * 0.085)
@@ -100,7 +100,7 @@ def _bricks_below(canvas: Canvas, rough: Field, grain: Field, rng: np.random.Gen
     return np.asarray(brick * mix + mortar * (1 - mix), np.float32)
 
 
-def _aggregate(canvas: Canvas, scene: Scene, grain: Field, rng: np.random.Generator) -> Field:
+def _aggregate(canvas: SceneCanvas, scene: Scene, grain: Field, rng: np.random.Generator) -> Field:
     owner, away = nearest(rng.random((500, 2)), canvas.n)
     tone = rng.normal(0, 0.16, 500).astype(np.float32)[owner]
     stone = np.array([0.52, 0.50, 0.46]) * (1 + 0.8 * tone + 0.05 * grain)[..., None]

@@ -12,7 +12,7 @@ _GRAIN_SIDE = 1024  # pixels of a sheet of grain at most, for memory's sake
 
 
 @dataclass
-class Canvas:
+class SceneCanvas:
     """The layers of a picture of side n, all float32."""
 
     albedo: Field  # (n, n, 3) colour in [0, 1]
@@ -85,7 +85,7 @@ class Canvas:
         return sheet[rows, columns]
 
 
-def blank(n: int, scene: Scene) -> Canvas:
+def blank(n: int, scene: Scene) -> SceneCanvas:
     """A flat, evenly lit surface of one colour; in a corner of walls, the second wall turns away."""
     u, v = grid(n)
     to_metres = _homography(scene)
@@ -100,7 +100,7 @@ def blank(n: int, scene: Scene) -> Canvas:
     across = np.hypot(*(np.diff(field, axis=1, append=2 * field[:, -1:] - field[:, -2:-1]) for field in (x, y)))
     down = np.hypot(*(np.diff(field, axis=0, append=2 * field[-1:] - field[-2:-1]) for field in (x, y)))
     zeros = np.zeros((n, n), np.float32)
-    return Canvas(
+    return SceneCanvas(
         albedo=np.broadcast_to(np.asarray(scene.rgb, np.float32), (n, n, 3)).copy(),
         height=zeros.copy(),
         shade=zeros + 1,

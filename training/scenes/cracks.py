@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from wetgen.training.scenes.canvas import Canvas
+from wetgen.training.scenes.canvas import SceneCanvas
 from wetgen.training.scenes.noise import Field, blur, ramp, shift
 from wetgen.training.scenes.scene import Damage, Scene
 from wetgen.training.scenes.settings import SETTINGS
@@ -18,7 +18,7 @@ _DETAIL = 7  # halvings of a path
 _NEAR = 0.8  # a crack's width in the picture grows with this power of nearness: small ones are what one goes near to
 
 
-def crack(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def crack(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """Dark depths, one lip catching the light, the other in shadow; severe ones have chips broken off their rims."""
     n = canvas.n
     paths = _stairs(canvas, scene, damage, rng) if scene.surface == "brick" else _branches(scene, damage, rng)
@@ -114,7 +114,7 @@ def _chips(paths: list[Path], n: int, damage: Damage, rng: np.random.Generator) 
     return np.asarray(sheet.reduce(2), np.float32) / 255
 
 
-def _stairs(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> list[Path]:
+def _stairs(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> list[Path]:
     """A stair through brickwork, half of it above the damage's centre: along a bed joint, down a head joint."""
     cx, cy, hx, hy = (float(value) for value in canvas.unit_at(*damage.centre))
     width = _width(scene, damage) * 1.2 + 0.005

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from wetgen.training.scenes.canvas import Canvas
+from wetgen.training.scenes.canvas import SceneCanvas
 from wetgen.training.scenes.noise import Field, blur, fractal, grid, line, ramp, shift, texture
 from wetgen.training.scenes.scene import Scene
 
 _FINISHES = ((0.90, 0.89, 0.87), (0.45, 0.31, 0.20), (0.68, 0.52, 0.35), (0.22, 0.22, 0.23), (0.60, 0.62, 0.64))
 
 
-def furnish(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
+def furnish(canvas: SceneCanvas, scene: Scene, rng: np.random.Generator) -> None:
     """Put the scene's furniture at a border of the picture; damage passes behind it."""
     if not scene.furniture:
         return
@@ -24,7 +24,7 @@ def furnish(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
         _fitting(canvas, scene.furniture, at, rng)
 
 
-def _block(canvas: Canvas, scene: Scene, side: int, rng: np.random.Generator) -> None:
+def _block(canvas: SceneCanvas, scene: Scene, side: int, rng: np.random.Generator) -> None:
     """A cabinet's flank or a door's frame along one side, with its shadow on the surface."""
     n = canvas.n
     u, v = grid(n)
@@ -38,7 +38,7 @@ def _block(canvas: Canvas, scene: Scene, side: int, rng: np.random.Generator) ->
     canvas.cover(ramp(inset, -0.8 / n, 0.8 / n), (rgb * grain[..., None]).astype(np.float32))
 
 
-def _tube(canvas: Canvas, scene: Scene, at: float, rng: np.random.Generator) -> None:
+def _tube(canvas: SceneCanvas, scene: Scene, at: float, rng: np.random.Generator) -> None:
     """A clean pipe down the wall, or the leg of a table on the floor."""
     n = canvas.n
     u, v = grid(n)
@@ -52,7 +52,7 @@ def _tube(canvas: Canvas, scene: Scene, at: float, rng: np.random.Generator) -> 
     canvas.cover(body, (rgb * (0.55 + 0.5 * np.sqrt(np.clip(1 - across**2, 0, 1)))[..., None]).astype(np.float32))
 
 
-def _fitting(canvas: Canvas, kind: str, at: tuple[float, float], rng: np.random.Generator) -> None:
+def _fitting(canvas: SceneCanvas, kind: str, at: tuple[float, float], rng: np.random.Generator) -> None:
     """A lamp, a smoke alarm or a vent on the ceiling, a socket or a switch on the wall."""
     n = canvas.n
     u, v = grid(n)
@@ -76,7 +76,7 @@ def _fitting(canvas: Canvas, kind: str, at: tuple[float, float], rng: np.random.
     canvas.cover(body, (np.array([0.86, 0.86, 0.84]) * (1 - core - rim)[..., None]).astype(np.float32))
 
 
-def look_alike(canvas: Canvas, kind: str, rng: np.random.Generator) -> None:
+def look_alike(canvas: SceneCanvas, kind: str, rng: np.random.Generator) -> None:
     """Something that is not damage, and that the mask does not hold: shadow, light, dirt, scuffs or a cable."""
     n = canvas.n
     u, v = grid(n)
@@ -111,7 +111,7 @@ def _scuffs(n: int, rng: np.random.Generator) -> Field:
     return strokes
 
 
-def _cable(canvas: Canvas, rng: np.random.Generator) -> None:
+def _cable(canvas: SceneCanvas, rng: np.random.Generator) -> None:
     """A cable that hangs in front of surface and damage."""
     n = canvas.n
     u, v = grid(n)

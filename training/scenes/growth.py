@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.training.scenes.canvas import Canvas
+from wetgen.training.scenes.canvas import SceneCanvas
 from wetgen.training.scenes.noise import Field, blob, fractal, grid, line, nearest, ramp, texture
 from wetgen.training.scenes.scene import Damage, Scene
 from wetgen.training.scenes.water import STRENGTH
@@ -16,7 +16,7 @@ _MOLDS = {
 }
 
 
-def mold(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def mold(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """Round colonies sown in clusters, run together where it is dampest; on tiles they follow the joints."""
     n = canvas.n
     strength = STRENGTH[damage.severity]
@@ -37,7 +37,7 @@ def mold(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator)
     return ramp(alpha, 0.02, 0.06)
 
 
-def _zone(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def _zone(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """How well mold grows: about 1 in the middle, 0 where it ends (n, n); corners, lines and stains feed it."""
     u, v = grid(canvas.n)
     zone = blob(rng, canvas.n, damage.centre, (damage.extent * 1.1,) * 2, 0.38, 1.2)
@@ -75,7 +75,7 @@ def _colonies(n: int, damage: Damage, centres: NDArray[np.float64], rng: np.rand
     return ramp(t, 1.3, 0.55) * ring * 0.9
 
 
-def efflorescence(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def efflorescence(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """White salt: a crystalline veil, thickest at its border and in joints, crusts, and runs below it."""
     n = canvas.n
     strength = STRENGTH[damage.severity]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wetgen.training.scenes.canvas import Canvas
+from wetgen.training.scenes.canvas import SceneCanvas
 from wetgen.training.scenes.noise import Field, blur, fractal, ramp, texture
 from wetgen.training.scenes.scene import Scene
 
@@ -14,7 +14,7 @@ def hash_of(a: Field, b: Field, salt: float) -> Field:
 
 
 def _lay(
-    canvas: Canvas, size: tuple[float, float], bond: Field | float, spread: float, rng: np.random.Generator
+    canvas: SceneCanvas, size: tuple[float, float], bond: Field | float, spread: float, rng: np.random.Generator
 ) -> None:
     """Set units in rows, each row moved by `bond` units; every unit gets a tone of its own."""
     width, tall = size
@@ -28,7 +28,7 @@ def _lay(
     canvas.albedo *= 1 + spread * tone[..., None] + 0.2 * spread * warm[..., None] * np.array([1, 0, -1], np.float32)
 
 
-def brick(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
+def brick(canvas: SceneCanvas, scene: Scene, rng: np.random.Generator) -> None:
     """Courses of rough bricks, half bond, in pale or grey mortar; some burnt dark."""
     n = canvas.n
     mortar = np.array([0.62, 0.59, 0.54]) * rng.uniform(0.65, 1.1)
@@ -45,7 +45,7 @@ def brick(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
     canvas.mottle(-0.06 * ramp(fractal(rng, n, 1.3, 1.5), 0.3, 1.5))
 
 
-def wooden_floor(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
+def wooden_floor(canvas: SceneCanvas, scene: Scene, rng: np.random.Generator) -> None:
     """Boards with grain along their length, staggered ends, dark gaps and a soft shine."""
     width, tall = rng.uniform(0.7, 1.4), rng.uniform(0.08, 0.15)
     if rng.random() < 0.35:
@@ -73,7 +73,7 @@ def wooden_floor(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None
     canvas.glow += (rng.uniform(0.0, 0.14) * shine)[..., None]
 
 
-def tile(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
+def tile(canvas: SceneCanvas, scene: Scene, rng: np.random.Generator) -> None:
     """Glazed or stone tiles and their grout, square or running bond."""
     n = canvas.n
     floor = scene.stance == "floor"
@@ -95,7 +95,7 @@ def tile(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
     canvas.glow += (rng.uniform(0.02, 0.14) * ramp(gloss, 0.1, 1.2) * (1 - joint))[..., None]
 
 
-def ceiling_panels(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
+def ceiling_panels(canvas: SceneCanvas, scene: Scene, rng: np.random.Generator) -> None:
     """Mineral fibre panels with pinholes and worms in a metal grid."""
     tall = 0.6 if rng.random() < 0.7 else 1.2
     _lay(canvas, (0.6, tall), 0.0, 0.06, rng)

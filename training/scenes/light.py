@@ -6,12 +6,12 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from wetgen.training.scenes.canvas import Canvas
+from wetgen.training.scenes.canvas import SceneCanvas
 from wetgen.training.scenes.noise import Field, grid, slopes
 from wetgen.training.scenes.scene import Light, View
 
 
-def develop(canvas: Canvas, light: Light, size: int) -> Field:
+def develop(canvas: SceneCanvas, light: Light, size: int) -> Field:
     """The picture (size, size, 3) in [0, 1] as a faultless camera would take it: no blur, noise or compression."""
     u, v = grid(canvas.n)
     lx, ly = float(np.cos(light.direction)), float(np.sin(light.direction))

@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from wetgen.training.scenes.canvas import RGB, Canvas
+from wetgen.training.scenes.canvas import RGB, SceneCanvas
 from wetgen.training.scenes.noise import Field, blob, blur, fractal, grid, nearest, ramp, shift, slopes, texture
 from wetgen.training.scenes.scene import Damage, Scene
 from wetgen.training.scenes.water import STRENGTH
 
 
-def peeling(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def peeling(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """Bubbles or flakes, by the damage's style."""
     return (_bubbles if damage.style == "bubbles" else _flakes)(canvas, scene, damage, rng)
 
 
-def _bubbles(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def _bubbles(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """Lit domes of many sizes with wrinkled skins, merged where they touch, greyed by damp; a few have burst."""
     n = canvas.n
     dome, crest, burst = _domes(canvas, damage, rng)
@@ -30,7 +30,7 @@ def _bubbles(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Genera
     return cover
 
 
-def _domes(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> tuple[Field, Field, Field]:
+def _domes(canvas: SceneCanvas, damage: Damage, rng: np.random.Generator) -> tuple[Field, Field, Field]:
     """Height in pictures, height relative to each dome's own, and 1 where the dome has burst, all (n, n)."""
     n = canvas.n
     u, v = grid(n)
@@ -75,7 +75,7 @@ def _ground(scene: Scene, rng: np.random.Generator) -> RGB:
     return float(base[0]), float(base[1]), float(base[2])
 
 
-def _flakes(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def _flakes(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """Shards gone where cells of the paint film fall inside the zone; the rim curls up over a shadow."""
     n = canvas.n
     paper = scene.surface == "wallpaper"

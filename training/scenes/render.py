@@ -9,7 +9,7 @@ from scipy import ndimage
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.training.scenes import breaks, cracks, growth, paint, photographs, rust, units, water
-from wetgen.training.scenes.canvas import Canvas, blank
+from wetgen.training.scenes.canvas import SceneCanvas, blank
 from wetgen.training.scenes.furniture import furnish, look_alike
 from wetgen.training.scenes.light import develop, photograph
 from wetgen.training.scenes.noise import Field
@@ -95,7 +95,7 @@ def grown(where: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return more
 
 
-def _paint_surface(canvas: Canvas, scene: Scene, textures: Path | None) -> None:
+def _paint_surface(canvas: SceneCanvas, scene: Scene, textures: Path | None) -> None:
     rng = stream(scene.seed, scene.index, _SURFACE)
     if not scene.texture:
         PAINTERS[scene.surface](canvas, scene, rng)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wetgen.training.scenes.canvas import Canvas
+from wetgen.training.scenes.canvas import SceneCanvas
 from wetgen.training.scenes.noise import Field, fractal, grid, ramp
 from wetgen.training.scenes.scene import Scene
 
@@ -10,7 +10,7 @@ _TONES = {"wall": (0.80, 0.78, 0.74), "floor": (0.48, 0.37, 0.27), "ceiling": (0
 _BOARDS = ((0.86, 0.85, 0.82), (0.86, 0.85, 0.82), (0.40, 0.28, 0.19), (0.55, 0.55, 0.54))
 
 
-def surround(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
+def surround(canvas: SceneCanvas, scene: Scene, rng: np.random.Generator) -> None:
     """Paint what lies beyond the line of the scene's place."""
     u, v = grid(canvas.n)
     at, slant = scene.line
@@ -28,7 +28,7 @@ def surround(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
         _next_surface(canvas, beyond, other, "floor" in (other, scene.stance), rng)
 
 
-def _plain(canvas: Canvas, other: str, rng: np.random.Generator) -> Field:
+def _plain(canvas: SceneCanvas, other: str, rng: np.random.Generator) -> Field:
     """The colours (n, n, 3) of a plain neighbouring wall, floor or ceiling."""
     tone = np.clip(np.array(_TONES[other]) * rng.uniform(0.7, 1.05) + rng.normal(0, 0.04, 3), 0.05, 0.95)
     clouds = 0.03 * fractal(rng, canvas.n, 1.3)
@@ -37,7 +37,7 @@ def _plain(canvas: Canvas, other: str, rng: np.random.Generator) -> Field:
     return np.asarray(tone * (1 + clouds[..., None]), np.float32)
 
 
-def _next_surface(canvas: Canvas, beyond: Field, other: str, skirted: bool, rng: np.random.Generator) -> None:
+def _next_surface(canvas: SceneCanvas, beyond: Field, other: str, skirted: bool, rng: np.random.Generator) -> None:
     """The other surface where `beyond` (n, n) is positive, behind a skirting at floors or a cornice at ceilings."""
     edge = 0.8 / canvas.n
     canvas.shade *= 1 - 0.3 * np.exp(-np.abs(beyond) / 0.03)
@@ -52,7 +52,7 @@ def _next_surface(canvas: Canvas, beyond: Field, other: str, skirted: bool, rng:
     canvas.cover(ramp(beyond, -edge, edge) * ramp(beyond, width + edge, width - edge), board * profile[..., None])
 
 
-def _ceiling_corner(canvas: Canvas, across: Field, beyond: Field, rng: np.random.Generator) -> None:
+def _ceiling_corner(canvas: SceneCanvas, across: Field, beyond: Field, rng: np.random.Generator) -> None:
     """Two walls that meet below a corner of the ceiling."""
     edge = 0.8 / canvas.n
     canvas.shade *= 1 - 0.3 * np.exp(-np.abs(beyond) / 0.05)

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from wetgen.training.scenes.canvas import Canvas
+from wetgen.training.scenes.canvas import SceneCanvas
 from wetgen.training.scenes.noise import Field, blob, blur, fractal, grid, line, ramp, shift, texture
 from wetgen.training.scenes.scene import Damage, Scene
 from wetgen.training.scenes.water import STRENGTH
 
 
-def corrosion(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def corrosion(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """A rusting nail, plate or pipe, a halo around it and runs below; on ceilings a ring."""
     n = canvas.n
     strength = STRENGTH[damage.severity]
@@ -29,7 +29,7 @@ def corrosion(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Gener
     return np.maximum(ramp(alpha, 0.03, 0.10), metal)
 
 
-def _fitting(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> tuple[Field, Field]:
+def _fitting(canvas: SceneCanvas, damage: Damage, rng: np.random.Generator) -> tuple[Field, Field]:
     """The metal's cover (n, n) in [0, 1] and its height in pictures."""
     n = canvas.n
     u, v = grid(n)

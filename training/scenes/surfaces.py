@@ -3,12 +3,12 @@
 import numpy as np
 
 from wetgen.training.scenes import laid
-from wetgen.training.scenes.canvas import Canvas
+from wetgen.training.scenes.canvas import SceneCanvas
 from wetgen.training.scenes.noise import Field, fractal, ramp, texture
 from wetgen.training.scenes.scene import Scene
 
 
-def plaster(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
+def plaster(canvas: SceneCanvas, scene: Scene, rng: np.random.Generator) -> None:
     """Painted plaster: faint clouds of age, the stipple of the roller or strokes of the float, a few dents."""
     n = canvas.n
     canvas.mottle(rng.uniform(0.006, 0.028) * fractal(rng, n, 1.8))
@@ -27,7 +27,7 @@ def plaster(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
         canvas.mottle(0.03 * ramp(fractal(rng, n, 1.9, stretch=(1.0, 3.0)), 0.2, 0.5))
 
 
-def wallpaper(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
+def wallpaper(canvas: SceneCanvas, scene: Scene, rng: np.random.Generator) -> None:
     """A printed repeat in a second tone: stripes, dots, diamonds, rosettes or leaves, and seams between lengths."""
     canvas.mottle(0.012 * fractal(rng, canvas.n) + 0.012 * texture(rng, canvas.n, 0.2, 40))
     ink = np.clip(np.array(scene.rgb) * rng.uniform(0.55, 0.82) + rng.normal(0, 0.06, 3), 0.05, 0.95)
@@ -67,7 +67,7 @@ def _print(pattern: str, a: Field, b: Field, soft: Field, rng: np.random.Generat
     return np.maximum(flower, disc(np.abs(s - 0.05 * np.sin(6.28 * b)), 0.03) * (1 - disc(r, 0.4)))
 
 
-def concrete(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
+def concrete(canvas: SceneCanvas, scene: Scene, rng: np.random.Generator) -> None:
     """Cast concrete: clouds, pores and streaks; on walls the joints, boards and tie holes of the formwork."""
     n = canvas.n
     floor = scene.stance == "floor"
@@ -84,7 +84,7 @@ def concrete(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
     _formwork(canvas, rng)
 
 
-def _formwork(canvas: Canvas, rng: np.random.Generator) -> None:
+def _formwork(canvas: SceneCanvas, rng: np.random.Generator) -> None:
     width, tall = rng.uniform(0.5, 1.2), rng.uniform(0.5, 0.9)
     if rng.random() < 0.25:  # rough boards
         width, tall = 2.4, rng.uniform(0.08, 0.15)
@@ -98,7 +98,7 @@ def _formwork(canvas: Canvas, rng: np.random.Generator) -> None:
         canvas.tint(0.7 * ramp(hole, 0.018 + canvas.pixel, 0.014), (0.16, 0.16, 0.16))
 
 
-def carpet(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
+def carpet(canvas: SceneCanvas, scene: Scene, rng: np.random.Generator) -> None:
     """Tufts of two yarns, brushed one way or the other; looped in rows, plain, flecked or with a border."""
     n = canvas.n
     kind = str(rng.choice(("cut pile", "flecked", "loops", "tiles")))

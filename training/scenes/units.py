@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from wetgen.training.scenes.canvas import Canvas
+from wetgen.training.scenes.canvas import SceneCanvas
 from wetgen.training.scenes.noise import Field, blob, blur, fractal, ramp, shift, texture
 from wetgen.training.scenes.scene import Damage, Scene
 
 
-def lifted(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def lifted(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """Loose units stand up over the bare bed; a wooden floor may cup instead, its boards' edges raised."""
     cupped = scene.surface == "wooden floor" and damage.style == "cupped"
     return _cupped(canvas, scene, damage, rng) if cupped else _loose(canvas, scene, damage, rng)
 
 
-def _cupped(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def _cupped(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """Whole boards whose edges stand up: shaded hollows, bright ridges, wide dark gaps, greyed by damp."""
     assert canvas.units is not None
     n = canvas.n
@@ -29,7 +29,7 @@ def _cupped(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generat
     return ramp(warp, 0.1, 0.3)
 
 
-def _loose(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def _loose(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     n = canvas.n
     units = _units_within(canvas, damage, rng)
     clean, shown = canvas.albedo.copy(), np.zeros((n, n), np.float32)
@@ -51,7 +51,9 @@ def _loose(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generato
     return shown
 
 
-def _units_within(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> list[tuple[float, float, float, float]]:
+def _units_within(
+    canvas: SceneCanvas, damage: Damage, rng: np.random.Generator
+) -> list[tuple[float, float, float, float]]:
     """Distinct units (centre and half size in metres) under random points of the damage, the middle one first."""
     most = {"trace": 1, "moderate": 3, "severe": 6}[damage.severity] + int(rng.integers(0, 2))
     found: dict[tuple[float, float], tuple[float, float, float, float]] = {}
@@ -65,7 +67,7 @@ def _units_within(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> l
 
 
 def _stand(
-    canvas: Canvas,
+    canvas: SceneCanvas,
     scene: Scene,
     unit: tuple[float, float, float, float],
     clean: Field,
@@ -115,7 +117,7 @@ def _stand(
     return np.maximum(cover, below)
 
 
-def _up(canvas: Canvas, cx: float, cy: float) -> tuple[float, float]:
+def _up(canvas: SceneCanvas, cx: float, cy: float) -> tuple[float, float]:
     """The direction on the floor that leads up the picture, of length 1, at a point in metres."""
     u, v = canvas.picture(cx, cy)
     row, column = (int(np.clip(float(t) * canvas.n, 1, canvas.n - 2)) for t in (v, u))

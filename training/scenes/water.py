@@ -5,7 +5,7 @@ Every damage function paints on the canvas and returns its footprint: where it d
 
 import numpy as np
 
-from wetgen.training.scenes.canvas import Canvas
+from wetgen.training.scenes.canvas import SceneCanvas
 from wetgen.training.scenes.noise import Field, blob, blur, fractal, grid, line, ramp, slopes, texture
 from wetgen.training.scenes.scene import Damage, Scene
 
@@ -18,7 +18,7 @@ _PIGMENTS = {
 STRENGTH = {"trace": 0.6, "moderate": 0.85, "severe": 1.15}
 
 
-def stain(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def stain(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """Pigment left by drying fronts, each with a dark tide line; on walls it rises, hangs down or runs."""
     strength = STRENGTH[damage.severity]
     wet = damage.colour == "dark"
@@ -35,7 +35,7 @@ def stain(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator
     return outline
 
 
-def _field(canvas: Canvas, scene: Scene, damage: Damage, radius: float, rng: np.random.Generator) -> Field:
+def _field(canvas: SceneCanvas, scene: Scene, damage: Damage, radius: float, rng: np.random.Generator) -> Field:
     """Positive inside one front: a patch, or on walls damp that rises from the floor or hangs from the ceiling."""
     n = canvas.n
     u, v = grid(n)
@@ -55,7 +55,7 @@ def _field(canvas: Canvas, scene: Scene, damage: Damage, radius: float, rng: np.
     return field
 
 
-def _fronts(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> tuple[Field, Field]:
+def _fronts(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> tuple[Field, Field]:
     """Pigment density (n, n) of one to four drying fronts, and the outline of the largest."""
     n = canvas.n
     count = {"trace": 1, "moderate": 2, "severe": 3}[damage.severity] + int(rng.integers(0, 2))
@@ -71,7 +71,7 @@ def _fronts(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generat
     return density, outline
 
 
-def _soaked(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> tuple[Field, Field]:
+def _soaked(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> tuple[Field, Field]:
     """Still wet: evenly darkened with a soft border, darkest in the middle."""
     field = _field(canvas, scene, damage, damage.extent, rng) + 0.22 * fractal(rng, canvas.n, 1.7, low=1.5)
     soft = rng.uniform(0.06, 0.3)
@@ -79,7 +79,7 @@ def _soaked(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generat
     return inside * (0.36 + 0.25 * ramp(field, 0.0, 1.0)), ramp(field, -0.02, 0.02)
 
 
-def _runs(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> Field:
+def _runs(canvas: SceneCanvas, damage: Damage, rng: np.random.Generator) -> Field:
     """Drips (n, n): thin lines from the patch downwards, fading, with a drop's dark end."""
     n = canvas.n
     u, v = grid(n)
@@ -96,7 +96,7 @@ def _runs(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> Field:
     return density
 
 
-def puddle(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
+def puddle(canvas: SceneCanvas, scene: Scene, damage: Damage, rng: np.random.Generator) -> Field:
     """Standing water: darkened ground, a smooth mirror of the room, a bright or dark edge and a wet rim."""
     n = canvas.n
     flat = rng.uniform(0.5, 0.75)
@@ -123,7 +123,7 @@ def puddle(canvas: Canvas, scene: Scene, damage: Damage, rng: np.random.Generato
     return np.maximum(water, wet)
 
 
-def _mirror(canvas: Canvas, damage: Damage, rng: np.random.Generator) -> Field:
+def _mirror(canvas: SceneCanvas, damage: Damage, rng: np.random.Generator) -> Field:
     """Reflected room (n, n): brighter with distance, a window or lamp in it drawn out by ripples."""
     n = canvas.n
     u, v = grid(n)

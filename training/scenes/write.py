@@ -25,7 +25,7 @@ SAY_SECONDS = 10.0
 _CHUNK = 16  # scenes handed to a process at once
 
 Say = Callable[[str], None]
-Pair = tuple[Scene, np.ndarray, np.ndarray]
+RenderedPair = tuple[Scene, np.ndarray, np.ndarray]
 
 
 def write_scenes(
@@ -107,7 +107,7 @@ def _refuse_others(out: Path, there: dict[str, dict[str, object]], wanted: dict[
                 )
 
 
-def _pairs(scenes: list[Scene], size: int, textures: Path | None, processes: int) -> Iterator[Pair]:
+def _pairs(scenes: list[Scene], size: int, textures: Path | None, processes: int) -> Iterator[RenderedPair]:
     """The scenes drawn, in order, by one process or several."""
     draw = partial(_draw, size=size, textures=textures)
     if processes == 1:
@@ -117,5 +117,5 @@ def _pairs(scenes: list[Scene], size: int, textures: Path | None, processes: int
         yield from pool.map(draw, scenes, chunksize=_CHUNK)
 
 
-def _draw(scene: Scene, size: int, textures: Path | None) -> Pair:
+def _draw(scene: Scene, size: int, textures: Path | None) -> RenderedPair:
     return scene, *render(scene, size, textures)

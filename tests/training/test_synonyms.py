@@ -4,7 +4,7 @@ from wetgen.runtime.masks.classes import DEFAULT, ClassTable
 from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.training.scenes.captions import caption
 from wetgen.training.scenes.draw import draw_scene
-from wetgen.training.words import words_of
+from wetgen.training.synonyms import words_of
 
 
 def test_the_classes_a_rendered_caption_asks_for_are_those_in_the_scene() -> None:

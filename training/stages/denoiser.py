@@ -15,11 +15,10 @@ from wetgen.training.data import Photo, Photos, sampling_weights
 from wetgen.training.denoiser import condition, random_known
 from wetgen.training.diffusion import NoiseSchedule, add_noise, stratified_timesteps, target
 from wetgen.training.latents import Latents
-from wetgen.training.loop import Stage
+from wetgen.training.loop import Stage, trainable
 from wetgen.training.losses import min_snr_weight
 from wetgen.training.sample import free_conditioning, sample
 from wetgen.training.sheets import pair_sheet
-from wetgen.training.state import trainable
 from wetgen.training.text_encoder import embed, token_ids
 from wetgen.training.vae import JointVAE
 

@@ -15,8 +15,8 @@ from wetgen.training.data import Photos
 from wetgen.training.diffusion import NoiseSchedule
 from wetgen.training.latents import Latents
 from wetgen.training.losses import truncated_snr_weight
+from wetgen.training.stages.denoiser import Denoiser, DenoiserStage
 from wetgen.training.student import SINUSOIDS, guidance_embedding
-from wetgen.training.train_denoiser import Denoiser, DenoiserStage
 from wetgen.training.vae import JointVAE
 
 
