@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,22 @@ def figures() -> dict[str, house.Figure]:
     return {figure.name: figure for figure in house.measure()}
 
 
-@pytest.mark.parametrize("name", house.LIMITS)
+# Not reached yet. `strict` makes the first change that reaches one fail here, so that its line goes.
+TO_REACH = (
+    "files that one prompt passes through",
+    "moves between files, each function read once",
+    "lines of runtime",
+    "public names of two things",
+)
+
+
+def _limits() -> Iterator[object]:
+    for name in house.LIMITS:
+        marks = [pytest.mark.xfail(strict=True, reason="to reach")] if name in TO_REACH else []
+        yield pytest.param(name, marks=marks)
+
+
+@pytest.mark.parametrize("name", _limits())
 def test_the_house_keeps_its_limit(figures: dict[str, house.Figure], name: str) -> None:
     figure = figures[name]
     assert figure.kept, f"{figure.value:,} {name}, at most {figure.limit:,}:\n" + "\n".join(figure.behind)
@@ -33,7 +49,7 @@ def small(tmp_path: Path) -> Path:
         "runtime/run/loop.py": "from wetgen.runtime.run import log\nclass Pair: ...\nclass Pixels: ...\n",
         "runtime/run/log.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
         "    from wetgen.runtime.run import loop\n    from wetgen.runtime.cli import cli\n",
-        "training/words.py": "from typing import TypeAlias\nPair: TypeAlias = 'tuple'\n" + "\n" * 499,
+        "training/synonyms.py": "from typing import TypeAlias\nPair: TypeAlias = 'tuple'\n" + "\n" * 499,
         "export/graph.py": "def write():\n    from wetgen.export import plan\n",
         "export/plan.py": "from wetgen.export.graph import write\nHOME = 'wetgen.runtime.files:read'\n",
     }
@@ -71,12 +87,12 @@ def test_a_chain_is_the_longest_and_a_circle_counts_all_its_members() -> None:
 
 def test_long_files_and_shared_names_are_found(small: Path) -> None:
     long, lines = house.size_figures(house.House(small))
-    assert long.behind == ["501 training/words.py"]
+    assert long.behind == ["501 training/synonyms.py"]
     assert lines.value == 614
     [names] = house.name_figures(house.House(small))
     assert names.behind == [
         "Pixels 2: runtime/masks/ids.py, runtime/run/loop.py",
-        "Pair 2: runtime/run/loop.py, training/words.py",
+        "Pair 2: runtime/run/loop.py, training/synonyms.py",
     ]
 
 
