@@ -30,7 +30,7 @@ def _limits() -> Iterator[object]:
         yield pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize("name", _limits())
+@pytest.mark.parametrize("name", list(_limits()))
 def test_the_house_keeps_its_limit(figures: dict[str, house.Figure], name: str) -> None:
     figure = figures[name]
     assert figure.kept, f"{figure.value:,} {name}, at most {figure.limit:,}:\n" + "\n".join(figure.behind)
