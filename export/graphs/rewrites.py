@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 from diffusers.models.activations import GEGLU
+from diffusers.models.normalization import RMSNorm
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
@@ -31,6 +32,8 @@ def _cheaper(module: nn.Module) -> nn.Module | None:
         return UpsampleOnce(cast(nn.Conv2d, module.conv))
     if type(module) is nn.ConvTranspose2d and _is_three_strides_wide(module):
         return PatchesOut(module)
+    if type(module) is RMSNorm:
+        return PlainRMSNorm(module)
     if type(module) is GEGLU:
         return SplitGeglu(cast(nn.Linear, module.proj))
     return None
@@ -89,6 +92,22 @@ class UpsampleOnce(nn.Module):
 
     def forward(self, hidden: Tensor, output_size: int | None = None) -> Tensor:
         return F.conv_transpose2d(hidden, self.weight, self.bias, stride=2, padding=1)
+
+
+class PlainRMSNorm(nn.Module):
+    """diffusers' RMSNorm in plain operators, in float32: exporters fuse the usual spelling of it into an operator of
+    opset 23 that not every engine has.
+    """
+
+    def __init__(self, norm: RMSNorm) -> None:
+        super().__init__()
+        self.eps, self.weight, self.bias = norm.eps, norm.weight, norm.bias
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        squares = (hidden * hidden).sum(-1, keepdim=True) / hidden.shape[-1]
+        normed = hidden / (squares + self.eps).sqrt()
+        normed = normed if self.weight is None else normed * self.weight
+        return normed if self.bias is None else normed + self.bias
 
 
 class SplitGeglu(nn.Module):

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 from transformers.models.clip.modeling_clip import CLIPAttention
 
+from wetgen.export.graphs.rewrites import PlainRMSNorm
 from wetgen.export.graphs.time_tables import GuidedTime, TimeTable
 from wetgen.export.graphs.wrappers import Wrapper
 
@@ -26,7 +27,7 @@ TYPES: dict[Compute, torch.dtype] = {
     "bfloat16": torch.bfloat16,
 }
 
-_NORMS = (nn.GroupNorm, nn.LayerNorm)
+_NORMS = (nn.GroupNorm, nn.LayerNorm, PlainRMSNorm)
 _ATTENTIONS = (Attention, CLIPAttention)
 
 NORM_REASON = "norm: sums over a group; whether TensorRT 11 adds them up in float32 is not documented"

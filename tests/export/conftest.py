@@ -6,29 +6,22 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from tests.once import once
 from wetgen.export.bundle import Request, export_bundle
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.masks.classes import ClassTable
-from wetgen.training import dc_vae, denoiser, text_encoder
+from wetgen.training import denoiser, text_encoder
 from wetgen.training.checkpoint import Checkpoint, save
-from wetgen.training.config import Budget, DenoiserConfig, TextConfig, VaeConfig
+from wetgen.training.config import Budget, DenoiserConfig, TextConfig
 from wetgen.training.diffusion import NoiseSchedule
+from wetgen.training.vae import KLVAE, LinearSkip
 
 CLASSES = ClassTable(("background", "crack", "stain"))
 PROMPTS = ["a crack in a wall", "a stain on the ceiling"]
 PLANS = ("ddim:3", "ddim:2")
 BUDGET = Budget(steps=1)
-VAE = VaeConfig(
-    budget=BUDGET,
-    encoder_widths=(8, 16),
-    encoder_layers=(1, 1),
-    decoder_widths=(8, 16),
-    decoder_layers=(1, 1),
-    latent_channels=4,
-)
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +34,7 @@ def _save_pairs(folder: Path) -> None:
     torch.manual_seed(0)
     text = TextConfig(tokens=16, vocabulary=300, width=32, layers=1, heads=2)
     tokenizer = text_encoder.train_tokenizer(PROMPTS, text)
-    joint = dc_vae.build(VAE, len(CLASSES), 32)
+    joint = _kl_vae()
     _shake(joint)
     save(
         folder,
@@ -59,6 +52,22 @@ def _save_pairs(folder: Path) -> None:
             "guidance": 3.0,
         },
     )
+
+
+def _kl_vae() -> KLVAE:
+    """The VAE with the most kinds of layers: an attention, norms of groups, a linear skip around it all."""
+    net = AutoencoderKL(
+        in_channels=24,
+        out_channels=24,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=16,
+        scaling_factor=1.0,
+    )
+    return KLVAE(net, len(CLASSES), LinearSkip(6, 4, 4))
 
 
 def _shake(module: torch.nn.Module) -> None:
