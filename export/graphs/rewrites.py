@@ -105,7 +105,7 @@ class PlainRMSNorm(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         squares = (hidden * hidden).sum(-1, keepdim=True) / hidden.shape[-1]
-        normed = hidden / (squares + self.eps).sqrt()
+        normed: Tensor = hidden / (squares + self.eps).sqrt()
         normed = normed if self.weight is None else normed * self.weight
         return normed if self.bias is None else normed + self.bias
 
