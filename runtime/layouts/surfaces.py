@@ -38,7 +38,8 @@ class SurfaceLines:
         for name in _LINES:
             ends = self.ends(name)
             if ends is not None and not all(0 <= end <= 1 for end in ends):
-                raise _unusable(f"{name}={ends[0]:g}:{ends[1]:g}", "the ends of a line are shares of the picture")
+                ends_lie = "the ends of a line are shares of the picture, from 0 to 1"
+                raise _unusable(f"{name}={ends[0]:g}:{ends[1]:g}", ends_lie)
         if self.surface not in SURFACES:
             raise _unusable(
                 f"surface={self.surface}", f"surfaces are {', '.join(SURFACES)}", suggestion(self.surface, SURFACES)

@@ -15,6 +15,7 @@ from wetgen.export.graphs.denoisers import denoise
 from wetgen.export.precision import precision
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.describe import describe_bundle
+from wetgen.runtime.bundle.schedule import StepKind
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.training.checkpoint import Checkpoint
@@ -65,7 +66,7 @@ def test_the_tables_of_a_student_end_where_its_scale_enters(scale_shift: bool, s
 
 def test_the_time_path_of_a_student_stays_float32_in_a_float16_network(student_checkpoint: Path) -> None:
     checkpoint = Checkpoint.load(student_checkpoint)
-    wrapper = denoise(checkpoint.unet, checkpoint.schedule.steps(2), checkpoint.sizes, "unguided")
+    wrapper = denoise(checkpoint.unet, checkpoint.schedule.steps(2), checkpoint.sizes, StepKind.named("unguided"))
     islands = precision.lowered(wrapper, precision.Precision("float16"))
     assert {path.rpartition(".")[2] for path, why in islands.items() if why == precision.TABLE_REASON} == {
         "time_proj",

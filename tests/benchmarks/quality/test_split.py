@@ -61,7 +61,7 @@ def test_another_seed_splits_otherwise() -> None:
     [{"test": -0.1}, {"validation": 0}, {"test": 0.6, "validation": 0.4}, {"folds": 1}, {"folds": 3, "fold": 3}],
 )
 def test_impossible_shares_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(WetgenError, match="split nothing"):
+    with pytest.raises(WetgenError, match="give no split"):
         Shares(**wrong)
 
 

@@ -285,7 +285,7 @@ def test_a_link_to_a_photograph_is_a_photograph(folder, paint, tmp_path):
     assert paint()[0] == 0 and sorted(pairs(tmp_path / "out")) == ["a.png", "x.png"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root: may read every file")
 def test_a_photograph_that_may_not_be_read_is_said(folder, paint, tmp_path, wall):
     (folder / "b.png").write_bytes(encode_png(wall(3, *SIZE)))
     (folder / "b.png").chmod(0)

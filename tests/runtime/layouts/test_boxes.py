@@ -82,7 +82,7 @@ HEADER = "class,x,y,width,height,severity\n"
         ("stain,1,1,0,5,", "line 2: width is 0", "a box needs a size"),
         ("stain,1,1,5,0%,", "line 2: height is 0%", "a box needs a size"),
         ("stain,1,1,nan,5,", "line 2: width is 'nan'", "no number"),
-        ("stain,1,1,5,120%,", "line 2: height is 120%", "end at 100"),
+        ("stain,1,1,5,120%,", "line 2: height is 120%", "a picture ends at 100"),
         ("stain,1,1,5,5,1.5", "line 2: severity is 1.5", "between 0 and 1"),
         ("stain,,1,5,5,", "line 2: x is empty", "fill it in"),
     ],

@@ -346,10 +346,10 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_finished(wetgen, finished, 
 def test_a_bug_is_no_message_and_still_keeps_what_is_finished(wetgen, tmp_path, monkeypatch):
     make = Generator._pair
 
-    def fails_at_two(self, index, *rest):
-        if index == 2:
+    def fails_at_two(self, inputs, *rest):
+        if inputs.index == 2:
             raise ZeroDivisionError
-        return make(self, index, *rest)
+        return make(self, inputs, *rest)
 
     monkeypatch.setattr(Generator, "_pair", fails_at_two)
     assert isinstance(wetgen(tmp_path / "out").exception, ZeroDivisionError)
@@ -363,9 +363,9 @@ def spoil(monkeypatch, faults: dict[int, tuple[str, ...]], tries: int = 10**9):
     """Give the first `tries` of the named pairs these faults."""
     make = Generator._pair
 
-    def spoiled(self, index, wanted, *rest):
-        pair = make(self, index, wanted, *rest)
-        return replace(pair, faults=faults.get(index, pair.faults)) if wanted.attempt < tries else pair
+    def spoiled(self, inputs, *rest):
+        pair = make(self, inputs, *rest)
+        return replace(pair, faults=faults.get(inputs.index, pair.faults)) if inputs.attempt < tries else pair
 
     monkeypatch.setattr(Generator, "_pair", spoiled)
 
