@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALLER = {
     "cpu-256": "tiny",
-    "--count 200 --size 160": "--count 4 --size 48",
+    "--count 200 --size 256": "--count 4 --size 48",
     # What a network of six steps draws fails the checks, as it should; other rendered scenes stand in for it.
     "wetgen eval blind-pairs": "wetgen eval more-photos",
     "bench my-bundle": "bench my-bundle --quick --seconds 0.1 --threads 1",
