@@ -22,11 +22,6 @@ def _mean_where(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp(min=1)
 
 
-def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mean, exp(logvar)) || N(0, 1)), averaged over every latent number (Kingma and Welling 2014, appendix B)."""
-    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-
-
 def discriminator_hinge(real: Tensor, fake: Tensor) -> Tensor:
     """The critic's hinge loss (Lim and Ye 2017)."""
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
