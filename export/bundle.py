@@ -4,7 +4,7 @@ One network is in memory at a time, so that a Stable-Diffusion-sized checkpoint 
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +33,7 @@ from wetgen.runtime.bundle.manifest import graph_entry, target_entry
 from wetgen.runtime.bundle.schedule import Plan, StepKind, kinds_of
 from wetgen.runtime.bundle.targets import DEFAULT_BATCHES, DEFAULT_TARGET, TARGETS
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
-from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.errors import Say, WetgenError
 from wetgen.runtime.masks.statistics import to_json
 from wetgen.runtime.sampling.conditioning import check_guidance
 from wetgen.training.card import CARD_NAME
@@ -42,8 +42,6 @@ from wetgen.training.checkpoint import Checkpoint, return_memory
 MOST_PROMPTS = 4  # of the checkpoint's own prompts that the gate draws, per plan
 FALLBACK_PROMPTS = ("a wet wall", "a dark stain on a white ceiling")  # for a checkpoint that brings none
 FALLBACK_GUIDANCE = 7.5  # Stable Diffusion's; a wetgen checkpoint states its own
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

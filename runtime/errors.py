@@ -1,7 +1,9 @@
-"""The one error users see: what happened, why, and what to do. Also lists of errors, each with its line in a file."""
+"""What users are told. The one error they see: what happened, why, and what to do. Also lists of errors in a file."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+Say = Callable[[str], None]  # what shows a line to people while they wait
 
 
 class WetgenError(Exception):

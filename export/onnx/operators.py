@@ -24,7 +24,7 @@ _BOOL = frozenset({"BOOL"})
 
 
 @dataclass(frozen=True)
-class Row:
+class Support:
     """Types that an operator takes, and the first TensorRT of the 10 series that has it."""
 
     types: frozenset[str]
@@ -44,10 +44,10 @@ _ROWS: dict[frozenset[str], str] = {
     _FLOATS | _INTS | _BOOL | {"UINT8"}: "Cast",
 }
 
-OPERATORS: dict[str, Row] = {
-    **{name: Row(types) for types, names in _ROWS.items() for name in names.split()},
-    "GroupNormalization": Row(_FLOATS, (10, 9)),  # of opset 21; that of 18 has another meaning of its scale
-    "Attention": Row(_FLOATS, (10, 14)),  # 4-dimensional Q, K and V; no past keys
+OPERATORS: dict[str, Support] = {
+    **{name: Support(types) for types, names in _ROWS.items() for name in names.split()},
+    "GroupNormalization": Support(_FLOATS, (10, 9)),  # of opset 21; that of 18 has another meaning of its scale
+    "Attention": Support(_FLOATS, (10, 14)),  # 4-dimensional Q, K and V; no past keys
 }
 
 # The newest opset that each version reads, from that version on.

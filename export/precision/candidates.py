@@ -30,7 +30,7 @@ from wetgen.runtime.sampling.pair import picture_faults
 from wetgen.training.checkpoint import Checkpoint
 
 _Key = tuple[str | Precision, ...]
-Latents = Mapping[str, Sequence[NDArray[np.float32]]]
+LatentsByPlan = Mapping[str, Sequence[NDArray[np.float32]]]
 PARTS = {"text": "text_encoder", "denoise": "unet", "decode": "vae", "encode": "vae"}
 
 
@@ -68,7 +68,7 @@ class Trials:
         self._overflows: dict[_Key, str] = {}
 
     @torch.no_grad()
-    def islands(self, last: Latents) -> tuple[dict[str, KeptInFloat32], dict[str, Ranges]]:
+    def islands(self, last: LatentsByPlan) -> tuple[dict[str, KeptInFloat32], dict[str, Ranges]]:
         """What the checkpoint's ranges rule out, graph by graph, and the ranges.
 
         `last` are the float32 reference's last latents by plan; the denoiser is
@@ -148,7 +148,7 @@ class Trials:
         *_, latent = walk(plan.steps, noise, run)
         return np.asarray(latent[0].numpy(), np.float32)
 
-    def _pictures(self, decode: Wrapper, last: Latents) -> dict[str, list[tuple[Any, ...]]]:
+    def _pictures(self, decode: Wrapper, last: LatentsByPlan) -> dict[str, list[tuple[Any, ...]]]:
         return {plan: [self._picture(decode, latent) for latent in latents] for plan, latents in last.items()}
 
     def _picture(self, decode: Wrapper, latent: NDArray[np.float32]) -> tuple[Any, ...]:

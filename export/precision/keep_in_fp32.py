@@ -10,7 +10,7 @@ from math import inf
 
 from wetgen.export.graphs.wrappers import shown
 from wetgen.export.precision.calibrate import Ranges
-from wetgen.export.precision.precision import Compute, Precision
+from wetgen.export.precision.precision import FloatType, Precision
 
 LARGEST = 65504.0  # of float16
 
@@ -82,7 +82,7 @@ def precision_sets(islands: Mapping[str, KeptInFloat32]) -> Iterator[PrecisionSe
         last = rung
 
 
-def _precision(compute: Compute, islands: KeptInFloat32) -> Precision:
+def _precision(compute: FloatType, islands: KeptInFloat32) -> Precision:
     """bfloat16 has the range of float32, so no module must stay float32 for its range."""
     if compute == "bfloat16":
         return Precision("bfloat16")

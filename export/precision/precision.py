@@ -20,8 +20,8 @@ from wetgen.export.graphs.rewrites import PlainRMSNorm
 from wetgen.export.graphs.time_tables import GuidedTime, TimeTable
 from wetgen.export.graphs.wrappers import Wrapper
 
-Compute = Literal["float32", "float16", "bfloat16"]
-TYPES: dict[Compute, torch.dtype] = {
+FloatType = Literal["float32", "float16", "bfloat16"]
+TYPES: dict[FloatType, torch.dtype] = {
     "float32": torch.float32,
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
@@ -42,7 +42,7 @@ class Precision:
     Norms and time tables always do. With `wide_logits` attention does between its projections.
     """
 
-    compute: Compute = "float32"
+    compute: FloatType = "float32"
     islands: tuple[tuple[str, str], ...] = ()
     wide_logits: bool = False
 

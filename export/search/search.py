@@ -31,7 +31,7 @@ from wetgen.export.search.trajectories import Distance, Walks
 from wetgen.export.tokens import padded
 from wetgen.runtime.bundle.schedule import SOLVERS
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
-from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.errors import Say, WetgenError
 from wetgen.training.checkpoint import Checkpoint
 
 LONG = 50  # steps of the walk that plans are measured against
@@ -43,8 +43,6 @@ FASTEST = LADDER[0]
 QUALITY = 0.98  # where none is asked for
 
 _AUTO = re.compile(r"auto(?::quality=(0\.\d+|1(?:\.0*)?))?")
-
-Say = Callable[[str], None]
 
 
 def quality_asked(spec: str) -> float | None:

@@ -14,7 +14,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,13 +40,12 @@ from wetgen.runtime.engines.key import (
     write_engine,
 )
 from wetgen.runtime.engines.trt import Messages, create_logger, require_tensorrt
-from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.errors import Say, WetgenError
 from wetgen.runtime.files import atomic_write, os_errors, read_bytes
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
-Say = Callable[[str], None]
 
 LEAST_WORKSPACE = 64 * 2**20  # bytes; below it convolutions have no tactic left worth the name
 _SMALL_BOARD = 16 * 2**30  # bytes of GPU memory up to which auxiliary streams cost more memory than they bring speed

@@ -10,11 +10,11 @@ from wetgen.runtime.errors import WetgenError, suggestion
 from wetgen.runtime.layouts.boxes import BoxDamage
 from wetgen.runtime.layouts.fields import FloatMap
 from wetgen.runtime.layouts.place import BRANCHES, PlacedDamage, spread
-from wetgen.runtime.layouts.shapes import BoolMask, first_pixels, growth
+from wetgen.runtime.layouts.shapes import first_pixels, growth
 from wetgen.runtime.layouts.surfaces import SurfaceLines, preference_map
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import Pixels
-from wetgen.runtime.masks.regions import Box, Size
+from wetgen.runtime.masks.regions import BoolMask, Box, Size
 from wetgen.runtime.masks.statistics import TYPICAL, ClassStatistics, area_for, check_severity
 
 Statistics = Mapping[str, ClassStatistics]

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.layouts.shapes import BoolMask
 from wetgen.runtime.layouts.surfaces import ANYWHERE, RULES, SurfaceLines, allowed_map, preference_map
-from wetgen.runtime.masks.regions import Box, Size
+from wetgen.runtime.masks.regions import BoolMask, Box, Size
 from wetgen.runtime.masks.statistics import TYPICAL, ClassStatistics, Quantiles, area_for, check_severity
 
 Overlap = Literal["never", "any"] | float  # a number is the greatest intersection over union

@@ -184,14 +184,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class PromptRow:
     """One line of a prompts file before it is checked: the text and the options that it sets, by name."""
 
     line: int
     cells: Mapping[str, Cell]
 
 
-def line_of(row: Row, words: ClassWords, quota: Collection[str] | None, faults: FaultList) -> PromptLine | None:
+def line_of(row: PromptRow, words: ClassWords, quota: Collection[str] | None, faults: FaultList) -> PromptLine | None:
     """The line that a row describes; None if something is wrong in it, all of which is added to `faults`.
 
     `quota` are the classes of the command's quota, None without one.

@@ -1,7 +1,7 @@
 """A prompts file, from its bytes to the requests of all pairs, each computed when it is needed.
 
 Start with `read_prompt_file`. A file is a .txt (the text, then options such as --count 3 or --negative "mold, cracks"),
-a .csv or a .jsonl; each has a reader here that gives its lines as `Row`s.
+a .csv or a .jsonl; each has a reader here that gives its lines as `PromptRow`s.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from wetgen.runtime.prompts.lines import (
     LazyRequests,
     PromptLine,
     PromptRequest,
-    Row,
+    PromptRow,
     json_kind,
     line_of,
 )
@@ -230,7 +230,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\"|\\(?!"))*)"')  # a backslash is one, but 
 _BARE = re.compile(r"\S+")
 
 
-def _txt_rows(text: str, faults: FaultList) -> Iterator[Row]:
+def _txt_rows(text: str, faults: FaultList) -> Iterator[PromptRow]:
     for number, line in _prompt_lines(text):
         line = line.rstrip()
         first = _BEGINS.search(line)
@@ -239,7 +239,7 @@ def _txt_rows(text: str, faults: FaultList) -> Iterator[Row]:
         cells = {TEXT: Cell(TEXT, line[start:end], number, start + 1)}
         if first is not None:
             _add_options(cells, line, end, number, faults)
-        yield Row(number, cells)
+        yield PromptRow(number, cells)
 
 
 def _add_options(cells: dict[str, Cell], line: str, begin: int, number: int, faults: FaultList) -> None:
@@ -304,10 +304,10 @@ def _word(line: str, at: int) -> str:
     return line[at:].split(maxsplit=1)[0]
 
 
-def _csv_rows(text: str, faults: FaultList) -> Iterator[Row]:
+def _csv_rows(text: str, faults: FaultList) -> Iterator[PromptRow]:
     for row in csv_rows(text, _COLUMNS, faults, aliases=ALIASES):
         cells = {name: Cell(name, cell.text, cell.line) for name, cell in row.items() if cell.text.strip()}
-        yield Row(min(cell.line for cell in row.values()), cells)
+        yield PromptRow(min(cell.line for cell in row.values()), cells)
 
 
 _HALVES = re.compile(r"[\ud800-\udfff\0]")  # what UTF-8 and paths cannot hold
@@ -317,10 +317,10 @@ class _Members(list[tuple[str, Any]]):
     """The members of a JSON object in their order; a key may come twice."""
 
 
-def _jsonl_rows(text: str, faults: FaultList) -> Iterator[Row]:
+def _jsonl_rows(text: str, faults: FaultList) -> Iterator[PromptRow]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip() and (members := _members(line, number, faults)) is not None:
-            yield Row(number, _json_cells(members, number, faults))
+            yield PromptRow(number, _json_cells(members, number, faults))
 
 
 def _members(line: str, number: int, faults: FaultList) -> _Members | None:

@@ -29,7 +29,7 @@ from wetgen.runtime.sampling.pair import Pair
 SHEET_NAME = "contact-sheet.png"
 BOXES_NAME = "boxes.csv"  # of painted damage; runs without any write none
 
-Row = dict[str, object]
+NewRow = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Kept:
     prepared: Prepared
 
     @property
-    def row(self) -> Row:
+    def row(self) -> NewRow:
         """Its row in metadata.jsonl."""
         return self.prepared.keys
 
@@ -50,7 +50,7 @@ class Rejection:
     """A try that is not kept, and its row in rejected.jsonl; `given_up`: it was the pair's last."""
 
     index: int
-    row: Row
+    row: NewRow
     given_up: bool
 
 
@@ -162,9 +162,9 @@ class Contents:
 
     def __init__(self) -> None:
         self.pairs = self.with_faults = self.unjudged = self.boxes = 0
-        self._first: dict[int, Row] = {}
+        self._first: dict[int, NewRow] = {}
 
-    def add(self, name: str, row: Row) -> None:
+    def add(self, name: str, row: NewRow) -> None:
         """Count a stored pair; somebody may have put other pairs beside the run's, which do not count."""
         if not name.isdecimal():
             return
@@ -177,12 +177,12 @@ class Contents:
         if len(self._first) > sheet.LIMIT:
             del self._first[max(self._first)]
 
-    def first(self) -> list[tuple[int, Row]]:
+    def first(self) -> list[tuple[int, NewRow]]:
         """The pairs of the lowest indexes with their rows, as many as a contact sheet shows."""
         return sorted(self._first.items(), key=lambda item: item[0])
 
 
-def write_boxes(path: Path, rows: Iterable[tuple[str, Row]]) -> None:
+def write_boxes(path: Path, rows: Iterable[tuple[str, NewRow]]) -> None:
     """Write the boxes of rows that have some: file_name, class, x, y, width, height, in pixels."""
     names = ("class", "x", "y", "width", "height")
     lines = []
@@ -194,10 +194,10 @@ def write_boxes(path: Path, rows: Iterable[tuple[str, Row]]) -> None:
     atomic_write(path, "".join(f"{line}\n" for line in [",".join(["file_name", *names]), *lines]).encode())
 
 
-def pair_row(pair: Pair, config: RunConfig, bundle: Bundle) -> Row:
+def pair_row(pair: Pair, config: RunConfig, bundle: Bundle) -> NewRow:
     """The metadata row of a pair: all it takes to make it again, and what is known of it."""
     assert pair.params is not None  # a generator's pairs say how they were drawn
-    row: Row = {
+    row: NewRow = {
         "text": pair.prompt,
         "scene": f"{pair.seed}-{pair.index}",
         "seed": pair.seed,

@@ -33,10 +33,10 @@ from wetgen.runtime.sampling.conditioning import SampleInputs, SamplingParams, l
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import Pair
 
-Row = Mapping[str, Any]
+StoredRow = Mapping[str, Any]
 
 
-def drawn_pair(generator: Generator, row: Row, plan: Plan) -> Pair:
+def drawn_pair(generator: Generator, row: StoredRow, plan: Plan) -> Pair:
     """The pair of a row that was drawn from its prompt, and a layout if it had one."""
     cells = generator.cells(_size(row))
     index, attempt = int(row["index"]), int(row["try"])
@@ -60,7 +60,7 @@ def drawn_pair(generator: Generator, row: Row, plan: Plan) -> Pair:
     return next(generator.sample([inputs], plan, cells=cells))
 
 
-def painted_pair(generator: Generator, row: Row, plan: Plan, photos: Path | None) -> Pair:
+def painted_pair(generator: Generator, row: StoredRow, plan: Plan, photos: Path | None) -> Pair:
     """The pair of a row that was painted, into a photograph of `photos` or into a surface that is drawn again."""
     params = SamplingParams(plan.name, float(row["guidance"]), str(row["negative"]))
     sheet = InpaintJob(
@@ -77,7 +77,7 @@ def painted_pair(generator: Generator, row: Row, plan: Plan, photos: Path | None
     return next(draw_painted(generator, painter, lambda _: [sheet], attempts, at_once=1, judge=False))
 
 
-def _planned(generator: Generator, row: Row) -> Iterator[PlannedDamage]:
+def _planned(generator: Generator, row: StoredRow) -> Iterator[PlannedDamage]:
     table, where = generator.bundle.classes, f"Row {row['index']}"
     assert table is not None
     for stated in row["painted"]:
@@ -87,7 +87,7 @@ def _planned(generator: Generator, row: Row) -> Iterator[PlannedDamage]:
         yield PlannedDamage(str(stated["class"]), str(stated["prompt"]), box, mask, region, severity)
 
 
-def _background(generator: Generator, row: Row, plan: Plan, photos: Path | None) -> Pixels:
+def _background(generator: Generator, row: StoredRow, plan: Plan, photos: Path | None) -> Pixels:
     said, sizes = row["background"], generator.bundle.sizes
     cells = generator.cells(_size(row))
     if "photo" in said:
@@ -107,7 +107,7 @@ def _background(generator: Generator, row: Row, plan: Plan, photos: Path | None)
     return canvas.decode(canvas.draw([wanted], plan))[0].image
 
 
-def _photograph(said: Row, photos: Path | None) -> Path:
+def _photograph(said: StoredRow, photos: Path | None) -> Path:
     """Where the photograph of a row lies now, if it is still the same."""
     name = str(said["photo"])
     path = Path(name) if photos is None else photos / name
@@ -126,7 +126,7 @@ def _photograph(said: Row, photos: Path | None) -> Path:
     return path
 
 
-def _size(row: Row) -> tuple[int, int] | None:
+def _size(row: StoredRow) -> tuple[int, int] | None:
     if "size" not in row:
         return None
     width, height = row["size"]
@@ -158,7 +158,9 @@ def find_row(dataset: Path, index: int) -> dict[str, object]:
     )
 
 
-def make_again(row: Row, bundle: Bundle, photos: Path | None, *, device: str, batch: int, threads: int | None) -> Pair:
+def make_again(
+    row: StoredRow, bundle: Bundle, photos: Path | None, *, device: str, batch: int, threads: int | None
+) -> Pair:
     """The pair of a row.
 
     Raises WetgenError for another bundle than drew it, for photographs that lack, and for a row that does not say how.
@@ -185,7 +187,7 @@ def make_again(row: Row, bundle: Bundle, photos: Path | None, *, device: str, ba
         ) from error
 
 
-def compare(dataset: Path, row: Row, pair: Pair) -> list[Compared]:
+def compare(dataset: Path, row: StoredRow, pair: Pair) -> list[Compared]:
     """Each file of the pair beside the same made again, byte for byte."""
     text = png_text(row)
     made: dict[str, tuple[bytes, Pixels]] = {"image": (encode_png(pair.image, text), pair.image)}
@@ -208,7 +210,7 @@ def how_drawn(dataset: Path) -> dict[str, Any]:
     return {name: record.get(name, usual) for name, usual in (("device", "cpu"), ("batch", 1), ("threads", None))}
 
 
-def _stored(dataset: Path, row: Row) -> Iterator[tuple[str, bytes]]:
+def _stored(dataset: Path, row: StoredRow) -> Iterator[tuple[str, bytes]]:
     if "shard" in row:
         names = {kind: f"{row['key']}.{suffix}" for kind, suffix in SUFFIXES.items()}
         found = tar.read(dataset / str(row["shard"]), list(names.values()))

@@ -20,11 +20,10 @@ from wetgen.runtime.bundle.schedule import AFTER, LATENT, Plan, Step, walk
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines.device_graph import DeviceGraphs, aligned, nbytes
 from wetgen.runtime.engines.load import SETS, embedding_slots
-from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.errors import Say, WetgenError
 from wetgen.runtime.sampling.conditioning import SampleInputs
 from wetgen.runtime.sampling.pair import CONSTANT, picture_faults
 
-Say = Callable[[str], None]
 Redecode = Callable[[Array], dict[str, Array]]
 """Decodes latents (B, C, h, w) with another decoder, in float32; gives the decoder's outputs by name."""
 
