@@ -20,7 +20,6 @@ TO_REACH = (
     "files that one prompt passes through",
     "moves between files, each function read once",
     "lines of runtime",
-    "public names of two things",
 )
 
 
