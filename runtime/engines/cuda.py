@@ -5,23 +5,20 @@ imported inside the functions: only machines with an NVIDIA GPU have it.
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from ctypes import c_uint8
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from wetgen.runtime.bundle.graphs import Array
 from wetgen.runtime.errors import WetgenError
 
-if TYPE_CHECKING:
-    from cuda.bindings import runtime as cudart
-
-T = TypeVar("T")
-
 ALIGNMENT = 256  # bytes; what TensorRT asks of every tensor's address, and what cudaMalloc gives
 
+_STREAM_NON_BLOCKING, _EVENT_DISABLE_TIMING, _HOST_ALLOC_DEFAULT = 1, 2, 0  # CUDA's own flags
 _FIXES = {
     "cudaErrorMemoryAllocation": "use a smaller --batch, or close what else uses the GPU.",
     "cudaErrorInsufficientDriver": "update the NVIDIA driver, or install the cuda-python of the driver's CUDA version.",
@@ -47,7 +44,7 @@ class Gpu:
 def require_cuda() -> None:
     """Raise WetgenError unless cuda-python is installed and finds a driver and a GPU."""
     try:
-        from cuda.bindings import runtime as cudart
+        count = _call("cudaGetDeviceCount")
     except ImportError as error:
         raise WetgenError(
             "cuda-python is needed to work on an NVIDIA GPU.",
@@ -55,8 +52,6 @@ def require_cuda() -> None:
             fix="pip install 'cuda-python>=12.6,<13' for CUDA 12, or 'cuda-python>=13,<14' for CUDA 13 (nvidia-smi "
             "shows which).",
         ) from error
-    try:
-        count = _value("cudaGetDeviceCount", cudart.cudaGetDeviceCount())
     except RuntimeError as error:  # without a driver the bindings themselves fail
         raise WetgenError(
             "There is no NVIDIA driver here.",
@@ -69,10 +64,7 @@ def require_cuda() -> None:
 
 def current_gpu() -> Gpu:
     """The GPU that this process works on; CUDA_VISIBLE_DEVICES chooses it."""
-    from cuda.bindings import runtime as cudart
-
-    device = _value("cudaGetDevice", cudart.cudaGetDevice())
-    found = _value("cudaGetDeviceProperties", cudart.cudaGetDeviceProperties(device))
+    found = _call("cudaGetDeviceProperties", _call("cudaGetDevice"))
     return Gpu(
         name=found.name.split(b"\0")[0].decode(),
         capability=(int(found.major), int(found.minor)),
@@ -85,13 +77,10 @@ def current_gpu() -> Gpu:
 def free_memory(gpu: Gpu) -> int:
     """Bytes that the device can give now.
 
-    On an integrated GPU CUDA counts what the kernel holds as file cache as taken, though it is given up when needed.
+    On an integrated GPU CUDA counts the kernel's file cache as taken, although the kernel gives it up when needed.
     """
-    from cuda.bindings import runtime as cudart
-
-    error, free, _ = cudart.cudaMemGetInfo()
-    _check("cudaMemGetInfo", error)
-    return max(free, host_available()) if gpu.integrated else free
+    free, _ = _call("cudaMemGetInfo")
+    return max(int(free), host_available()) if gpu.integrated else int(free)
 
 
 def host_available() -> int:
@@ -105,119 +94,88 @@ def host_available() -> int:
 
 def wait_for_stream(stream: int) -> None:
     """Block until everything on the stream is done."""
-    from cuda.bindings import runtime as cudart
+    _call("cudaStreamSynchronize", stream)
 
-    _done("cudaStreamSynchronize", cudart.cudaStreamSynchronize(stream))
+
+def wait_for_event(event: int) -> None:
+    """Block until everything that the event was recorded after is done."""
+    _call("cudaEventSynchronize", event)
 
 
 def record(event: int, stream: int) -> None:
     """Let the event stand for everything that is on the stream so far."""
-    from cuda.bindings import runtime as cudart
-
-    _done("cudaEventRecord", cudart.cudaEventRecord(event, stream))
+    _call("cudaEventRecord", event, stream)
 
 
 def let_wait(stream: int, event: int) -> None:
-    """Let what comes next on the stream wait for the event; the host goes on."""
-    from cuda.bindings import runtime as cudart
-
-    _done("cudaStreamWaitEvent", cudart.cudaStreamWaitEvent(stream, event, 0))
-
-
-def wait_for_event(event: int) -> None:
-    """Block until the event has come."""
-    from cuda.bindings import runtime as cudart
-
-    _done("cudaEventSynchronize", cudart.cudaEventSynchronize(event))
+    """Let later work on the stream wait for the event; the host does not wait."""
+    _call("cudaStreamWaitEvent", stream, event, 0)
 
 
 def to_device(target: int, source: int, nbytes: int, stream: int) -> None:
-    """Copy from pinned host memory; it must not change before the stream has come by."""
-    from cuda.bindings import runtime as cudart
-
-    kind = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
-    _done("cudaMemcpyAsync", cudart.cudaMemcpyAsync(target, source, nbytes, kind, stream))
+    """Copy from pinned host memory, which must not change until the copy is done."""
+    _copy("cudaMemcpyHostToDevice", target, source, nbytes, stream)
 
 
 def to_host(target: int, source: int, nbytes: int, stream: int) -> None:
-    """Copy to pinned host memory; it must not be read before the stream has come by."""
-    from cuda.bindings import runtime as cudart
-
-    kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
-    _done("cudaMemcpyAsync", cudart.cudaMemcpyAsync(target, source, nbytes, kind, stream))
+    """Copy to pinned host memory, which must not be read until the copy is done."""
+    _copy("cudaMemcpyDeviceToHost", target, source, nbytes, stream)
 
 
 def on_device(target: int, source: int, nbytes: int, stream: int) -> None:
     """Copy from device memory to device memory."""
+    _copy("cudaMemcpyDeviceToDevice", target, source, nbytes, stream)
+
+
+def _copy(kind: str, target: int, source: int, nbytes: int, stream: int) -> None:
     from cuda.bindings import runtime as cudart
 
-    kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToDevice
-    _done("cudaMemcpyAsync", cudart.cudaMemcpyAsync(target, source, nbytes, kind, stream))
+    _call("cudaMemcpyAsync", target, source, nbytes, cudart.cudaMemcpyKind[kind], stream)
 
 
 class Resources:
     """Memory, streams and events of one owner, given back together by `close`."""
 
     def __init__(self) -> None:
-        self._device: list[int] = []
-        self._pinned: list[int] = []
         self._streams: list[int] = []
-        self._events: list[int] = []
+        self._owned = ExitStack()
 
     def device(self, nbytes: int) -> int:
         """The address of `nbytes` of new device memory, aligned; its content is undefined."""
-        from cuda.bindings import runtime as cudart
-
-        address = _value("cudaMalloc", cudart.cudaMalloc(max(nbytes, ALIGNMENT)))
-        self._device.append(address)
+        address = int(_call("cudaMalloc", max(nbytes, ALIGNMENT)))
+        self._owned.callback(_call, "cudaFree", address)
         return address
 
     def pinned(self, shape: tuple[int, ...], dtype: str) -> tuple[int, Array]:
-        """New page-locked host memory, which copies need to be asynchronous: its address, and the array over it.
+        """New page-locked host memory, which asynchronous copies need: its address, and the array over it.
 
         The array must not be touched after `close`.
         """
-        from cuda.bindings import runtime as cudart
-
         nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        address = _value("cudaHostAlloc", cudart.cudaHostAlloc(nbytes, int(cudart.cudaHostAllocDefault)))
-        self._pinned.append(address)
+        address = int(_call("cudaHostAlloc", nbytes, _HOST_ALLOC_DEFAULT))
+        self._owned.callback(_call, "cudaFreeHost", address)
         octets = np.ctypeslib.as_array((c_uint8 * nbytes).from_address(address))
-        array: Array = octets.view(dtype).reshape(shape)
-        return address, array
+        return address, octets.view(dtype).reshape(shape)
 
     def stream(self) -> int:
         """A new stream that does not wait for the default stream, as capture needs."""
-        from cuda.bindings import runtime as cudart
-
-        flags = int(cudart.cudaStreamNonBlocking)
-        stream = int(_value("cudaStreamCreateWithFlags", cudart.cudaStreamCreateWithFlags(flags)))
+        stream = int(_call("cudaStreamCreateWithFlags", _STREAM_NON_BLOCKING))
+        self._owned.callback(_call, "cudaStreamDestroy", stream)
         self._streams.append(stream)
         return stream
 
     def event(self) -> int:
         """A new event without a clock, which is the cheaper kind."""
-        from cuda.bindings import runtime as cudart
-
-        flags = int(cudart.cudaEventDisableTiming)
-        event = int(_value("cudaEventCreateWithFlags", cudart.cudaEventCreateWithFlags(flags)))
-        self._events.append(event)
+        event = int(_call("cudaEventCreateWithFlags", _EVENT_DISABLE_TIMING))
+        self._owned.callback(_call, "cudaEventDestroy", event)
         return event
 
     def close(self) -> None:
         """Wait for the streams, then free everything; no other stream may use it any more."""
-        from cuda.bindings import runtime as cudart
-
         for stream in self._streams:
             wait_for_stream(stream)
-        while self._events:
-            _done("cudaEventDestroy", cudart.cudaEventDestroy(self._events.pop()))
-        while self._streams:
-            _done("cudaStreamDestroy", cudart.cudaStreamDestroy(self._streams.pop()))
-        while self._device:
-            _done("cudaFree", cudart.cudaFree(self._device.pop()))
-        while self._pinned:
-            _done("cudaFreeHost", cudart.cudaFreeHost(self._pinned.pop()))
+        self._streams.clear()
+        self._owned.close()
 
 
 class RecordedGraph:
@@ -227,14 +185,10 @@ class RecordedGraph:
         self._executable = executable
 
     def launch(self, stream: int) -> None:
-        from cuda.bindings import runtime as cudart
-
-        _done("cudaGraphLaunch", cudart.cudaGraphLaunch(self._executable, stream))
+        _call("cudaGraphLaunch", self._executable, stream)
 
     def close(self) -> None:
-        from cuda.bindings import runtime as cudart
-
-        _done("cudaGraphExecDestroy", cudart.cudaGraphExecDestroy(self._executable))
+        _call("cudaGraphExecDestroy", self._executable)
 
 
 def capture(stream: int, work: Callable[[], None]) -> RecordedGraph:
@@ -244,44 +198,32 @@ def capture(stream: int, work: Callable[[], None]) -> RecordedGraph:
     """
     from cuda.bindings import runtime as cudart
 
-    mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-    _done("cudaStreamBeginCapture", cudart.cudaStreamBeginCapture(stream, mode))
+    _call("cudaStreamBeginCapture", stream, cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal)
     try:
         work()
     except BaseException:
-        error, unfinished = cudart.cudaStreamEndCapture(stream)  # else the stream stays unusable
+        error, unfinished = cudart.cudaStreamEndCapture(stream)  # or else the stream stays unusable
         if error == cudart.cudaError_t.cudaSuccess:
             cudart.cudaGraphDestroy(unfinished)
         raise
-    recorded = _value("cudaStreamEndCapture", cudart.cudaStreamEndCapture(stream))
+    recorded = _call("cudaStreamEndCapture", stream)
     try:
-        executable = _value("cudaGraphInstantiate", cudart.cudaGraphInstantiate(recorded, 0))
+        return RecordedGraph(int(_call("cudaGraphInstantiate", recorded, 0)))
     finally:
-        _done("cudaGraphDestroy", cudart.cudaGraphDestroy(recorded))
-    return RecordedGraph(int(executable))
+        _call("cudaGraphDestroy", recorded)
 
 
-def _value(call: str, result: "tuple[cudart.cudaError_t, T]") -> T:
-    _check(call, result[0])
-    return result[1]
-
-
-def _done(call: str, result: "tuple[cudart.cudaError_t]") -> None:
-    _check(call, result[0])
-
-
-def _check(call: str, error: "cudart.cudaError_t") -> None:
+def _call(name: str, *arguments: Any) -> Any:
+    """Call a function of CUDA's runtime. Returns its value, or a list if it has none or several."""
     from cuda.bindings import runtime as cudart
 
-    if error == cudart.cudaError_t.cudaSuccess:
-        return
-    _, text = cudart.cudaGetErrorString(error)
-    raise WetgenError(
-        f"CUDA could not do {call}: {error.name}.",
-        why=f"{_text(text)}.",
-        fix=_FIXES.get(error.name, "see what `wetgen doctor` says; if it repeats, send its output and this message."),
-    )
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    error, *values = getattr(cudart, name)(*arguments)
+    if error != cudart.cudaError_t.cudaSuccess:
+        raise WetgenError(
+            f"CUDA could not do {name}: {error.name}.",
+            why=f"{cudart.cudaGetErrorString(error)[1].decode()}.",
+            fix=_FIXES.get(
+                error.name, "see what `wetgen doctor` says; if it repeats, send its output and this message."
+            ),
+        )
+    return values[0] if len(values) == 1 else values

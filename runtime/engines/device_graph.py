@@ -59,7 +59,7 @@ class DeviceGraphs:
             for graph in taking_turns:
                 graph.lend(shared)
         except BaseException:
-            with suppress(WetgenError):  # the first failure is the one to be told
+            with suppress(WetgenError):  # report the original error, not the one from cleanup
                 self.close()
             raise
 
@@ -100,7 +100,7 @@ class HostFed:
             self._addresses = {tensor.name: self._own.device(nbytes(tensor, batch)) for tensor in tensors}
             self._pinned = {tensor.name: self._own.pinned(tensor.sizes(batch), tensor.dtype) for tensor in tensors}
         except BaseException:
-            with suppress(WetgenError):  # the first failure is the one to be told
+            with suppress(WetgenError):  # report the original error, not the one from cleanup
                 self.close()
             raise
 

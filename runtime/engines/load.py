@@ -1,14 +1,12 @@
 """Loads a bundle's graphs on an NVIDIA GPU: engine files for TensorRT, ONNX files for ONNX Runtime's CUDA provider.
 
-For TensorRT it also computes how much device memory a run will take, before any of it is taken.
+For TensorRT it first computes how much device memory a run takes.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 from wetgen.runtime.bundle.archive import names_in
 from wetgen.runtime.bundle.bundle import Bundle
@@ -17,7 +15,7 @@ from wetgen.runtime.bundle.manifest import ENGINES, TargetGraphs
 from wetgen.runtime.bundle.targets import Target, target_for
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines.device_graph import DeviceGraph, DeviceGraphs, HostFed, aligned, nbytes
-from wetgen.runtime.engines.key import EngineKey, check_engine, engine_path, key_of, rebuild_command, verified_engine
+from wetgen.runtime.engines.key import EngineFile, engine_file, rebuild_command
 from wetgen.runtime.engines.ort_cuda import OrtCudaGraph
 from wetgen.runtime.engines.trt import TrtGraph, require_tensorrt
 from wetgen.runtime.errors import WetgenError
@@ -33,11 +31,11 @@ def load_on_device(
 ) -> "tuple[Target, LoadedGraphs | None]":
     """The target of the bundle that a device runs, and its graphs on the GPU; None where the host feeds the engines.
 
-    Raises WetgenError when the device cannot run here, or cannot run this bundle.
+    Raises WetgenError if the device cannot run here, or cannot run this bundle.
     """
     if device == "tensorrt":
         version = require_tensorrt()
-        target = target_for(device, targets_built(bundle), version)
+        target = target_for(device, _targets_with_engines(bundle), version)
         return target, TensorRTGraphs(bundle, bundle.targets[target.name], batch, version, say)
     target = target_for(device, bundle.targets)
     if device != "cuda":
@@ -58,8 +56,8 @@ class LoadedGraphs:
 
     graphs: DeviceGraphs
 
-    def __init__(self, bundle: Bundle, held: TargetGraphs, batch: int) -> None:
-        self.bundle, self.held, self.batch = bundle, held, batch
+    def __init__(self, bundle: Bundle, exported: TargetGraphs, batch: int, say: Callable[[str], None]) -> None:
+        self.bundle, self.exported, self.batch, self.say = bundle, exported, batch, say
 
     def load(self, name: str, stream: int) -> DeviceGraph:
         """Load the graph called `name`, to work on a stream."""
@@ -77,102 +75,77 @@ class LoadedGraphs:
 class TensorRTGraphs(LoadedGraphs):
     """Engines for the smallest batch built that is large enough; all keys are checked before an engine is read.
 
-    Raises WetgenError for an engine that is missing or does not fit this machine, and when there is too little memory.
+    Raises WetgenError for an engine that is missing or does not fit this machine, and if there is too little memory.
     """
 
     def __init__(
-        self, bundle: Bundle, held: TargetGraphs, batch: int, version: str, say: Callable[[str], None]
+        self, bundle: Bundle, exported: TargetGraphs, batch: int, version: str, say: Callable[[str], None]
     ) -> None:
-        super().__init__(bundle, held, _built_batch(bundle, held, batch))
+        super().__init__(bundle, exported, _built_batch(bundle, exported, batch), say)
         self._version, self._gpu = version, cuda.current_gpu()
-        self._check_memory(say)
-        say(f"TensorRT {version} on {self._gpu}: target {held.target.name}, batches of {self.batch}")
+        self._check_memory()
+        say(f"TensorRT {version} on {self._gpu}: target {exported.target.name}, batches of {self.batch}")
         self.graphs = DeviceGraphs(self.load, bundle.kinds)
 
-    def load(self, name: str, stream: int) -> DeviceGraph:
-        return self._file(name).load()
+    def load(self, name: str, stream: int) -> TrtGraph:
+        return load_engine(self.bundle.graphs[name], self._file(name))
 
     def judge(self) -> HostFed:
-        """Load the judge, beside all the rest; raises WetgenError when there is too little memory left."""
-        key_file, free = self._file(JUDGE).check(), cuda.free_memory(self._gpu)
-        needed = int(key_file["file"]["bytes"]) + int(key_file["built"]["scratch_bytes"])
+        """Load the judge, beside all the rest; raises WetgenError if there is too little memory left."""
+        stated, free = self._file(JUDGE).check(), cuda.free_memory(self._gpu)
+        needed = int(stated["file"]["bytes"]) + int(stated["built"]["scratch_bytes"])
         if needed > free:
             raise WetgenError(
                 "The judge does not fit into the GPU's memory.",
-                why=f"it needs {needed >> 20} MiB at batches of {self.batch}, and {free >> 20} MiB are free.",
+                why=f"it needs {_mib(needed)} at batches of {self.batch}, and {_mib(free)} are free.",
                 fix="use a smaller --batch, or do without --keep-agreement.",
             )
         return super().judge()
 
-    def _file(self, name: str) -> "EngineFile":
-        return EngineFile.of(self.bundle, self.held, name, self.batch, self._version, self._gpu)
+    def _file(self, name: str) -> EngineFile:
+        return engine_file(self.bundle, self.exported, name, self.batch, gpu=self._gpu, tensorrt=self._version)
 
-    def _check_memory(self, say: Callable[[str], None]) -> None:
-        """Say how much of the GPU's memory the run will take; raises WetgenError when it is not free."""
+    def _check_memory(self) -> None:
+        """Say how much of the GPU's memory the run will take; raises WetgenError if it is not free."""
         names = [name for name in self.bundle.graphs if name in ("text", "decode") or denoises(name)]
-        key_files = {name: self._file(name).check() for name in names}
+        stated = {name: self._file(name).check() for name in names}
         plan = plan_memory(
             self.bundle.graphs,
             self.batch,
             max(len(plan.steps) for plan in self.bundle.plans.values()),
-            weights={name: int(entry["file"]["bytes"]) for name, entry in key_files.items()},
-            scratch={name: int(entry["built"]["scratch_bytes"]) for name, entry in key_files.items()},
+            weights={name: int(entry["file"]["bytes"]) for name, entry in stated.items()},
+            scratch={name: int(entry["built"]["scratch_bytes"]) for name, entry in stated.items()},
             integrated=self._gpu.integrated,
         )
         free = cuda.free_memory(self._gpu)
-        say(plan.text(free))
+        self.say(plan.text(free))
         plan.check(free, self.batch)
 
 
 class OrtCudaGraphs(LoadedGraphs):
     """ONNX graphs in ONNX Runtime's CUDA provider, working on our streams and buffers."""
 
-    def __init__(self, bundle: Bundle, held: TargetGraphs, batch: int, say: Callable[[str], None]) -> None:
-        super().__init__(bundle, held, batch)
-        self._say = say
-        say(f"ONNX Runtime on {cuda.current_gpu()}: target {held.target.name}, batches of {batch}")
+    def __init__(self, bundle: Bundle, exported: TargetGraphs, batch: int, say: Callable[[str], None]) -> None:
+        super().__init__(bundle, exported, batch, say)
+        say(f"ONNX Runtime on {cuda.current_gpu()}: target {exported.target.name}, batches of {batch}")
         self.graphs = DeviceGraphs(self.load, bundle.kinds)
 
-    def load(self, name: str, stream: int) -> DeviceGraph:
-        batch = _batch_of(name, self.batch)
-        graph = OrtCudaGraph(self.bundle.graphs[name], self.held.files[name], batch=batch, stream=stream)
+    def load(self, name: str, stream: int) -> OrtCudaGraph:
+        batch = 1 if name == "text" else self.batch
+        graph = OrtCudaGraph(self.bundle.graphs[name], self.exported.files[name], batch=batch, stream=stream)
         if graph.note:
-            self._say(graph.note)
+            self.say(graph.note)
         return graph
 
 
-@dataclass(frozen=True)
-class EngineFile:
-    """The engine file of one graph: the key it must have on this machine, and the command that builds it."""
-
-    graph: Graph
-    key: EngineKey
-    path: Path
-    rebuild: str
-
-    @classmethod
-    def of(cls, bundle: Bundle, held: TargetGraphs, name: str, batch: int, version: str, gpu: cuda.Gpu) -> "EngineFile":
-        """The engine file of the graph called `name`, to draw `batch` pairs at a time."""
-        key = key_of(bundle, held, name, _batch_of(name, batch), gpu=gpu, tensorrt=version, version_compatible=False)
-        rebuild = rebuild_command(bundle, held.target.name, [batch])
-        return cls(bundle.graphs[name], key, engine_path(bundle, key), rebuild)
-
-    def check(self) -> dict[str, Any]:
-        """The contents of its key file; raises WetgenError for an engine that is missing or does not fit."""
-        return check_engine(self.path, self.key, self.rebuild)
-
-    def load(self) -> TrtGraph:
-        """Load it. Raises WetgenError, before TensorRT sees a byte, when it is missing, damaged or does not fit."""
-        host_code = bool(self.check()["key"]["version_compatible"])
-        with verified_engine(self.path, self.key, self.rebuild) as engine:
-            return TrtGraph(self.graph, engine, batch=self.key.batch, name=self.path.name, host_code=host_code)
+def load_engine(graph: Graph, file: EngineFile) -> TrtGraph:
+    """Load an engine. Raises WetgenError, before TensorRT reads it, if it is missing, damaged or does not fit."""
+    host_code = bool(file.check()["key"]["version_compatible"])
+    with file.verified() as engine:
+        return TrtGraph(graph, engine, batch=file.key.batch, name=file.path.name, host_code=host_code)
 
 
-def _batch_of(name: str, batch: int) -> int:
-    return 1 if name == "text" else batch  # prompts are always encoded one at a time
-
-
-def targets_built(bundle: Bundle) -> list[str]:
+def _targets_with_engines(bundle: Bundle) -> list[str]:
     """The targets that a run may choose from: those with engines, or all of them if none has engines."""
     built = {target for target, _ in _built(bundle)}
     return [name for name in bundle.targets if name in built] or list(bundle.targets)
@@ -184,22 +157,22 @@ def _built(bundle: Bundle) -> list[tuple[str, int]]:
     return [(match[1], int(match[2])) for match in matches if match is not None]
 
 
-def _built_batch(bundle: Bundle, held: TargetGraphs, batch: int) -> int:
+def _built_batch(bundle: Bundle, exported: TargetGraphs, batch: int) -> int:
     """The smallest batch with engines that is large enough; the last batch of a run is padded to it.
 
     A smaller engine for the last batch would sum in another order: the bytes of a pair would depend on its batch.
     """
-    built = sorted(size for target, size in _built(bundle) if target == held.target.name)
+    name = exported.target.name
+    built = sorted(size for of, size in _built(bundle) if of == name)
     large_enough = [size for size in built if size >= batch]
     if large_enough:
         return large_enough[0]
-    ladder = [size for size in held.batches if size >= batch][:1] or [batch]
+    needed = [size for size in exported.batches if size >= batch][:1] or [batch]
     have = f"engines for batches of {', '.join(map(str, built))}" if built else "no engines for this target"
     raise WetgenError(
         f"The bundle has no engines for batches of {batch}.",
         why=f"{bundle.folder / ENGINES} holds {have}.",
-        fix=("use a smaller --batch, or build them: " if built else "")
-        + rebuild_command(bundle, held.target.name, ladder),
+        fix=("use a smaller --batch, or build them: " if built else "") + rebuild_command(bundle, name, needed),
     )
 
 

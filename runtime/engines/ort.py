@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -133,15 +133,12 @@ def import_onnxruntime() -> Any:
 
 def installed_wheels() -> list[str]:
     """The installed packages of ONNX Runtime; they share one module, so more than one is a conflict."""
-    return [wheel for wheel in WHEELS if _is_installed(wheel)]
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True
+    found = []
+    for wheel in WHEELS:
+        with suppress(PackageNotFoundError):
+            version(wheel)
+            found.append(wheel)
+    return found
 
 
 def check_provider(ort: Any, device: str) -> None:
@@ -198,68 +195,46 @@ def open_session(
     more: Mapping[str, str] | None = None,
 ) -> "onnxruntime.InferenceSession":
     """A session on the device's provider and no other; `more` are options for the CUDA provider."""
-    session = _open(ort, model, name, device, options, more)
-    _check_opened(session, name, device)
-    return session
-
-
-def _open(
-    ort: Any,
-    model: str | bytes,
-    name: str,
-    device: str,
-    options: "onnxruntime.SessionOptions",
-    more: Mapping[str, str] | None,
-) -> "onnxruntime.InferenceSession":
-    provider: Any = PROVIDERS[device]
+    expected = PROVIDERS[device]
+    provider: Any = expected
     if device == "cuda":
-        provider = (provider, {**_CUDA_OPTIONS, **(more if more is not None else {})})
+        provider = (expected, {**_CUDA_OPTIONS, **({} if more is None else more)})
         if hasattr(ort, "preload_dlls"):
             # Finds CUDA and cuDNN from pip where the system has none; what it prints must not reach stdout.
             with redirect_stdout(sys.stderr):
                 ort.preload_dlls()
     try:
-        return ort.InferenceSession(model, options, providers=[provider])
+        session = ort.InferenceSession(model, options, providers=[provider])
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
         raise WetgenError(
             f"ONNX Runtime {ort.__version__} cannot load {name} on {device}.",
             why=f"{str(error).strip()}",
             fix="update onnxruntime, or export the bundle again for this version.",
         ) from error
-
-
-def _check_opened(session: "onnxruntime.InferenceSession", name: str, device: str) -> None:
-    """Raise if a provider in this build failed to load, because ONNX Runtime then continues without it."""
-    opened, wanted = session.get_providers()[0], PROVIDERS[device]
-    if opened != wanted:
+    opened = session.get_providers()[0]
+    if opened != expected:  # ONNX Runtime continues without a provider that failed to load
         raise WetgenError(
-            f"ONNX Runtime opened {name} on {opened} instead of {wanted}.",
-            why=f"{wanted} is in this build but did not load; its CUDA or cuDNN libraries are missing or do not fit.",
+            f"ONNX Runtime opened {name} on {opened} instead of {expected}.",
+            why=f"{expected} is in this build but did not load; its CUDA or cuDNN libraries are missing or do not fit.",
             fix="install the CUDA and cuDNN that this onnxruntime-gpu asks for, or use --device cpu.",
         )
+    return session
 
 
 def check_tensors(session: Any, graph: Graph, path: Path) -> None:
     """Raise unless the file's inputs and outputs have the names and types that its graph declares."""
-    for what, found, declared in (
+    for verb, found, declared in (
         ("takes", session.get_inputs(), graph.inputs),
         ("gives", session.get_outputs(), graph.outputs),
     ):
-        has, wants = sorted((tensor.name, tensor.type) for tensor in found), sorted(map(_name_and_type, declared))
-        if has != wants:
+        have = sorted(f"{tensor.name} {tensor.type}" for tensor in found)
+        expected = sorted(f"{tensor.name} {_ORT_TYPES[tensor.dtype]}" for tensor in declared)
+        if have != expected:
             raise WetgenError(
-                f"{path.name} {what} {_listed(has)}.",
-                why=f"the graph '{graph.name}' {what} {_listed(wants)}.",
+                f"{path.name} {verb} {', '.join(have)}.",
+                why=f"the graph '{graph.name}' {verb} {', '.join(expected)}.",
                 fix="export the bundle again with the installed wetgen-export.",
             )
-
-
-def _name_and_type(tensor: Tensor) -> tuple[str, str]:
-    return tensor.name, _ORT_TYPES[np.dtype(tensor.dtype).name]
-
-
-def _listed(tensors: list[tuple[str, str]]) -> str:
-    return ", ".join(f"{name} {type}" for name, type in tensors)
 
 
 def part_size(batch: int, threads: int) -> int:
@@ -284,10 +259,10 @@ def _rows(tensor: Tensor, array: Array, batch: int, start: int, size: int) -> Ar
 
 def merge_batch(graph: Graph, parts: Sequence[Mapping[str, Array]], batch: int) -> dict[str, Array]:
     """The outputs of a batch, from those of its micro-batches in order."""
-    return {tensor.name: _together(tensor, [part[tensor.name] for part in parts], batch) for tensor in graph.outputs}
+    return {tensor.name: _merged(tensor, [part[tensor.name] for part in parts], batch) for tensor in graph.outputs}
 
 
-def _together(tensor: Tensor, arrays: Sequence[Array], batch: int) -> Array:
+def _merged(tensor: Tensor, arrays: Sequence[Array], batch: int) -> Array:
     if tensor.shape[0] == "B":
         return np.concatenate(arrays)[:batch]
     halves = [array.reshape(2, -1, *array.shape[1:]) for array in arrays]  # of uncond and cond

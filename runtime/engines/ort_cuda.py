@@ -43,13 +43,10 @@ class OrtCudaGraph:
         self._sizes = {tensor.name: nbytes(tensor, self.batch) for tensor in tensors}
         self._own = {tensor.name: self._resources.device(self._sizes[tensor.name]) for tensor in tensors}
         self._binding = self._session.io_binding()
-        for tensors, bind in (
-            (self.graph.inputs, self._binding.bind_input),
-            (self.graph.outputs, self._binding.bind_output),
-        ):
-            for tensor in tensors:
-                kind, sizes = np.dtype(tensor.dtype).type, tensor.sizes(self.batch)
-                bind(tensor.name, "cuda", 0, kind, sizes, self._own[tensor.name])
+        for tensor in tensors:
+            bind = self._binding.bind_input if tensor in self.graph.inputs else self._binding.bind_output
+            kind, sizes = np.dtype(tensor.dtype).type, tensor.sizes(self.batch)
+            bind(tensor.name, "cuda", 0, kind, sizes, self._own[tensor.name])
         self._options = RunOptions()
         self._options.add_run_config_entry(*_ASYNCHRONOUS)
 
@@ -84,17 +81,13 @@ def _open_session(path: Path, batch: int, stream: int) -> tuple[Any, str]:
     module = ort.import_onnxruntime()
     ort.check_provider(module, "cuda")
 
-    def opened(*, recorded: bool) -> Any:
+    def opened(recorded: str) -> Any:
         options = ort.session_options(module, batch, threads=1)
+        provider = {"user_compute_stream": str(stream), "enable_cuda_graph": recorded}
         with ort.model_at(path, options) as model:
-            return ort.open_session(module, model, path.name, "cuda", options, on_stream(stream, recorded=recorded))
+            return ort.open_session(module, model, path.name, "cuda", options, provider)
 
     try:
-        return opened(recorded=True), ""
+        return opened("1"), ""
     except WetgenError as error:
-        return opened(recorded=False), f"no CUDA graph of {path.name}: {error.why}"
-
-
-def on_stream(stream: int, *, recorded: bool) -> dict[str, str]:
-    """The provider's options for a session on a stream."""
-    return {"user_compute_stream": str(stream), "enable_cuda_graph": "1" if recorded else "0"}
+        return opened("0"), f"no CUDA graph of {path.name}: {error.why}"

@@ -1,10 +1,6 @@
-"""TensorRT 10.3 to 11: engine files that were verified, as graphs on device memory.
+"""TensorRT 10.3 to 11: verified engine files as graphs on device memory, with calls that both major versions have.
 
-Only calls that both majors have. Precision is in the engine, so nothing here depends on it.
-
-TensorRT versions that are known to compute wrong results for networks like ours, without an error.
-
-Each row was read off the thread it names; a version leaves the list when its maintainers say in which release it works.
+Some versions are known to compute wrong results for networks like ours, without an error; they are refused.
 """
 
 from collections import deque
@@ -23,11 +19,28 @@ OLDEST = (10, 3)
 _KEPT_MESSAGES = 8
 
 
+class KnownFault(NamedTuple):
+    """A fault of the versions that begin with `version`; a row goes when `issue` says which release repairs it."""
+
+    version: str
+    issue: int  # of github.com/NVIDIA/TensorRT
+    fault: str
+
+
+KNOWN_FAULTS = (
+    KnownFault("11.1", 4813, "float32 transformers (a DETR) are off by hundreds of pixels, on several GPUs"),
+    KnownFault("11.1", 4853, "batches above 1 of a transformer (SegFormer) are off by orders of magnitude"),
+    KnownFault("10.11", 4853, "batches above 1 of a transformer (SegFormer) are off by orders of magnitude"),
+    KnownFault("11.2", 4826, "fused float16 attention is wrong for a transposed network input, from head width 9 on"),
+    KnownFault("11.2", 4854, "a convolution with activation and residual writes a strided concatenation wrongly"),
+)
+
+
 def require_tensorrt() -> str:
-    """The version of the installed TensorRT; raises WetgenError when it cannot be used here."""
+    """The version of the installed TensorRT; raises WetgenError if it cannot be used here."""
     try:
         import tensorrt as trt
-    except (ImportError, OSError, RuntimeError) as error:  # the last two from libraries that it looks for itself
+    except (ImportError, OSError, RuntimeError) as error:  # the last two come from the libraries that it loads
         raise WetgenError(
             "TensorRT is needed to run engines.",
             why=f"it cannot be imported: {error}.",
@@ -46,8 +59,20 @@ def require_tensorrt() -> str:
     return version
 
 
+def check_known_faults(version: str) -> None:
+    """Raise WetgenError for a TensorRT version with known wrong results."""
+    known = [row for row in KNOWN_FAULTS if version_numbers(version)[:2] == version_numbers(row.version)]
+    if known:
+        issues = "https://github.com/NVIDIA/TensorRT/issues"
+        raise WetgenError(
+            f"TensorRT {version} is known to draw wrong pictures.",
+            why="; ".join(f"{row.fault} ({issues}/{row.issue})" for row in known) + ".",
+            fix="install another version, such as 10.16 or 11.4: pip install 'tensorrt>=11.4'",
+        )
+
+
 class Messages:
-    """The last errors and warnings that TensorRT logged; its calls fail without saying why."""
+    """The last errors that TensorRT logged: its calls fail without saying why."""
 
     def __init__(self) -> None:
         self._kept: deque[str] = deque(maxlen=_KEPT_MESSAGES)
@@ -60,7 +85,7 @@ class Messages:
 
 
 def create_logger(messages: Messages) -> "trt.ILogger":
-    """A logger that keeps errors; TensorRT's own prints to the terminal that a progress bar is drawn on."""
+    """A logger that keeps errors. TensorRT's own logger would print over the progress bar."""
     import tensorrt as trt
 
     class Logger(trt.ILogger):
@@ -75,141 +100,48 @@ def create_logger(messages: Messages) -> "trt.ILogger":
 
 
 class TrtGraph:
-    """One engine with one execution context; capturable once it has run."""
+    """One engine with one execution context; it can be captured once it has run."""
 
     capturable, why_not = True, ""
 
     def __init__(self, graph: Graph, engine: memoryview, *, batch: int, name: str, host_code: bool) -> None:
-        """`engine` must be verified: TensorRT does not survive damaged bytes. `host_code`: it brings code of its own,
-        as version-compatible engines do."""
+        """`engine` must be verified: TensorRT does not survive damaged bytes. `host_code`: the engine brings code of
+        its own, as version-compatible ones do."""
         import tensorrt as trt
 
         self.graph, self.batch, self._name = graph, batch, name
         self._messages = Messages()
-        self._runtime: trt.Runtime | None = trt.Runtime(create_logger(self._messages))
+        self._runtime = trt.Runtime(create_logger(self._messages))
         if host_code:
             self._runtime.engine_host_code_allowed = True
         loaded = self._runtime.deserialize_cuda_engine(engine)
         if loaded is None:
-            raise WetgenError(
-                f"TensorRT cannot load {name}.",
-                why=f"{self._messages.text()}.",
-                fix="free some memory, or build it again: wetgen build",
-            )
-        self._engine: trt.ICudaEngine | None = loaded
-        _check_tensors(loaded, graph, batch, name)
+            raise self._error("cannot load", "free some memory, or build it again: wetgen build")
+        self._engine = loaded
         self.scratch_bytes = int(loaded.device_memory_size_v2)
-        strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        context = loaded.create_execution_context(strategy)
+        context = loaded.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         if context is None:
-            raise WetgenError(
-                f"TensorRT cannot prepare {name}.", why=f"{self._messages.text()}.", fix="free some memory."
-            )
-        self._context: trt.IExecutionContext | None = context
+            raise self._error("cannot prepare", "free some memory.")
+        self._context = context
         self._bound: dict[str, int] = {}
 
     def lend(self, scratch: int) -> None:
-        assert self._context is not None, "the graph is closed"
         self._context.set_device_memory(scratch, self.scratch_bytes)
 
     def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
-        assert self._context is not None, "the graph is closed"
+        again = "build the engine again with wetgen build; if it repeats, send this message."
         for name, address in addresses.items():
-            if self._bound.get(name) == address:
-                continue
-            if not self._context.set_tensor_address(name, address):
-                raise self._refused(f"took no address for '{name}'")
+            if self._bound.get(name) != address and not self._context.set_tensor_address(name, address):
+                raise self._error(f"took no address for '{name}':", again)
             self._bound[name] = address
         if not self._context.execute_async_v3(stream):
-            raise self._refused("did not run")
+            raise self._error("did not run", again)
 
     def close(self) -> None:
         # In this order: a context needs its engine until it is gone, an engine its runtime.
-        self._context = None
-        self._engine = None
-        self._runtime = None
+        del self._context
+        del self._engine
+        del self._runtime
 
-    def _refused(self, what: str) -> WetgenError:
-        return WetgenError(
-            f"TensorRT {what}: {self._name}.",
-            why=f"{self._messages.text()}.",
-            fix="build the engine again with wetgen build; if it repeats, send this message.",
-        )
-
-
-def _check_tensors(engine: "trt.ICudaEngine", graph: Graph, batch: int, name: str) -> None:
-    """Raise unless the engine takes and gives what its graph declares."""
-    import tensorrt as trt
-
-    types = {
-        "float32": trt.DataType.FLOAT,
-        "int32": trt.DataType.INT32,
-        "uint8": trt.DataType.UINT8,
-    }
-    wanted = {
-        tensor.name: (mode, types[tensor.dtype], list(tensor.sizes(batch)))
-        for mode, tensors in ((trt.TensorIOMode.INPUT, graph.inputs), (trt.TensorIOMode.OUTPUT, graph.outputs))
-        for tensor in tensors
-    }
-    found = {}
-    for place in range(engine.num_io_tensors):
-        tensor = engine.get_tensor_name(place)
-        shape = engine.get_tensor_shape(tensor)
-        sizes = [shape[axis] for axis in range(len(shape))]
-        found[tensor] = (engine.get_tensor_mode(tensor), engine.get_tensor_dtype(tensor), sizes)
-    if found != wanted:
-        differ = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
-        raise WetgenError(
-            f"{name} does not have the tensors of the graph '{graph.name}'.",
-            why=f"{', '.join(differ)} differ.",
-            fix="build it again with wetgen build.",
-        )
-
-
-class KnownFault(NamedTuple):
-    """Versions that begin with `version` do what `fault` says; `source` is where that is reported."""
-
-    version: str
-    fault: str
-    source: str
-
-
-KNOWN_FAULTS = (
-    KnownFault(
-        "11.1",
-        "float32 transformers (a DETR) are off by hundreds of pixels, on several GPUs",
-        "https://github.com/NVIDIA/TensorRT/issues/4813",
-    ),
-    KnownFault(
-        "11.1",
-        "batches above 1 of a transformer (SegFormer) are off by orders of magnitude",
-        "https://github.com/NVIDIA/TensorRT/issues/4853",
-    ),
-    KnownFault(
-        "10.11",
-        "batches above 1 of a transformer (SegFormer) are off by orders of magnitude",
-        "https://github.com/NVIDIA/TensorRT/issues/4853",
-    ),
-    KnownFault(
-        "11.2",
-        "a transposed network input is folded into fused float16 attention, with wrong results from head width 9 on",
-        "https://github.com/NVIDIA/TensorRT/issues/4826",
-    ),
-    KnownFault(
-        "11.2",
-        "a convolution with activation and residual writes a strided concatenation wrongly",
-        "https://github.com/NVIDIA/TensorRT/issues/4854",
-    ),
-)
-
-
-def check_known_faults(version: str) -> None:
-    """Raise WetgenError for a TensorRT version with known wrong results."""
-    numbers = version_numbers(version)
-    known = [row for row in KNOWN_FAULTS if numbers[:2] == version_numbers(row.version)]
-    if known:
-        raise WetgenError(
-            f"TensorRT {version} is known to draw wrong pictures.",
-            why="; ".join(f"{row.fault} ({row.source})" for row in known) + ".",
-            fix="install another version, such as 10.16 or 11.4: pip install 'tensorrt>=11.4'",
-        )
+    def _error(self, what: str, fix: str) -> WetgenError:
+        return WetgenError(f"TensorRT {what} {self._name}.", why=f"{self._messages.text()}.", fix=fix)

@@ -219,7 +219,6 @@ class CudaDouble:
             name: self._checked(name, value) if name in self.stub.functions else value
             for name, value in contents.items()
         }
-        contents.update(cudaStreamNonBlocking=1, cudaEventDisableTiming=2, cudaHostAllocDefault=0)
         return StubbedModule("cuda.bindings.runtime", self.stub, contents)
 
     _NOT_IN_CAPTURE = (

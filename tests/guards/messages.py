@@ -9,7 +9,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = ("runtime", "training", "export", "benchmarks")
-SPEAKERS = {"WetgenError", "missing", "UsageError", "BadParameter", "ClickException", "echo", "secho", "line", "say"}
+SPEAKERS = {
+    "WetgenError",
+    "missing",
+    "UsageError",
+    "BadParameter",
+    "ClickException",
+    "echo",
+    "secho",
+    "line",
+    "say",
+    "_say",
+    "_error",
+}
 OPTIONS = {"option", "argument", "version_option", "group", "command"}
 
 

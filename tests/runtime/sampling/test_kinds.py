@@ -14,7 +14,7 @@ from wetgen.runtime.bundle.graphs import denoise_graph, denoise_name
 from wetgen.runtime.bundle.schedule import DEEP, KINDS, Plan, Step, StepKind, kinds_of
 from wetgen.runtime.engines import load as memory
 from wetgen.runtime.engines import open_engine
-from wetgen.runtime.engines.build import BuildOptions, build_engines, engines_wanted
+from wetgen.runtime.engines.build import BuildOptions, build_engines, needed_engines
 from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import starting_noise
@@ -209,7 +209,7 @@ def test_pairs_of_a_batch_may_differ_whatever_the_kind_of_the_steps(built_mixed,
 
 
 def test_engines_are_built_for_every_kind(mixed):
-    names = [name for name, _ in engines_wanted(mixed, [2])]
+    names = [name for name, _ in needed_engines(mixed, [2])]
     assert names == ["text", *(denoise_name(kind) for kind in PLAIN), "decode"]
 
 

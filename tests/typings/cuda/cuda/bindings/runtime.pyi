@@ -46,10 +46,6 @@ class cudaDeviceProp:
     multiProcessorCount: int
     integrated: int
 
-cudaStreamNonBlocking: int
-cudaEventDisableTiming: int
-cudaHostAllocDefault: int
-
 _Stream = int | cudaStream_t
 _Event = int | cudaEvent_t
 
