@@ -160,9 +160,8 @@ def run(**values: Any) -> None:
 def _draw(bundle: "Bundle", task: "Task", options: "DrawOptions") -> None:
     """Run a task into a folder, and say how it went."""
     import wetgen.runtime.run.run as runs
-    from wetgen.runtime.run.progress import choose_progress
 
-    progress = choose_progress(quiet=options.quiet, json_events=options.json_events)
+    progress = runs.choose_progress(quiet=options.quiet, json_events=options.json_events)
     try:
         record = runs.run(bundle, task, options, progress)
     except KeyboardInterrupt:

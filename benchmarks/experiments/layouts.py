@@ -15,7 +15,7 @@ import wetgen.runtime.run.run as runs
 from wetgen.runtime.layouts.surfaces import SurfaceLines
 from wetgen.runtime.layouts.write import LayoutOptions, write_layouts
 from wetgen.runtime.run.options import RunOptions, build_task
-from wetgen.runtime.run.progress import SilentProgress
+from wetgen.runtime.run.run import SilentProgress
 from wetgen.runtime.sampling.generator import Generator
 
 KINDS = ("plain", "layouts")

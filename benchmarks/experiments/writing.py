@@ -31,10 +31,9 @@ from wetgen.runtime.dataset.writer import DatasetWriter, PairWriter, Prepared
 from wetgen.runtime.files import lines_sha256
 from wetgen.runtime.masks.images import encode_mask, encode_png
 from wetgen.runtime.run.filters import Examiner
-from wetgen.runtime.run.folder import pair_row
 from wetgen.runtime.run.options import RunOptions
-from wetgen.runtime.run.progress import SilentProgress
-from wetgen.runtime.run.record import RunConfig
+from wetgen.runtime.run.record import RunConfig, pair_row
+from wetgen.runtime.run.run import SilentProgress
 from wetgen.runtime.run.tasks import Listed, PromptRequests, PromptTask
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import Pair

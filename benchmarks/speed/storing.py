@@ -12,7 +12,7 @@ from wetgen.benchmarks.speed.cases import PROMPTS, SEED, BenchCase
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.files import lines_sha256
 from wetgen.runtime.run.options import RunOptions
-from wetgen.runtime.run.progress import SilentProgress
+from wetgen.runtime.run.run import SilentProgress
 from wetgen.runtime.run.tasks import Listed, PromptRequests, PromptTask
 from wetgen.runtime.sampling.generator import Generator
 

@@ -207,11 +207,6 @@ class Files:
             )
         return path
 
-    def present(self, name: str) -> bool:
-        """Whether the file exists and is not empty (a power cut can leave it empty)."""
-        path = self.folder / name
-        return path.is_file() and path.stat().st_size > 0
-
     def _is_inside(self, path: Path, link: bool) -> bool:
         if link and not path.resolve().is_relative_to(self._root):
             return False

@@ -14,9 +14,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from wetgen.runtime.dataset.journal import Keys, append
-from wetgen.runtime.dataset.metadata import METADATA, SHARDS, key_faults, row_line
-from wetgen.runtime.dataset.writer import PairWriter, Prepared
+from wetgen.runtime.dataset.metadata import SHARDS, key_faults
+from wetgen.runtime.dataset.writer import Keys, PairWriter, Prepared, append, has_bytes
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import TEMPORARY, is_index, os_errors
 from wetgen.runtime.masks.classes import ClassTable
@@ -32,7 +31,7 @@ class ShardWriter(PairWriter):
     """Writes shards of `size` pairs each; `pair_name` gives the names of pairs.
 
     A pair is appended to its shard's part, then its row to metadata.jsonl. When every pair expected of a shard is
-    stored or given up, its pairs are put in order and it gets its final name. A finished shard becomes a part again
+    written or given up, its pairs are put in order and it gets its final name. A finished shard becomes a part again
     when a pair is added to it.
     """
 
@@ -51,6 +50,10 @@ class ShardWriter(PairWriter):
             if not self._expected[number]:
                 self._finish(number)
 
+    def write(self, pair: Prepared) -> None:
+        super().write(pair)
+        self.settle(int(pair.name))
+
     def settle(self, index: int) -> None:
         number = index // self._pairs_per_shard
         self._expected[number] -= 1
@@ -58,14 +61,8 @@ class ShardWriter(PairWriter):
             del self._expected[number]
             self._finish(number)
 
-    def write(self, prepared: Prepared) -> None:
-        part = self._part(int(prepared.name) // self._pairs_per_shard)
-        for _, data in prepared.files:
-            part.append(prepared.name, data)
-        self._log.add(prepared.name, prepared.line)
-
-    def pictures(self, keys: Keys) -> tuple[Pixels, Pixels | None]:
-        name = str(keys["key"])
+    def pictures(self, row: Keys) -> tuple[Pixels, Pixels | None]:
+        name = str(row["key"])
         path = self._path(int(name) // self._pairs_per_shard)
         path = path if path.exists() else _part_of(path)
         image, mask = f"{name}.{SUFFIXES['image']}", f"{name}.{SUFFIXES['mask']}"
@@ -76,36 +73,39 @@ class ShardWriter(PairWriter):
     def _folders(self) -> tuple[str, ...]:
         return (SHARDS,)
 
-    def _prepared(self, name: str, row: Keys, pictures: dict[str, bytes]) -> Prepared:
+    def _named(self, name: str, row: Keys, kinds: list[str], where: str) -> Keys:
         if not is_index(name):
             raise ValueError(f"{name!r} is not the index of a pair")
         if row.keys() & set(_OWN_KEYS):
             raise ValueError("the writer names shard and key itself")
         keys: Keys = {"shard": self._shard_name(int(name)), "key": name, **row}
-        self._name_of(keys, f"{self.folder / METADATA}, new row {name}")
-        files = [(f"{name}.{suffix}", pictures[kind]) for kind, suffix in SUFFIXES.items() if kind in pictures]
-        files.append((f"{name}.json", json.dumps(row, ensure_ascii=False, allow_nan=False).encode()))
-        sample = b"".join(entry(file, data) for file, data in files)
-        return Prepared(name, ((str(keys["shard"]), sample),), keys, row_line(keys))
+        self._name_of(keys, where)
+        return keys
 
-    def _name_of(self, keys: Keys, where: str) -> str:
-        shard, key = (keys.get(name) for name in _OWN_KEYS)
+    def _write_pictures(self, pair: Prepared) -> None:
+        about = {key: value for key, value in pair.row.items() if key not in _OWN_KEYS}
+        files = [(SUFFIXES[kind], pair.pictures[kind]) for kind in SUFFIXES if kind in pair.pictures]
+        files.append(("json", json.dumps(about, ensure_ascii=False, allow_nan=False).encode()))
+        sample = b"".join(entry(f"{pair.name}.{suffix}", data) for suffix, data in files)
+        self._part(int(pair.name) // self._pairs_per_shard).append(pair.name, sample)
+
+    def _name_of(self, row: Keys, where: str) -> str:
+        shard, key = (row.get(name) for name in _OWN_KEYS)
         if not (isinstance(key, str) and is_index(key) and shard == self._shard_name(int(key))):
             raise WetgenError(
                 f"{where}: this row does not fit shards of {self._pairs_per_shard} pairs.",
                 why=f"it names {key!r} in {shard!r}.",
                 fix="write into an empty folder, or resume with the --shards that the run was started with.",
             )
-        for fault in key_faults({"file_name": f"{key}.png", **keys}, where, masks=False):
+        for fault in key_faults({"file_name": f"{key}.png", **row}, where, masks=False):
             raise fault
         return key
 
-    def _present(self, keys: Keys) -> bool:
-        number = int(str(keys["key"])) // self._pairs_per_shard
+    def _present(self, row: Keys) -> bool:
+        number = int(str(row["key"])) // self._pairs_per_shard
         if number not in self._finished:
-            path = self._path(number)
-            self._finished[number] = path.is_file() and path.stat().st_size > 0
-        return self._finished[number] or keys["key"] in self._part(number).spans
+            self._finished[number] = has_bytes(self._path(number))
+        return self._finished[number] or row["key"] in self._part(number).spans
 
     def _part(self, number: int) -> "_Part":
         """The open part of a shard, opened when it is first needed."""

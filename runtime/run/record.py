@@ -1,21 +1,35 @@
-"""run.json: what a run was asked for, what it ran on, how far it came. `--resume` continues only the same run."""
+"""What a run says of itself: run.json, and the row of each pair. `--resume` continues only the same run.
+
+images/000017.png  masks/  confidence/  metadata.jsonl  classes.json     the dataset, or
+shards/000000.tar  metadata.jsonl  classes.json                          the dataset in shards
+run.json  rejected.jsonl  contact-sheet.png  boxes.csv                   about the run
+"""
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.dataset.writer import Keys
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.files import atomic_write, read_bytes
+from wetgen.runtime.files import atomic_write, os_errors, read_bytes
+from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.filters import Filter
+from wetgen.runtime.sampling.pair import Pair
 
 FORMAT = 1
 FILE_NAME = "run.json"
+SHEET_NAME = "contact-sheet.png"
+BOXES_NAME = "boxes.csv"  # of painted damage; runs without any write none
 _PACKAGES = ("wetgen", "numpy", "pillow", "tokenizers", "onnxruntime", "onnxruntime-gpu", "tensorrt", "cuda-bindings")
 
 
@@ -48,21 +62,28 @@ class RunConfig:
         return {**values, **inner}
 
 
-def new_record(config: RunConfig, details: Mapping[str, object]) -> dict[str, Any]:
-    """The run.json of a run that begins; `details` is what does not decide its pairs: device, batch, ..."""
-    return {
-        "format": FORMAT,
-        "status": "running",
-        "settings": asdict(config),
-        **details,
-        "started": now(),
-        "versions": versions(),
-    }
-
-
-def write_record(folder: Path, record: Mapping[str, object]) -> None:
-    """Put run.json into the folder, whole or not at all."""
-    atomic_write(folder / FILE_NAME, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+def check_folder(out: Path, config: RunConfig, resume: bool) -> dict[str, Any] | None:
+    """The run.json to continue, or None for a new run; raises WetgenError when `out` cannot take this run."""
+    with os_errors(out, "read"):
+        # A process killed while it wrote its very first file leaves only a hidden temporary one.
+        names = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.exists() else []
+    if not names:
+        return None
+    if FILE_NAME not in names:
+        raise WetgenError(
+            f"{out} is not empty.",
+            why=f"it holds {names[0]}, and no run to resume.",
+            fix="choose an empty or new folder with --out.",
+        )
+    if not resume:
+        raise WetgenError(
+            f"{out} holds a run already.",
+            why="a new run never overwrites another.",
+            fix="continue it with --resume, or choose an empty or new folder with --out.",
+        )
+    record = read_record(out)
+    check_same(out, record, config)
+    return record
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -101,6 +122,35 @@ def check_same(folder: Path, record: Mapping[str, Any], config: RunConfig) -> No
         )
 
 
+def same_shards(out: Path, before: int | None, asked: int | None) -> int | None:
+    """The pairs per shard of the run to continue; raises WetgenError when others are asked for."""
+    if asked is not None and asked != before:
+        stood = "writes no shards" if before is None else f"writes shards of {before} pairs"
+        raise WetgenError(
+            f"{out} holds a run that {stood}.",
+            why="pairs are not moved from one file to another.",
+            fix="resume it without --shards, or choose an empty folder with --out.",
+        )
+    return before
+
+
+def new_record(config: RunConfig, details: Mapping[str, object]) -> dict[str, Any]:
+    """The run.json of a run that begins; `details` is what does not decide its pairs: device, batch, ..."""
+    return {
+        "format": FORMAT,
+        "status": "running",
+        "settings": asdict(config),
+        **details,
+        "started": now(),
+        "versions": versions(),
+    }
+
+
+def write_record(folder: Path, record: Mapping[str, object]) -> None:
+    """Put run.json into the folder, whole or not at all."""
+    atomic_write(folder / FILE_NAME, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+
+
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -115,3 +165,55 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def pair_row(pair: Pair, config: RunConfig, bundle: Bundle) -> Keys:
+    """The metadata row of a pair: all it takes to make it again, and what is known of it."""
+    assert pair.params is not None  # a generator's pairs say how they were drawn
+    row: Keys = {
+        "text": pair.prompt,
+        "scene": f"{pair.seed}-{pair.index}",
+        "seed": pair.seed,
+        "index": pair.index,
+        "try": pair.attempt,
+        **pair.params._asdict(),
+        "bundle_sha256": config.bundle_sha256,
+        "faults": list(pair.faults),
+        "synthetic": True,
+        "license": _license_note(bundle, pair.metadata.get("background")),
+        **pair.metadata,
+    }
+    if pair.confidence is not None:
+        row["confidence"] = round(float(pair.confidence.mean()) / 255, 4)
+    if pair.mask is not None and bundle.classes is not None:
+        row["class_areas"] = _areas(pair.mask, bundle.classes)
+    return row
+
+
+def _areas(mask: NDArray[np.uint8], classes: ClassTable) -> dict[str, float]:
+    """The share of the picture that each class present covers."""
+    counts = np.bincount(mask.ravel(), minlength=len(classes.names))  # what is to be ignored has no name, and no share
+    return {name: round(int(n) / mask.size, 5) for name, n in zip(classes.names, counts, strict=False) if n}
+
+
+def _license_note(bundle: Bundle, background: object) -> str:
+    """Whose rights may touch a generated picture: the licences of what the bundle was trained on, and those of a
+    photograph in its background."""
+    photograph = "that of the photograph; " if isinstance(background, Mapping) and "photo" in background else ""
+    sources = bundle.info.get("trained_on")
+    listed = sources if isinstance(sources, list) else []
+    licenses = sorted({str(source["license"]) for source in listed if isinstance(source, dict) and "license" in source})
+    trained = f"trained on: {', '.join(licenses)}" if licenses else "training data not stated"
+    return f"{photograph}generated; {trained}"
+
+
+def write_boxes(path: Path, rows: Iterable[tuple[str, Keys]]) -> None:
+    """Write the boxes of rows that have some: file_name, class, x, y, width, height, in pixels."""
+    names = ("class", "x", "y", "width", "height")
+    lines = []
+    for _, row in rows:
+        file_name = row.get("file_name", row.get("key"))
+        listed = row.get("boxes")
+        for box in listed if isinstance(listed, list) else []:
+            lines.append(",".join([str(file_name), *(str(box[name]) for name in names)]))
+    atomic_write(path, "".join(f"{line}\n" for line in [",".join(["file_name", *names]), *lines]).encode())

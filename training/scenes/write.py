@@ -65,7 +65,7 @@ def write_again(
 def _write(out: Path, scenes: Iterable[Scene], size: int, processes: int, say: Say, textures: Path | None) -> None:
     writer = DatasetWriter(out, DEFAULT)
     wanted = {_name(scene): scene for scene in scenes}
-    there = writer.existing()
+    there = dict(writer.rows())
     _refuse_others(out, there, wanted, size)
     missing = [scene for name, scene in wanted.items() if name not in there]
     said = time.monotonic()

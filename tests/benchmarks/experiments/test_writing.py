@@ -11,10 +11,10 @@ from wetgen.benchmarks.experiments.writing import PROMPTS, InstantGenerator, mai
 from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.dataset.reader import check
 from wetgen.runtime.dataset.sheet import LIMIT
+from wetgen.runtime.dataset.writer import Prepared
 from wetgen.runtime.files import lines_sha256
-from wetgen.runtime.run.folder import Kept
 from wetgen.runtime.run.options import RunOptions
-from wetgen.runtime.run.progress import SilentProgress
+from wetgen.runtime.run.run import SilentProgress
 from wetgen.runtime.run.tasks import Listed, PromptRequests, PromptTask
 from wetgen.runtime.sampling.pair import Pair
 
@@ -50,14 +50,14 @@ class Counting(SilentProgress):
         self.told += 1
         if self.told % 100 == 0:
             found = gc.get_objects()
-            self.pairs.append(sum(type(each) in (Pair, Kept) for each in found))
+            self.pairs.append(sum(type(each) in (Pair, Prepared) for each in found))
             self.rows.append(sum(type(each) is dict and "bundle_sha256" in each and "index" in each for each in found))
 
 
 @pytest.mark.parametrize("shards", [None, 50])
 def test_a_long_run_holds_no_more_pairs_than_a_short_one(tmp_path, monkeypatch, shards):
     """At most what may wait, once as a pair and once encoded, and what the threads have in hand; 400 are made."""
-    monkeypatch.setattr("wetgen.runtime.run.run.WAITING", 16)
+    monkeypatch.setattr("wetgen.runtime.dataset.writer.WAITING", 16)
     bundle = open_bundle(None)
     counting = Counting()
     generator = InstantGenerator(bundle, batch=4)

@@ -20,7 +20,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from wetgen.runtime import files
-from wetgen.runtime.dataset import journal as row_log
+from wetgen.runtime.dataset import writer as writing
 from wetgen.runtime.dataset.reader import Dataset, check
 from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
@@ -552,8 +552,8 @@ def test_the_last_line_cut_off_at_every_byte(folder: Path) -> None:
         else:
             assert len(Dataset.open(folder)) == (2 if end == last else 3)
         writer = DatasetWriter(folder, DEFAULT)
-        assert list(writer.existing()) == (["a", "b"] if cut or end == last else ["a", "b", "c"])
-        if "c" not in writer.existing():
+        assert [name for name, _ in writer.rows()] == (["a", "b"] if cut or end == last else ["a", "b", "c"])
+        if "c" not in dict(writer.rows()):
             writer.add("c", picture(2), labels(2), {"text": "stain c", "seed": 2})
         assert metadata.read_bytes() == whole
 
@@ -562,7 +562,7 @@ def test_a_line_cut_inside_a_character_is_cut_off(folder: Path) -> None:
     with (folder / "metadata.jsonl").open("ab") as file:
         file.write('{"text": "ä'.encode()[:-1])
     assert "line 4: the last line is cut off" in only_fault(folder)
-    assert len(DatasetWriter(folder, DEFAULT).existing()) == 3
+    assert len(dict(DatasetWriter(folder, DEFAULT).rows())) == 3
     assert check(folder).ok
 
 
@@ -607,12 +607,12 @@ def test_a_writer_killed_between_any_two_steps_leaves_a_readable_folder(
         patch.setattr(os, "unlink", lambda path: None)  # a killed process cleans nothing up
         patch.setattr(os, "replace", killing(os.replace))
         patch.setattr(files, "write_all", killing(files.write_all))
-        patch.setattr(row_log, "append", append)
+        patch.setattr(writing, "append", append)
         writer.add("d", picture(3), labels(3), {"text": "stain d"})
     if at != 5:
         assert check(folder).ok and len(check(folder).rows) == 3
     resumed = DatasetWriter(folder, DEFAULT)
-    assert list(resumed.existing()) == ["a", "b", "c"]
+    assert [name for name, _ in resumed.rows()] == ["a", "b", "c"]
     resumed.add("d", picture(3), labels(3), {"text": "stain d"})
     opened = Dataset.open(folder)
     np.testing.assert_array_equal(opened.load(opened.rows[3])[1], labels(3))
@@ -636,7 +636,7 @@ def test_a_process_killed_while_it_writes_leaves_a_folder_to_resume(tmp_path: Pa
         for _ in range(20):
             process.stdout.readline()
         process.kill()
-    written = DatasetWriter(tmp_path, DEFAULT).existing()
+    written = dict(DatasetWriter(tmp_path, DEFAULT).rows())
     assert len(written) >= 20
     assert check(tmp_path).ok and len(Dataset.open(tmp_path)) == len(written)
 
@@ -650,7 +650,7 @@ def test_a_new_writer_removes_unfinished_files(folder: Path) -> None:
 
 
 def test_existing_rows_are_given_back_with_their_keys(folder: Path) -> None:
-    assert DatasetWriter(folder, DEFAULT).existing()["b"] == {
+    assert dict(DatasetWriter(folder, DEFAULT).rows())["b"] == {
         "file_name": "images/b.png",
         "mask_file_name": "masks/b.png",
         "text": "stain b",
@@ -665,7 +665,7 @@ def test_a_row_whose_file_is_lost_is_written_again_in_one_line(folder: Path, los
     else:
         (folder / "masks/b.png").write_bytes(b"")
     writer = DatasetWriter(folder, DEFAULT)
-    assert list(writer.existing()) == ["a", "c"]
+    assert [name for name, _ in writer.rows()] == ["a", "c"]
     writer.add("b", picture(9), labels(9), {"text": "again"})
     writer.add("d", picture(3), labels(3), {"text": "stain d"})
     assert [row["text"] for row in table(folder)] == ["stain a", "stain c", "again", "stain d"]
@@ -770,7 +770,7 @@ def test_a_row_that_does_not_fit_on_the_disk_is_taken_back(folder: Path) -> None
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, hard))
         with pytest.raises(WetgenError, match=r"metadata\.jsonl could not be written"):
-            row_log.append(metadata, b"x" * 100, len(whole))
+            writing.append(metadata, b"x" * 100, len(whole))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
@@ -780,7 +780,7 @@ def test_a_row_that_does_not_fit_on_the_disk_is_taken_back(folder: Path) -> None
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_table_on_a_full_device(folder: Path) -> None:
     writer = DatasetWriter(folder, DEFAULT)
-    writer._log._journal.path, writer._log._journal._size = Path("/dev/full"), 0
+    writer._metadata.path, writer._metadata._size = Path("/dev/full"), 0
     with pytest.raises(WetgenError, match=r"/dev/full could not be written\.\n  why: the disk is full"):
         writer.add("d", picture(), labels(), {"text": "x"})
     assert "d" not in writer.names

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import click
 
-from wetgen.runtime.run.progress import BarProgress, Count, JsonProgress, TextProgress, choose_progress
+from wetgen.runtime.run.run import BarProgress, Count, JsonProgress, TextProgress, choose_progress
 
 REJECTED = {
     "index": 4,

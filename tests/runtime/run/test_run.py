@@ -6,11 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,11 +22,8 @@ from wetgen.runtime.cli import cli
 from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.dataset.sheet import LIMIT
 from wetgen.runtime.files import pair_name
-from wetgen.runtime.run.filters import Verdict
 from wetgen.runtime.run.fingerprints import Fingerprints, fingerprint
-from wetgen.runtime.run.folder import Contents, Rejection
-from wetgen.runtime.run.progress import SilentProgress
-from wetgen.runtime.run.run import BackgroundWriter
+from wetgen.runtime.run.run import Contents
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import CONSTANT, NOT_FINITE
 
@@ -678,34 +673,6 @@ def test_a_run_without_one_usable_pair_fails(wetgen, tmp_path, monkeypatch):
     spoil(monkeypatch, dict.fromkeys(range(4), (NOT_FINITE,)))
     result = wetgen(tmp_path / "out")
     assert result.exit_code == 1 and "None of the 4 pairs could be used" in result.stderr
-
-
-def test_sampling_waits_for_a_slow_disk(monkeypatch):
-    """No more than a fixed number of pairs wait in memory."""
-    monkeypatch.setattr("wetgen.runtime.run.run.WAITING", 3)
-    waiting, most, written, told = [], [], [], []
-
-    class Slow:
-        def prepare(self, pair, verdict, given_up):
-            time.sleep(0.001 * (pair.index % 3))  # encoders overtake one another
-            return Rejection(pair.index, {"index": pair.index}, given_up)
-
-        def write(self, ready):
-            most.append(len(waiting))
-            waiting.remove(ready.index)
-            written.append(ready.index)
-
-    class Told(SilentProgress):
-        def rejected(self, row, *, given_up):
-            told.append(row["index"])
-
-    with BackgroundWriter(Slow(), Told()) as storing:
-        for number in range(50):
-            waiting.append(number)
-            pair = SimpleNamespace(index=number, image=np.zeros((2, 2, 3), np.uint8))
-            storing.put(pair, Verdict({}, {}), False)
-    assert not waiting and max(most) <= 5
-    assert written == told == list(range(50))
 
 
 @given(st.permutations(range(40)))
