@@ -20,6 +20,7 @@ import torch
 from diffusers import AutoencoderDC, AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from torch import nn
 from transformers import CLIPTextModel
 from transformers.utils.logging import disable_progress_bar
 
@@ -33,6 +34,7 @@ from wetgen.training.card import CARD_NAME
 from wetgen.training.dc_vae import DCVAE, UNSHUFFLE
 from wetgen.training.denoiser import cross_attentions
 from wetgen.training.diffusion import NoiseSchedule
+from wetgen.training.text_encoder import SentenceEncoder
 from wetgen.training.vae import KLVAE, JointVAE, LinearSkip
 
 INFO_NAME = "wetgen.json"
@@ -109,10 +111,8 @@ class Checkpoint:
         return load_vae(self.folder / "vae", len(self.classes) if self.classes else 0)
 
     @cached_property
-    def text_encoder(self) -> CLIPTextModel:
-        disable_progress_bar()
-        encoder: CLIPTextModel = CLIPTextModel.from_pretrained(self.folder / "text_encoder", dtype=torch.float32)
-        return encoder.eval().requires_grad_(False)
+    def text_encoder(self) -> nn.Module:
+        return load_text(self.folder / "text_encoder")
 
     @cached_property
     def unet(self) -> UNet2DConditionModel:
@@ -121,10 +121,7 @@ class Checkpoint:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        path = self.folder / "tokenizer" / "tokenizer.json"
-        if path.is_file():
-            return Tokenizer.from_file(str(path))
-        return _slow_clip_tokenizer(self.folder / "tokenizer")
+        return load_tokenizer(self.folder / "tokenizer")
 
     @cached_property
     def schedule(self) -> NoiseSchedule:
@@ -222,6 +219,28 @@ def scheduler_of(schedule: NoiseSchedule) -> DDIMScheduler:
     )
 
 
+def load_text(folder: Path) -> nn.Module:
+    """A text_encoder/ part, frozen."""
+    disable_progress_bar()
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    network = SentenceEncoder if config["model_type"] == "electra" else CLIPTextModel
+    encoder: nn.Module = network.from_pretrained(folder, dtype=torch.float32)
+    return encoder.eval().requires_grad_(False)
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """A tokenizer.json, or a tokenizer kept in CLIP's two files."""
+    path = folder / "tokenizer.json"
+    return Tokenizer.from_file(str(path)) if path.is_file() else _slow_clip_tokenizer(folder)
+
+
+def save_text(folder: Path, encoder: Any, tokenizer: Tokenizer) -> None:
+    """A text encoder and its tokenizer in one folder: what a run keeps before there is a checkpoint."""
+    disable_progress_bar()
+    encoder.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
 def _slow_clip_tokenizer(folder: Path) -> Tokenizer:
     """A tokenizer kept as vocab.json and merges.txt, as Stable Diffusion folders have it."""
     from transformers import CLIPTokenizerFast
@@ -238,7 +257,7 @@ def save(
     folder: Path,
     *,
     vae: JointVAE,
-    text_encoder: CLIPTextModel,
+    text_encoder: Any,
     tokenizer: Tokenizer,
     unet: UNet2DConditionModel,
     schedule: NoiseSchedule,
@@ -265,7 +284,9 @@ def save(
         (part / statistics.FILE_NAME).write_text(text + "\n", encoding="utf-8")
     if card:
         (part / CARD_NAME).write_text(card, encoding="utf-8")
-    (part / "model_index.json").write_text(json.dumps(_model_index(vae), indent=1) + "\n", encoding="utf-8")
+    (part / "model_index.json").write_text(
+        json.dumps(_model_index(vae, text_encoder), indent=1) + "\n", encoding="utf-8"
+    )
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 
@@ -314,11 +335,12 @@ def save_vae(folder: Path, vae: JointVAE) -> None:
         save_file({name: value.contiguous() for name, value in vae.skip.state_dict().items()}, folder / SKIP_NAME)
 
 
-def _model_index(vae: JointVAE) -> dict[str, Any]:
+def _model_index(vae: JointVAE, text_encoder: nn.Module) -> dict[str, Any]:
+    text_class = "ElectraModel" if isinstance(text_encoder, SentenceEncoder) else "CLIPTextModel"
     return {
         "_class_name": "StableDiffusionPipeline",
         "vae": ["diffusers", type(vae.net).__name__],
-        "text_encoder": ["transformers", "CLIPTextModel"],
+        "text_encoder": ["transformers", text_class],
         "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
         "unet": ["diffusers", "UNet2DConditionModel"],
         "scheduler": ["diffusers", "DDIMScheduler"],

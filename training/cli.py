@@ -58,16 +58,23 @@ def decoder(**given: Any) -> None:
 
 @cli.command()
 @run_options
+def text(**given: Any) -> None:
+    """Let a pretrained sentence encoder teach the text encoder; the denoiser then reads with it."""
+    _train(("text",), **given)
+
+
+@cli.command()
+@run_options
 def denoiser(**given: Any) -> None:
-    """Train text encoder and denoiser on the latents of the VAE in --out; leaves --out/checkpoint."""
+    """Train the denoiser on the latents of the VAE in --out; leaves --out/checkpoint."""
     _train(("denoiser",), **given)
 
 
 @cli.command("all")
 @run_options
 def everything(**given: Any) -> None:
-    """Train the VAE, its decoder, then the denoiser; leaves --out/checkpoint."""
-    _train(("vae", "decoder", "denoiser"), **given)
+    """Train the VAE, its decoder, the text encoder, then the denoiser; leaves --out/checkpoint."""
+    _train(("vae", "decoder", "text", "denoiser"), **given)
 
 
 @cli.command()
@@ -137,7 +144,12 @@ def _train(
         raise missing(str(error.name), extra="train", needed_to="train") from error
     taught_by = None if teacher is None else pretrained.open_checkpoint(teacher)
     started = run.start(settings, data, out, resume=resume)
-    train_stage = {"vae": run.train_vae, "decoder": run.train_decoder, "denoiser": run.train_denoiser}
+    train_stage = {
+        "vae": run.train_vae,
+        "decoder": run.train_decoder,
+        "text": run.train_text,
+        "denoiser": run.train_denoiser,
+    }
     try:
         finished = [train_stage[name](started) for name in stages]
         if taught_by is not None:

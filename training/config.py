@@ -108,13 +108,23 @@ class VaeConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """The text encoder, trained with the denoiser."""
+    """The text encoder."""
 
+    taught: bool = True
+    """Whether a sentence encoder teaches it before the denoiser, which then leaves it as it is; otherwise it is trained
+    with the denoiser, on the captions alone."""
+    budget: Budget = field(default_factory=lambda: Budget(minutes=30))
+    """Of the teaching."""
     tokens: int = 64
-    vocabulary: int = 4096
+    vocabulary: int = 16384
     width: int = 256
     layers: int = 3
     heads: int = 4
+    word_width: int = 96
+    inner_width: int = 768
+    """Of the word vectors, and of the layers' feed-forward part; of an encoder that is taught."""
+    batch: int = 64
+    learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True)

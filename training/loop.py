@@ -177,9 +177,9 @@ class Stage(ABC):
     def validate(self) -> dict[str, float]:
         """Figures on the validation scenes, with the weights as they are."""
 
-    @abstractmethod
-    def sheet(self) -> Image.Image:
-        """A picture of what it makes, with the weights as they are."""
+    def sheet(self) -> Image.Image | None:
+        """A picture of what it makes, with the weights as they are; None where there is nothing to see."""
+        return None
 
 
 def train(stage: Stage, config: TrainConfig, accelerator: Accelerator, journal: Journal, path: Path, key: str) -> None:
@@ -336,7 +336,9 @@ def _look(stage: Stage, journal: Journal, progress: Progress, average: EMAModel)
     figures = stage.validate()
     journal.scalars(f"{stage.name}-validation", progress.step, figures)
     journal.line(f"{stage.name} validation  " + "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
-    journal.sheet(stage.name, progress.step, stage.sheet())
+    picture = stage.sheet()
+    if picture is not None:
+        journal.sheet(stage.name, progress.step, picture)
     average.restore(parameters)
 
 

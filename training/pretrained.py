@@ -10,6 +10,7 @@ from torch import nn
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.denoiser import conditioning_channels
+from wetgen.training.text_encoder import SentenceEncoder
 from wetgen.training.vae import KLVAE, JointVAE
 
 
@@ -41,9 +42,10 @@ def joint_vae(folder: Path, classes: int) -> JointVAE:
 
 
 def text_encoder(folder: Path) -> Any:
-    """The folder's text encoder and tokenizer, ready to train on."""
+    """The folder's text encoder and tokenizer, ready to train on; one that was taught stays as it is."""
     found = open_checkpoint(folder)
-    return found.text_encoder.train().requires_grad_(True), found.tokenizer
+    encoder = found.text_encoder
+    return encoder.train().requires_grad_(not isinstance(encoder, SentenceEncoder)), found.tokenizer
 
 
 def denoiser(folder: Path, classes: int, size: int) -> UNet2DConditionModel:

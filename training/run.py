@@ -21,7 +21,9 @@ from wetgen.training.diffusion import NoiseSchedule
 from wetgen.training.latents import Latents, cached, encode_views
 from wetgen.training.loop import Journal, Progress, train
 from wetgen.training.machine import Pace, measure
+from wetgen.training.sentences import load_teacher
 from wetgen.training.stages.denoiser import Denoiser, DenoiserStage, distinct_prompts
+from wetgen.training.stages.text import TextStage, start_words
 from wetgen.training.stages.vae import DecoderStage, VaeStage, fit_linear, set_latent_scale
 from wetgen.training.synonyms import words_of
 
@@ -45,6 +47,10 @@ class Run:
     def vae_folder(self) -> Path:
         return self.folder / "vae"
 
+    @property
+    def text_folder(self) -> Path:
+        return self.folder / "text"
+
     def key(self, stage: str) -> str:
         """What a resumed stage must share with the one that was stopped: data, and the settings it depends on.
 
@@ -54,12 +60,13 @@ class Run:
         for name in ("state_minutes", "sheet_minutes", "guidance"):
             del settings[name]
         beyond = ("denoiser", "text", "schedule", "distill")
-        later = {"vae": beyond, "decoder": beyond, "denoiser": ("distill",), "distill": ()}
+        beside = ("vae", "denoiser", "schedule", "distill")
+        later = {"vae": beyond, "decoder": beyond, "text": beside, "denoiser": ("distill",), "distill": ()}
         for name in later[stage]:
             del settings[name]
-        for name in ("vae", "denoiser", "distill"):
+        for name in ("vae", "text", "denoiser", "distill"):
             settings.get(name, {}).pop("budget", None)
-        settings["vae"].pop("decoder_budget")
+        settings.get("vae", {}).pop("decoder_budget", None)
         return digest(json.dumps(settings, sort_keys=True) + _data_digest(self.photos))
 
 
@@ -145,6 +152,23 @@ def _vae_of(run: Run) -> vae.JointVAE:
     return checkpoint.load_vae(run.vae_folder, len(run.photos.table)).to(run.accelerator.device)
 
 
+def train_text(run: Run) -> None:
+    """Teach the text encoder and leave it, averaged, with its tokenizer under text/; nothing where it is not taught."""
+    config, captions = run.config, [photo.text for photo in run.photos.training]
+    if not config.text.taught or config.init:
+        return
+    teacher = load_teacher()
+    tokenizer = text_encoder.shrunk_tokenizer(teacher.tokenizer, captions, config.text)
+    set_seed(config.seed)
+    encoder = text_encoder.build_taught(config.text, tokenizer)
+    start_words(encoder, teacher, tokenizer)
+    stage = TextStage(encoder, tokenizer, teacher, run.photos, config, run.accelerator)
+    train(stage, config, run.accelerator, run.journal, run.state("text"), run.key("text"))
+    if run.accelerator.is_main_process:
+        checkpoint.save_text(run.text_folder, encoder, tokenizer)
+    run.accelerator.wait_for_everyone()
+
+
 def train_denoiser(run: Run) -> Path:
     """The last stage, on the latents of the frozen encoder; returns the finished checkpoint's folder."""
     config, photos, table = run.config, run.photos, run.photos.table
@@ -194,11 +218,25 @@ def _denoiser(run: Run, shape: torch.Size) -> tuple[Denoiser, Any]:
     if config.init:
         encoder, tokenizer = pretrained.text_encoder(Path(config.init))
         return Denoiser(encoder, pretrained.denoiser(Path(config.init), classes, shape[-1])), tokenizer
-    tokenizer = text_encoder.train_tokenizer([photo.text for photo in run.photos.training], config.text)
     set_seed(config.seed)
-    encoder = text_encoder.build(config.text, tokenizer)
+    encoder, tokenizer = _text_encoder(run)
     unet = denoiser.build(config.denoiser, shape[2], classes, config.text.width, shape[-1])
     return Denoiser(encoder, unet), tokenizer
+
+
+def _text_encoder(run: Run) -> tuple[Any, Any]:
+    """The taught text encoder, which the denoiser leaves as it is, or a new one to train with it; and its tokenizer."""
+    config = run.config.text
+    if not config.taught:
+        tokenizer = text_encoder.train_tokenizer([photo.text for photo in run.photos.training], config)
+        return text_encoder.build(config, tokenizer), tokenizer
+    if not (run.text_folder / "config.json").is_file():
+        raise WetgenError(
+            f"{run.folder} has no trained text encoder.",
+            why="with text.taught the denoiser builds on one.",
+            fix="run `wetgen-train text` first, with the same --out, or `wetgen-train all`.",
+        )
+    return checkpoint.load_text(run.text_folder), checkpoint.load_tokenizer(run.text_folder)
 
 
 def _schedule(config: TrainConfig) -> NoiseSchedule:
@@ -211,7 +249,7 @@ def _info(run: Run) -> dict[str, Any]:
     return {
         "config": run.config.to_json(),
         "trained_on": trained_on(run.photos),
-        "training_minutes": {name: minutes(run.state(name)) for name in ("vae", "decoder", "denoiser")},
+        "training_minutes": {name: minutes(run.state(name)) for name in ("vae", "decoder", "text", "denoiser")},
         "words": words_of(run.photos.table),
         "prompts": distinct_prompts(run.photos.validation, EXAMPLE_PROMPTS),
         "guidance": run.config.guidance,

@@ -7,7 +7,6 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import CLIPTextModel
 
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.config import DenoiserConfig, TrainConfig
@@ -29,7 +28,7 @@ SHEET_PAIRS = 16
 class Denoiser(nn.Module):
     """Text encoder and UNet as one module, so that one wrapper serves them on many GPUs."""
 
-    def __init__(self, text_encoder: CLIPTextModel, unet: UNet2DConditionModel) -> None:
+    def __init__(self, text_encoder: nn.Module, unet: UNet2DConditionModel) -> None:
         super().__init__()
         self.text_encoder, self.unet = text_encoder, unet
 
