@@ -102,14 +102,14 @@ class DCVAE(JointVAE):
     def fit_linear(self, joint: Tensor, generator: torch.Generator) -> None:
         """Start the linear ways from training views `joint` (N, D, H, W) float32, N large enough for their patches.
 
-        In: principal components; channel k's standard deviation is its eigenvalue ** SPREAD_POWER, their mean square 1.
-        Out: least squares from noisy latents, which draws components less that drown in noise (a Wiener filter).
+        In: principal components of the patches, among them the mean colour whatever its variance: masks vary more than
+        the green of a wall, and a decoder never learns what the latents lost. Channel k's standard deviation is its
+        eigenvalue ** SPREAD_POWER, their mean square 1. Out: least squares from noisy latents, which draws components
+        less that drown in noise (a Wiener filter).
         """
         patches = F.unfold(joint.double(), self.stride, stride=self.stride).transpose(1, 2).flatten(0, 1)
         mean = patches.mean(0)
-        values, vectors = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
-        count = self.latent_channels
-        values, vectors = values.flip(0)[:count].clamp(min=1e-8), vectors.flip(1)[:, :count]
+        values, vectors = self._components((patches - mean).T @ (patches - mean) / len(patches))
         basis = vectors / values.sqrt()
         self.linear_in.weight.copy_(basis.T.reshape(self.linear_in.weight.shape))
         self.linear_in.bias.copy_(-(mean @ basis))
@@ -118,6 +118,18 @@ class DCVAE(JointVAE):
         latent = self.linear_in(joint) * self.scale
         latent = latent + FIT_NOISE * torch.randn(latent.shape, generator=generator)
         self._fit_out(F.interpolate(latent, scale_factor=self.stride, mode="bilinear"), joint)
+
+    def _components(self, covariance: Tensor) -> tuple[Tensor, Tensor]:
+        """Variances (C,) and directions (P, C) of patches (P values) of this covariance (P, P), largest first."""
+        side = self.stride**2  # pixels of a patch, which unfold lays out channel by channel
+        colours = torch.zeros(len(covariance), 3, dtype=covariance.dtype)
+        for channel in range(3):
+            colours[channel * side : (channel + 1) * side, channel] = 1 / self.stride  # unit length
+        rest = torch.eye(len(covariance), dtype=covariance.dtype) - colours @ colours.T
+        others = torch.linalg.eigh(rest @ covariance @ rest).eigenvectors.flip(1)[:, : self.latent_channels - 3]
+        kept = torch.cat([colours, others], 1)
+        values, turned = torch.linalg.eigh(kept.T @ covariance @ kept)
+        return values.flip(0).clamp(min=1e-8), kept @ turned.flip(1)
 
     def _fit_out(self, smooth: Tensor, joint: Tensor) -> None:
         def every_fourth(tensor: Tensor) -> Tensor:  # a sixteenth of the pixels says as much

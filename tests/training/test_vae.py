@@ -50,13 +50,30 @@ def test_a_fresh_vae_reconstructs_and_its_network_says_nothing(net: DCVAE) -> No
     torch.testing.assert_close(net.reconstruct(net.mean(joint)), straight, rtol=0, atol=0)
 
 
+def test_the_mean_colour_is_in_the_latents_however_little_it_varies(net: DCVAE) -> None:
+    """Green walls came back grey where it had to compete with masks for a place among the components."""
+    generator = torch.Generator().manual_seed(0)
+    image, mask = smooth_pairs(48, 3)
+    green = 0.01 * torch.randn(48, 1, 8, 8, generator=generator)
+    image = image[:, :1].expand(-1, 3, -1, -1) + F.interpolate(green, SIZE) * torch.tensor([-1.0, 1.0, -1.0]).view(
+        3, 1, 1
+    )
+    net.fit_linear(net.joint(image, mask), torch.Generator().manual_seed(0))
+    latent = net.mean(net.joint(image, mask)).permute(0, 2, 3, 1).flatten(0, 2).double()
+    colour = F.avg_pool2d(image, 4).permute(0, 2, 3, 1).flatten(0, 2).double()
+    given = torch.cat([latent, torch.ones(len(latent), 1, dtype=torch.float64)], 1)
+    left = colour - given @ torch.linalg.lstsq(given, colour).solution
+    assert float(left.abs().max()) < 1e-4, "a linear function of the latents; float32 stores them"
+
+
 def test_latent_channels_are_the_principal_components_with_their_spread_compressed(net: DCVAE) -> None:
     joint = net.joint(*smooth_pairs(48, 3))
     net.fit_linear(joint, torch.Generator().manual_seed(0))
     latent = net.mean(joint).transpose(0, 1).flatten(1).double()
     covariance = torch.cov(latent)
     patches = F.unfold(joint.double(), 4, stride=4).transpose(1, 2).flatten(0, 1)
-    values = torch.linalg.eigvalsh(torch.cov(patches.T)).flip(0)[: len(latent)]
+    values, directions = net._components(torch.cov(patches.T))
+    torch.testing.assert_close(torch.cov((patches @ directions).T), values.diag(), rtol=1e-6, atol=1e-8)
     spread = values**SPREAD_POWER
     expected = spread / spread.square().mean().sqrt()
     # Sample moments in float32 of 3,072 patches against float64 ones.
