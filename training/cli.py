@@ -94,26 +94,40 @@ def distill(teacher: Path, **given: Any) -> None:
 @click.option("--processes", default=1, show_default=True, type=click.IntRange(min=1), help="Scenes drawn in parallel.")
 @click.option("--textures", type=click.Path(path_type=Path), help="Folder of surface photographs with an INDEX.jsonl.")
 @click.option("--again", type=click.Path(path_type=Path), help="Render the scenes of this folder once more, at --size.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Dataset folder; what it holds is kept.")
+@click.option(
+    "--recaption", type=click.Path(path_type=Path), help="Give the scenes of this folder their captions anew; no --out."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Dataset folder; what it holds is kept.")
 def scenes(
-    count: int | None, size: int, seed: int, processes: int, textures: Path | None, again: Path | None, out: Path
+    count: int | None,
+    size: int,
+    seed: int,
+    processes: int,
+    textures: Path | None,
+    again: Path | None,
+    recaption: Path | None,
+    out: Path | None,
 ) -> None:
     """Render pairs of wet damage, their masks exact by construction, into a dataset folder."""
-    if (count is None) == (again is None):
-        raise click.UsageError("give either --count or --again.")
+    if [count, again, recaption].count(None) != 2:
+        raise click.UsageError("give one of --count, --again and --recaption.")
+    if (out is None) == (recaption is None):
+        raise click.UsageError("give --out to render; --recaption changes its folder in place.")
     try:
-        from wetgen.training.scenes.write import write_again, write_scenes
+        from wetgen.training.scenes import write
     except ImportError as error:
         raise missing(str(error.name), extra="scenes", needed_to="render scenes") from error
 
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    if again is not None:
-        write_again(again, out, size, processes, say, textures)
-    elif count is not None:
-        write_scenes(out, count, size, seed, processes, say, textures)
-    click.echo(out)
+    if recaption is not None:
+        say(f"{write.recaption(recaption)} rows")
+    elif again is not None and out is not None:
+        write.write_again(again, out, size, processes, say, textures)
+    elif count is not None and out is not None:
+        write.write_scenes(out, count, size, seed, processes, say, textures)
+    click.echo(recaption or out)
 
 
 def _train(

@@ -4,7 +4,6 @@ A view is a pure function of (run seed, photograph, view number), so a resumed o
 """
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,6 @@ KEPT = 0.3  # a crop must show this share of each class of its photograph, or it
 TRIES = 8  # crops drawn before the whole photograph is taken instead
 
 _POOL = ThreadPoolExecutor(thread_name_prefix="view")
-_SIDED = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,11 @@ class Photos:
     table: ClassTable
     training: tuple[Photo, ...]
     validation: tuple[Photo, ...]
+
+    @property
+    def captions(self) -> list[str]:
+        """Every caption of the training part."""
+        return [caption for photo in self.training for caption in photo.captions]
 
 
 def load_photos(folder: Path, config: DataConfig, seed: int, store: Path | None = None) -> Photos:
@@ -92,7 +95,20 @@ def _read(dataset: Dataset, row: Row, size: int) -> Photo:
         image, mask = resize_pair(image, mask, (0, 0, mask.shape[1], mask.shape[0]), size)
     source = str(row.extra.get("source", dataset.folder.name))
     license = str(row.extra.get("license", "not stated"))
-    return Photo(image, mask, row.text, row.scene, source, license, str(row.extra.get("split", "")))
+    more = _more_captions(dataset, row)
+    return Photo(image, mask, row.text, row.scene, source, license, str(row.extra.get("split", "")), more)
+
+
+def _more_captions(dataset: Dataset, row: Row) -> tuple[str, ...]:
+    """The captions a row has beside its text; raises WetgenError for anything but a list of sentences."""
+    more = row.extra.get("captions", [])
+    if not isinstance(more, list) or not all(isinstance(caption, str) and caption.strip() for caption in more):
+        raise WetgenError(
+            f"{dataset.folder / METADATA}, line {row.line}: captions is not a list of sentences.",
+            why="training draws one of `text` and `captions` for each sample.",
+            fix='write "captions": ["a sentence", "another one"], or leave the key out.',
+        )
+    return tuple(more)
 
 
 def _refuse_ignored(dataset: Dataset, row: Row, mask: NDArray[np.uint8]) -> None:
@@ -138,7 +154,7 @@ def _share(
 def view(photo: Photo, config: DataConfig, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A random square crop, flipped half the time, a little lighter or darker: image (S, S, 3), mask (S, S)."""
     image, mask = resize_pair(photo.image, photo.mask, _crop(photo, config, rng), (config.size, config.size))
-    if rng.random() < 0.5 and not _SIDED.search(photo.text):
+    if rng.random() < 0.5 and not photo.sided:
         image, mask = image[:, ::-1], mask[:, ::-1]
     gain, shift = rng.uniform(0.9, 1.1), rng.uniform(-10, 10)
     lit = np.clip(image.astype(np.float32) * gain + shift, 0, 255).astype(np.uint8)

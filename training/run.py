@@ -67,7 +67,8 @@ class Run:
         for name in ("vae", "text", "denoiser", "distill"):
             settings.get(name, {}).pop("budget", None)
         settings.get("vae", {}).pop("decoder_budget", None)
-        return digest(json.dumps(settings, sort_keys=True) + _data_digest(self.photos))
+        said = "" if stage in ("vae", "decoder") else _more_captions(self.photos)
+        return digest(json.dumps(settings, sort_keys=True) + _data_digest(self.photos) + said)
 
 
 def start(config: TrainConfig, data: Path, out: Path, *, resume: bool) -> Run:
@@ -154,11 +155,11 @@ def _vae_of(run: Run) -> vae.JointVAE:
 
 def train_text(run: Run) -> None:
     """Teach the text encoder and leave it, averaged, with its tokenizer under text/; nothing where it is not taught."""
-    config, captions = run.config, [photo.text for photo in run.photos.training]
+    config = run.config
     if not config.text.taught or config.init:
         return
     teacher = load_teacher()
-    tokenizer = text_encoder.shrunk_tokenizer(teacher.tokenizer, captions, config.text)
+    tokenizer = text_encoder.shrunk_tokenizer(teacher.tokenizer, run.photos.captions, config.text)
     set_seed(config.seed)
     encoder = text_encoder.build_taught(config.text, tokenizer)
     start_words(encoder, teacher, tokenizer)
@@ -206,7 +207,8 @@ def latents_of(run: Run, net: vae.JointVAE, split: str, *elsewhere: Path) -> Lat
         bf16 = run.accelerator.mixed_precision == "bf16"
         return encode_views(net, photos, run.config.data, run.config.seed, device, bf16)
 
-    key = digest(checkpoint.encoder_digest(net) + run.key("vae"))
+    # A caption may forbid a view to be mirrored.
+    key = digest(checkpoint.encoder_digest(net) + run.key("vae") + _more_captions(run.photos))
     here, *others = (folder / f"latents-{split}.safetensors" for folder in (run.folder, *elsewhere))
     with run.accelerator.main_process_first():
         return cached(here, key, encode, *others)
@@ -228,7 +230,7 @@ def _text_encoder(run: Run) -> tuple[Any, Any]:
     """The taught text encoder, which the denoiser leaves as it is, or a new one to train with it; and its tokenizer."""
     config = run.config.text
     if not config.taught:
-        tokenizer = text_encoder.train_tokenizer([photo.text for photo in run.photos.training], config)
+        tokenizer = text_encoder.train_tokenizer(run.photos.captions, config)
         return text_encoder.build(config, tokenizer), tokenizer
     if not (run.text_folder / "config.json").is_file():
         raise WetgenError(
@@ -276,6 +278,11 @@ def _data_digest(photos: Photos) -> str:
     for photo in (*photos.training, *photos.validation):
         digest.update(photo.text.encode() + photo.scene.encode() + photo.image.tobytes() + photo.mask.tobytes())
     return digest.hexdigest()
+
+
+def _more_captions(photos: Photos) -> str:
+    """The captions beside the texts; "" where there are none."""
+    return "".join("\n".join(photo.more) for photo in (*photos.training, *photos.validation))
 
 
 def digest(text: str) -> str:

@@ -17,6 +17,12 @@ def test_the_classes_a_rendered_caption_asks_for_are_those_in_the_scene() -> Non
     assert len(wrong) <= 8, wrong  # 2 %: a grammar with synonyms keeps a few that no list of words tells apart
 
 
+def test_there_are_a_dozen_words_for_every_class_and_none_is_of_two() -> None:
+    words = words_of(DEFAULT)
+    assert all(len(set(listed)) >= 12 for listed in words.values())
+    assert sum(map(len, words.values())) == len({word for listed in words.values() for word in listed})
+
+
 def test_every_default_class_has_words_and_a_new_one_is_spoken_of_by_its_name() -> None:
     assert set(words_of(DEFAULT)) == set(DEFAULT.names[1:])
     assert words_of(ClassTable(("background", "woodworm"))) == {"woodworm": ["woodworm"]}

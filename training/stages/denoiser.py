@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from wetgen.runtime.noise import starting_noise
+from wetgen.training.captions import Captions
 from wetgen.training.config import DenoiserConfig, TrainConfig
 from wetgen.training.data import Photo, Photos, sampling_weights
 from wetgen.training.denoiser import condition, random_known
@@ -69,7 +70,7 @@ class DenoiserStage(Stage):
         self.samples_per_step = self.settings.batch * accelerator.num_processes
         self.latents, self.held, self.photos, self.tokenizer = latents, held, photos, tokenizer
         self.weights = torch.from_numpy(sampling_weights(photos.training, config.data.balance))
-        self.ids = token_ids(tokenizer, [photo.text for photo in photos.training])
+        self.captions = Captions(tokenizer, photos.training)
         self.held_ids = token_ids(tokenizer, [photo.text for photo in photos.validation])
         self.empty = token_ids(tokenizer, [""])
         self.table = torch.from_numpy(schedule.table()).float()
@@ -89,7 +90,7 @@ class DenoiserStage(Stage):
         views = torch.randint(self.latents.latent.shape[1], (batch,), generator=generator)
         x0, layout = self.latents.pick(photos, views)
         silent = torch.rand(batch, generator=generator) < self.settings.drop_text
-        ids = torch.where(silent.unsqueeze(1), self.empty, self.ids[photos])
+        ids = torch.where(silent.unsqueeze(1), self.empty, self.captions.pick(photos, generator))
         loss = self._loss(self.net, x0, layout, ids, generator)
         optimiser = self.optimisers["denoiser"]
         optimiser.zero_grad()

@@ -56,8 +56,8 @@ class TextStage(Stage):
         theirs = teacher.tokenizer.get_vocab()
         self.to_teacher = torch.tensor([theirs[word] for word, _ in ranked])
         words = words_of(tokenizer)
-        self.source = SentenceSource([photo.text for photo in photos.training], words)
-        held = SentenceSource([photo.text for photo in photos.validation], words)
+        self.source = SentenceSource(photos.captions, words)
+        held = SentenceSource([said for photo in photos.validation for said in photo.captions], words)
         generator = torch.Generator().manual_seed(config.seed)
         self.held = held(VALIDATED, generator)
         states = self._targets(self._ids(self.source(MEASURED, generator)))[0]

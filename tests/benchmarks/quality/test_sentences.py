@@ -11,6 +11,7 @@ from wetgen.benchmarks.quality.sentences import GROUPS, Sentence, read_sentences
 from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.training.scenes import caption, draw_scene
 from wetgen.training.scenes.settings import SETTINGS
+from wetgen.training.scenes.wording import spoken
 
 SENTENCES = read_sentences()
 CLASSES = set(DEFAULT.names[1:])
@@ -75,8 +76,9 @@ def test_a_third_of_the_synonyms_are_words_that_no_caption_uses() -> None:
 def test_no_caption_is_like_a_sentence() -> None:
     sentences = {content(sentence.text): sentence.text for sentence in SENTENCES}
     for index in range(2000):
-        text = caption(draw_scene(77, index))
-        written = content(text)
-        near = [own for words, own in sentences.items() if likeness(words, written) >= NEAR]
-        assert not near, (text, near)
-        assert not written & HELD_OUT, text
+        scene = draw_scene(77, index)
+        for text in (caption(scene), *spoken(scene)):
+            written = content(text)
+            near = [own for words, own in sentences.items() if likeness(words, written) >= NEAR]
+            assert not near, (text, near)
+            assert not written & HELD_OUT, text

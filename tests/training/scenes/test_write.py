@@ -14,7 +14,7 @@ from wetgen.runtime.dataset.reader import check
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.cli import cli
 from wetgen.training.scenes.photographs import lay, read_index
-from wetgen.training.scenes.write import write_again, write_scenes
+from wetgen.training.scenes.write import recaption, write_again, write_scenes
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
@@ -109,7 +109,38 @@ def test_a_folder_without_usable_textures_is_refused(tmp_path: Path) -> None:
 
 def test_the_command_wants_a_count_or_a_folder(tmp_path: Path) -> None:
     run = CliRunner().invoke
-    assert "either --count or --again" in run(cli, ["scenes", "--out", str(tmp_path / "out")]).output
+    assert "one of --count, --again" in run(cli, ["scenes", "--out", str(tmp_path / "out")]).output
     assert run(cli, ["scenes", "--count", "1", "--size", "32", "--out", str(tmp_path / "one")]).exit_code == 0
     again = run(cli, ["scenes", "--again", str(tmp_path / "one"), "--size", "40", "--out", str(tmp_path / "two")])
     assert again.exit_code == 0, again.output
+
+
+def test_a_folder_is_given_the_captions_it_would_be_rendered_with(tmp_path: Path) -> None:
+    write_scenes(tmp_path, 4, 32, seed=5)
+    whole, rows = _bytes(tmp_path), _rows(tmp_path)
+    bare = [{key: value for key, value in row.items() if key != "captions"} for row in rows]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bare), encoding="utf-8")
+    assert recaption(tmp_path) == 4
+    assert _rows(tmp_path) == rows and all(len(row["captions"]) == 8 for row in rows)
+    assert check(tmp_path).ok
+    write_scenes(tmp_path, 4, 32, seed=5)  # and the folder goes on as before
+    recaptioned = _bytes(tmp_path)
+    assert recaptioned.pop("metadata.jsonl") and whole.pop("metadata.jsonl")
+    assert recaptioned == whole
+
+
+def test_only_folders_of_scenes_can_be_given_captions(tmp_path: Path) -> None:
+    write_scenes(tmp_path, 1, 32, seed=5)
+    (row,) = _rows(tmp_path)
+    del row["parameters"]
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(WetgenError, match=r"cannot be given captions(.|\n)*line 1 of its metadata has no `parameters`"):
+        recaption(tmp_path)
+
+
+def test_the_command_recaptions_in_place(tmp_path: Path) -> None:
+    write_scenes(tmp_path, 2, 32, seed=5)
+    result = CliRunner().invoke(cli, ["scenes", "--recaption", str(tmp_path)])
+    assert result.exit_code == 0 and str(tmp_path) in result.output, result.output
+    for wrong in (["--recaption", str(tmp_path), "--out", "x"], ["--count", "3"], ["--out", "x"]):
+        assert CliRunner().invoke(cli, ["scenes", *wrong]).exit_code == 2
