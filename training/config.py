@@ -72,7 +72,7 @@ class VaeConfig:
     """Pixels a side of what a step sees of a view."""
     batch: int = 8
     learning_rate: float = 5e-4
-    decoder_learning_rate: float = 4e-4
+    decoder_learning_rate: float = 2e-4
     mask_weight: float = 0.4
     perceptual_weight: float = 0.05
     """0 trains without pretrained features, and the decoder without their critic."""
@@ -80,12 +80,12 @@ class VaeConfig:
     """Weight of the latents' mean square: they stay near the linear autoencoder's."""
     latent_noise: float = 0.3
     """Each crop's latent gets noise of a strength drawn evenly from 0 to this: what a denoiser leaves wrong."""
-    adversarial_weight: float = 0.5
+    adversarial_weight: float = 0.3
     """How hard each critic pulls, against the gradient of all reconstruction losses."""
     matching_weight: float = 0.3
     pair_critic_width: int = 40
     feature_critic_width: int = 64
-    critic_learning_rate: float = 1e-3
+    critic_learning_rate: float = 5e-4
 
     def __post_init__(self) -> None:
         widths = (*self.decoder_widths, self.latent_channels)

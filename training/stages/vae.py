@@ -256,12 +256,22 @@ class DecoderStage(VaeStage):
             terms.append(-torch.stack([head.float().mean() for head in heads]).mean())
         gradient = settings.matching_weight * _at(feature_matching(maps, true_maps), rebuilt)
         for term in terms:
-            pull = _at(term, rebuilt)
+            pull = without_mean_colour(_at(term, rebuilt), self.vae.stride)
             factor = (settings.adversarial_weight * base / (pull.norm() + 1e-6)).clamp(max=LARGEST_FACTOR)
             gradient = gradient + factor * pull
         for critic in critics:
             critic.requires_grad_(True)
         return gradient
+
+
+def without_mean_colour(gradient: Tensor, stride: int) -> Tensor:
+    """A gradient (B, D, H, W) that leaves the mean colour of every latent cell alone.
+
+    Critics judge what a picture looks like, not what it shows: they drained the colour from carpets and walls.
+    """
+    colour = gradient[:, :3]
+    smooth = F.interpolate(F.avg_pool2d(colour.contiguous(), stride), scale_factor=stride)
+    return torch.cat([colour - smooth, gradient[:, 3:]], 1)
 
 
 def straight_through(logits: Tensor) -> Tensor:
