@@ -27,17 +27,24 @@ from wetgen.export.search.plans import Named, Network, parsed, placed
 from wetgen.export.search.search import PlanSearch, quality_asked, search
 from wetgen.export.tokens import padded
 from wetgen.export.work import work_of_bundle
-from wetgen.runtime.bundle.bundle import FORMAT, TOKENIZER_NAME, Bundle, declarations, plan_to_json, sizes_to_json
-from wetgen.runtime.bundle.graphs import denoise_name
-from wetgen.runtime.bundle.manifest import graph_entry, target_entry
-from wetgen.runtime.bundle.schedule import Plan, StepKind, kinds_of
+from wetgen.runtime.bundle.archive import TOKENIZER_NAME
+from wetgen.runtime.bundle.bundle import (
+    FORMAT,
+    Bundle,
+    declarations,
+    graph_entry,
+    plan_to_json,
+    sizes_to_json,
+    target_entry,
+)
+from wetgen.runtime.bundle.graphs import Plan, StepKind, denoise_name, kinds_of
 from wetgen.runtime.bundle.targets import DEFAULT_BATCHES, DEFAULT_TARGET, TARGETS
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.errors import Say, WetgenError
-from wetgen.runtime.masks.statistics import to_json
 from wetgen.runtime.sampling.conditioning import check_guidance
 from wetgen.training.card import CARD_NAME
 from wetgen.training.checkpoint import Checkpoint, return_memory
+from wetgen.training.mask_statistics import to_json
 
 MOST_PROMPTS = 4  # of the checkpoint's own prompts that the gate draws, per plan
 FALLBACK_PROMPTS = ("a wet wall", "a dark stain on a white ceiling")  # for a checkpoint that brings none

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wetgen.export import verify
-from wetgen.runtime.bundle.archive import file_sha256
-from wetgen.runtime.bundle.manifest import ENGINES, JSON_NAME
+from wetgen.runtime.bundle.archive import ENGINES, JSON_NAME, file_sha256
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors
 

@@ -21,9 +21,9 @@ from wetgen.export.copies import CopyCheck
 from wetgen.export.folder import check_free, unfinished, write_json
 from wetgen.export.onnx import files
 from wetgen.export.reference import Case
-from wetgen.runtime.bundle.bundle import Bundle, declarations
+from wetgen.runtime.bundle.archive import ENGINES
+from wetgen.runtime.bundle.bundle import Bundle, declarations, graph_entry
 from wetgen.runtime.bundle.graphs import JUDGE, Array, judge_graph
-from wetgen.runtime.bundle.manifest import ENGINES, graph_entry
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.run.fingerprints import KIND

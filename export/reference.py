@@ -15,8 +15,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle.graphs import Array, Graph, Sizes, Tensor, denoise_graph
-from wetgen.runtime.bundle.schedule import DEEP, LATENT, Plan, Step, StepKind, advance, walk
+from wetgen.runtime.bundle.graphs import (
+    DEEP,
+    LATENT,
+    Array,
+    Graph,
+    Plan,
+    Sizes,
+    Step,
+    StepKind,
+    Tensor,
+    advance,
+    denoise_graph,
+    walk,
+)
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.sample import free_conditioning, guided
 from wetgen.training.student import distilled, sinusoids_of

@@ -396,7 +396,7 @@ def layouts(
     from wetgen.runtime.layouts.boxes import read_boxes
     from wetgen.runtime.layouts.surfaces import SurfaceLines, parse_lines, possible
     from wetgen.runtime.layouts.write import CSV_NAME, LayoutOptions, parse_size, write_layouts
-    from wetgen.runtime.masks.statistics import check_severity
+    from wetgen.runtime.masks.classes import check_severity
 
     opened = open_bundle(bundle)
     table = opened.classes
@@ -612,9 +612,8 @@ def inspect(folder: Path) -> None:
 
     Of a PNG file that wetgen drew: how it was made.
     """
-    from wetgen.runtime.bundle.archive import exists
+    from wetgen.runtime.bundle.archive import JSON_NAME, exists
     from wetgen.runtime.bundle.bundle import Bundle
-    from wetgen.runtime.bundle.manifest import JSON_NAME
 
     if folder.is_file() and folder.suffix.lower() == ".png":
         from wetgen.runtime.masks.images import describe_picture

@@ -41,9 +41,13 @@ def os_errors(path: Path, done: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        system = f"{error.strerror}" if error.strerror else f"{error}"
-        why, fix = _MEANINGS.get(error.errno or 0, ("the operating system refused", "check the disk and the path."))
-        raise WetgenError(f"{path} could not be {done}.", why=f"{why} ({system}).", fix=fix) from error
+        raise os_error(path, done, error) from error
+
+
+def os_error(path: Path, done: str, error: OSError) -> WetgenError:
+    """The WetgenError "PATH could not be DONE." for an OSError."""
+    why, fix = _MEANINGS.get(error.errno or 0, ("the operating system refused", "check the disk and the path."))
+    return WetgenError(f"{path} could not be {done}.", why=f"{why} ({error.strerror or error}).", fix=fix)
 
 
 def atomic_write(path: Path, data: bytes | memoryview) -> None:

@@ -26,14 +26,14 @@ from transformers.utils.logging import disable_progress_bar
 
 from wetgen.runtime.bundle.graphs import Sizes
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks import statistics
 from wetgen.runtime.masks.classes import FILE_NAME as CLASSES_NAME
-from wetgen.runtime.masks.classes import ClassTable
-from wetgen.runtime.masks.statistics import ClassStatistics
+from wetgen.runtime.masks.classes import ClassStatistics, ClassTable
 from wetgen.training.card import CARD_NAME
 from wetgen.training.dc_vae import DCVAE, UNSHUFFLE
 from wetgen.training.denoiser import cross_attentions
 from wetgen.training.diffusion import NoiseSchedule
+from wetgen.training.mask_statistics import FILE_NAME as STATISTICS_NAME
+from wetgen.training.mask_statistics import read_statistics, to_json
 from wetgen.training.text_encoder import SentenceEncoder
 from wetgen.training.vae import KLVAE, JointVAE, LinearSkip
 
@@ -103,8 +103,8 @@ class Checkpoint:
     @cached_property
     def mask_statistics(self) -> dict[str, ClassStatistics]:
         """How each class looks in the masks it was trained on; empty where that was not measured."""
-        path = self.folder / statistics.FILE_NAME
-        return statistics.read_statistics(path, self.classes) if path.is_file() else {}
+        path = self.folder / STATISTICS_NAME
+        return read_statistics(path, self.classes) if path.is_file() else {}
 
     @cached_property
     def vae(self) -> JointVAE:
@@ -280,8 +280,8 @@ def save(
     (part / CLASSES_NAME).write_text(json.dumps(classes.to_json(), indent=1) + "\n", encoding="utf-8")
     (part / INFO_NAME).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
     if mask_statistics:
-        text = json.dumps(statistics.to_json(mask_statistics), indent=1)
-        (part / statistics.FILE_NAME).write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(to_json(mask_statistics), indent=1)
+        (part / STATISTICS_NAME).write_text(text + "\n", encoding="utf-8")
     if card:
         (part / CARD_NAME).write_text(card, encoding="utf-8")
     (part / "model_index.json").write_text(

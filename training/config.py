@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from wetgen.runtime.bundle.schedule import Curve, Prediction
 from wetgen.runtime.errors import WetgenError
+from wetgen.training.schedule import Curve, Prediction
 
 if sys.version_info >= (3, 11):
     import tomllib

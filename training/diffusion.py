@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wetgen.runtime.bundle.schedule import SOLVERS, Curve, Prediction, Spacing, Step, alphas_cumprod, timesteps
+from wetgen.runtime.bundle.graphs import Step
+from wetgen.training.schedule import SOLVERS, Curve, Prediction, Spacing, alphas_cumprod, timesteps
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 from accelerate.utils import set_seed
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.statistics import measure
 from wetgen.training import card, checkpoint
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.loop import train
+from wetgen.training.mask_statistics import measure
 from wetgen.training.run import Run, digest, latents_of, minutes, trained_on
 from wetgen.training.stages.denoiser import Denoiser
 from wetgen.training.stages.student import DistillStage

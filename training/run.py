@@ -13,8 +13,7 @@ from accelerate.utils import set_seed
 from safetensors import safe_open
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks import statistics
-from wetgen.training import card, checkpoint, dc_vae, denoiser, pretrained, text_encoder, vae
+from wetgen.training import card, checkpoint, dc_vae, denoiser, mask_statistics, pretrained, text_encoder, vae
 from wetgen.training.config import TrainConfig
 from wetgen.training.data import Photos, load_photos
 from wetgen.training.diffusion import NoiseSchedule
@@ -191,7 +190,7 @@ def train_denoiser(run: Run) -> Path:
             classes=table,
             info=(info := _info(run)),
             card=card.render(info, table, card.last_figures(run.folder / "metrics.jsonl")),
-            mask_statistics=statistics.measure((photo.mask for photo in photos.training), table),
+            mask_statistics=mask_statistics.measure((photo.mask for photo in photos.training), table),
         )
         run.journal.line(f"checkpoint: {folder}")
     run.accelerator.wait_for_everyone()

@@ -11,7 +11,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from wetgen.runtime.bundle.schedule import LATENT, Step, advance, walk
+from wetgen.runtime.bundle.graphs import LATENT, Step, advance, walk
 from wetgen.training.student import distilled, sinusoids_of
 
 

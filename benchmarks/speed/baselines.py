@@ -10,7 +10,7 @@ import torch
 from wetgen.benchmarks.speed.cases import COMPILED, EAGER, OPENVINO, PLAIN, PROMPTS, SEED, BatchArrays, DrawBatch
 from wetgen.benchmarks.speed.loops import HostLoop, RunGraph, TorchLoop, noises
 from wetgen.benchmarks.speed.raw_graphs import raw_graphs
-from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.bundle.graphs import Plan
 from wetgen.runtime.files import usable_cores
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.sample import free_conditioning, sample

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from wetgen.benchmarks.speed.cases import BatchArrays
-from wetgen.runtime.bundle.schedule import AFTER, LATENT, Plan, Step, advance, walk
+from wetgen.runtime.bundle.graphs import AFTER, LATENT, Plan, Step, advance, walk
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.checkpoint import Checkpoint, scheduler_of

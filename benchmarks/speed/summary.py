@@ -6,8 +6,7 @@ from typing import Any
 from wetgen.benchmarks.speed import rows
 from wetgen.benchmarks.speed.rates import Rate, percentile, rate_of
 from wetgen.benchmarks.speed.roofline import GraphTime, Roofline, roofline_of
-from wetgen.runtime.bundle.graphs import denoise_name
-from wetgen.runtime.bundle.schedule import StepKind
+from wetgen.runtime.bundle.graphs import StepKind, denoise_name
 
 KNEE = 0.95  # of the best rate: beyond the knee a larger batch brings at most 5 %
 HOST = "host, between calls"

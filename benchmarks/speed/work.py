@@ -8,7 +8,7 @@ from typing import Any
 
 from wetgen.benchmarks.speed.cases import PROMPTS, SEED, BenchCase
 from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.bundle.graphs import Plan
 
 
 def work_key(plan: Plan, case: BenchCase, bundle: Bundle, picture: str, border: str) -> dict[str, Any]:

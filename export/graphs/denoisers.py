@@ -15,8 +15,18 @@ from wetgen.export.graphs.cross_attention import take_keys_and_values
 from wetgen.export.graphs.rewrites import FirstHalf, share_halves
 from wetgen.export.graphs.time_tables import with_time_tables
 from wetgen.export.graphs.wrappers import Wrapper
-from wetgen.runtime.bundle.graphs import Graph, Sizes, denoise_graph
-from wetgen.runtime.bundle.schedule import COEFFICIENTS, DEEP, GUIDED, LATENT, Step, StepKind, advance
+from wetgen.runtime.bundle.graphs import (
+    COEFFICIENTS,
+    DEEP,
+    GUIDED,
+    LATENT,
+    Graph,
+    Sizes,
+    Step,
+    StepKind,
+    advance,
+    denoise_graph,
+)
 
 
 class Apart(nn.Module):

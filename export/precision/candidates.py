@@ -24,7 +24,7 @@ from wetgen.export.precision.calibrate import Ranges, measured, rounded
 from wetgen.export.precision.keep_in_fp32 import KeptInFloat32, PrecisionSet, kept_in_float32
 from wetgen.export.precision.precision import Precision, lowered
 from wetgen.export.reference import SEED, Picture
-from wetgen.runtime.bundle.schedule import GUIDED, Plan, Step, StepKind, walk
+from wetgen.runtime.bundle.graphs import GUIDED, Plan, Step, StepKind, walk
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling.pair import picture_faults
 from wetgen.training.checkpoint import Checkpoint

@@ -29,10 +29,19 @@ from wetgen.export.precision.keep_in_fp32 import (
 from wetgen.export.precision.precision import lowered
 from wetgen.export.precision.rounding import rounding_copy
 from wetgen.export.reference import Expected
-from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.graphs import DENOISE, JUDGE, Graph, denoise_name, graphs_of
-from wetgen.runtime.bundle.manifest import TargetGraphs, graph_entry, target_entry
-from wetgen.runtime.bundle.schedule import GUIDED, KINDS, Plan, StepKind, kinds_of
+from wetgen.runtime.bundle.bundle import Bundle, TargetGraphs, graph_entry, target_entry
+from wetgen.runtime.bundle.graphs import (
+    DENOISE,
+    GUIDED,
+    JUDGE,
+    KINDS,
+    Graph,
+    Plan,
+    StepKind,
+    denoise_name,
+    graphs_of,
+    kinds_of,
+)
 from wetgen.runtime.bundle.targets import DEFAULT_TARGET, TARGETS, Target
 from wetgen.runtime.engines import open_engine
 from wetgen.training.checkpoint import Checkpoint

@@ -16,9 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from wetgen.runtime.bundle.schedule import SOLVERS, Cache, Plan, Step, StepKind
+from wetgen.runtime.bundle.graphs import Cache, Plan, Step, StepKind
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.diffusion import NoiseSchedule
+from wetgen.training.schedule import SOLVERS
 
 _FORM = re.compile(
     r"(?:(?P<name>[A-Za-z][\w.-]*)=)?(?P<form>(?P<solver>\w+):(?P<steps>[1-9][0-9]*)(?P<options>(?:,[^,]*)*))"

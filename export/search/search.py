@@ -29,10 +29,10 @@ from wetgen.export.search.plans import Form, Named, Network
 from wetgen.export.search.spacing import MENDED, Proposals, Trajectory, errors_of, weights_of
 from wetgen.export.search.trajectories import Distance, Walks
 from wetgen.export.tokens import padded
-from wetgen.runtime.bundle.schedule import SOLVERS
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.errors import Say, WetgenError
 from wetgen.training.checkpoint import Checkpoint
+from wetgen.training.schedule import SOLVERS
 
 LONG = 50  # steps of the walk that plans are measured against
 YARDSTICK = 20  # steps of the plan that costs and losses are relative to

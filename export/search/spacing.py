@@ -22,7 +22,7 @@ from torch import Tensor
 
 from wetgen.export.search.plans import Form
 from wetgen.export.search.trajectories import Walks
-from wetgen.runtime.bundle.schedule import AFTER, LATENT, Step, StepKind, advance, walk
+from wetgen.runtime.bundle.graphs import AFTER, LATENT, Step, StepKind, advance, walk
 
 UNITS = 20  # of cost in a guided whole step
 LAGS = (2, 4, 7)  # of features, in steps of the long trajectory, at which their age is tried

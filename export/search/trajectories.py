@@ -16,8 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from wetgen.export.graphs.denoisers import denoise
 from wetgen.export.reference import attended
 from wetgen.export.search.plans import Form, Network
-from wetgen.runtime.bundle.graphs import Sizes
-from wetgen.runtime.bundle.schedule import DEEP, KINDS, LATENT, Step, StepKind, advance, walk
+from wetgen.runtime.bundle.graphs import DEEP, KINDS, LATENT, Sizes, Step, StepKind, advance, walk
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.diffusion import NoiseSchedule
 

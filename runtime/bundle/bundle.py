@@ -6,26 +6,29 @@ file, and what the bundle was made by and trained on. Format 2 is read too; in i
 also hold a judge, which looks at its pictures, and fingerprints of its training pictures.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from wetgen.runtime.bundle.archive import exists, file_sha256, read_stored
-from wetgen.runtime.bundle.graphs import JUDGE, Graph, Sizes, graphs_of
-from wetgen.runtime.bundle.manifest import JSON_NAME, TargetGraphs, check_files, inside, named_files, read_targets
-from wetgen.runtime.bundle.schedule import GUIDED, Plan, Step, StepKind, alphas_after, kinds_of
+from wetgen.runtime.bundle.archive import JSON_NAME, TOKENIZER_NAME, read_verified
+from wetgen.runtime.bundle.graphs import (
+    CHANGED,
+    GUIDED,
+    JUDGE,
+    Graph,
+    Plan,
+    Sizes,
+    StepKind,
+    check_declared,
+    graphs_of,
+    kinds_of,
+)
+from wetgen.runtime.bundle.targets import TARGETS, Target
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks import statistics
-from wetgen.runtime.masks.classes import ClassTable
-from wetgen.runtime.masks.statistics import ClassStatistics
+from wetgen.runtime.masks.classes import ClassStatistics, ClassTable, statistics_from_json
 
 FORMAT = 3
-READ_FORMATS = (2, 3)
-TOKENIZER_NAME = "tokenizer.json"
 SHIPPED = Path(__file__).parents[1] / "bundles" / "default"  # the bundle inside the package
 
 
@@ -40,10 +43,33 @@ class FingerprintFile:
 
 
 @dataclass(frozen=True)
+class TargetGraphs:
+    """The graphs of a bundle for one target.
+
+    `files` has the ONNX file of every graph; `weights` the files of weights beside it, which graphs and targets may
+    share (often none). `batches` are those that engines are built for, empty where any batch runs. `precision` is the
+    entry of bundle.json on each graph's arithmetic: "compute" and "weights", and "islands" (path of a torch module to
+    the reason) where parts stay float32.
+    """
+
+    target: Target
+    batches: tuple[int, ...]
+    files: Mapping[str, Path]
+    weights: Mapping[str, tuple[Path, ...]]
+    precision: Mapping[str, Mapping[str, Any]]
+
+    def parts(self, graph: str) -> tuple[Path, ...]:
+        """Every file of a graph: its ONNX file, then those of its weights."""
+        return (self.files[graph], *self.weights[graph])
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A verified bundle. For a packed bundle `folder` is its file, and paths below it work as in a folder.
 
-    `info` is all of bundle.json, for people and reports.
+    `info` is all of bundle.json, for people and reports; `hash` its sha256, and it holds the hash of every other file.
+
+    `graphs` are the declarations of its graphs, by name; there is a denoise graph for each kind of steps in its plans.
 
     `guidance_range` holds the scales that a denoiser with distilled guidance learnt; None allows any.
 
@@ -53,7 +79,9 @@ class Bundle:
     """
 
     folder: Path
+    hash: str
     sizes: Sizes
+    graphs: Mapping[str, Graph]
     classes: ClassTable | None
     words: Mapping[str, tuple[str, ...]]
     plans: Mapping[str, Plan]
@@ -68,24 +96,22 @@ class Bundle:
 
     @property
     def has_judge(self) -> bool:
-        return JUDGE in self.info["graphs"]
+        return JUDGE in self.graphs
 
     @property
     def kinds(self) -> tuple[StepKind, ...]:
-        """The kinds of steps in its plans; there is a graph for each."""
+        """The kinds of steps in its plans."""
         return kinds_of(self.plans.values())
 
-    @property
-    def graphs(self) -> dict[str, Graph]:
-        """The declarations of its graphs, by name."""
-        return graphs_of(self.sizes, kinds=self.kinds, judge=self.has_judge)
-
     def alphas_after(self, plan: Plan) -> list[float]:
-        """alpha-bar of the latent after each step of a plan; raises WetgenError if the bundle does not state it."""
+        """alpha-bar of the latent after each step of a plan; raises WetgenError if the bundle does not state it.
+
+        After the last step it is 1, or that of timestep 0 for a schedule that does not end clean.
+        """
         try:
             stated = self.info["schedule"]
-            table = np.array(stated["alphas_cumprod"], np.float64)
-            return alphas_after(plan, table, ends_clean=bool(stated["ends_clean"]))
+            table = [float(a) for a in stated["alphas_cumprod"]]
+            return [*(table[step.timestep] for step in plan.steps[1:]), 1.0 if stated["ends_clean"] else table[0]]
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise WetgenError(
                 f"{self.folder} does not state its noise schedule.",
@@ -96,11 +122,6 @@ class Bundle:
     @property
     def tokenizer_file(self) -> Path:
         return self.folder / TOKENIZER_NAME
-
-    @property
-    def hash(self) -> str:
-        """sha256 of bundle.json, which holds the hash of every other file."""
-        return file_sha256(self.folder / JSON_NAME)
 
     def plan(self, name: str | None) -> Plan:
         """The plan of that name, or the default one for None."""
@@ -115,37 +136,39 @@ class Bundle:
 
     @classmethod
     def open(cls, folder: Path) -> "Bundle":
-        """Read and verify a bundle: its format, its declarations, and the size and hash of every file."""
-        info = _read_json(folder)
+        """Read and verify a bundle: the size and hash of every file, its format and its declarations."""
         try:
-            sizes = Sizes(**info["sizes"])
+            info, sha256 = read_verified(folder)
             classes = None if info["classes"] is None else ClassTable.from_json(info["classes"])
+            mask_statistics = statistics_from_json(info.get("mask_statistics", {}), classes)
+            plans = {name: Plan.from_json(name, plan) for name, plan in info["plans"].items()}
+            sizes, judge = Sizes(**info["sizes"]), JUDGE in info["graphs"]
+            graphs = graphs_of(sizes, kinds=kinds_of(plans.values()), judge=judge)
+            check_declared(graphs, info["graphs"], folder)
             bundle = cls(
                 folder=folder,
+                hash=sha256,
                 sizes=sizes,
+                graphs=graphs,
                 classes=classes,
                 words={name: tuple(words) for name, words in info["words"].items()},
-                plans=_plans(info["plans"]),
+                plans=plans,
                 default_plan=info["default_plan"],
                 default_guidance=float(info["default_guidance"]),
                 guidance_range=_range(info["guidance_range"]) if "guidance_range" in info else None,
-                targets=read_targets(folder, info),
-                judge_knows=tuple(info["judge"]["classes"]) if JUDGE in info["graphs"] else (),
-                fingerprints=_fingerprint_file(folder, info["fingerprints"]) if "fingerprints" in info else None,
-                mask_statistics=statistics.from_json(info.get("mask_statistics", {}), classes),
+                targets=_targets(folder, info),
+                judge_knows=tuple(info["judge"]["classes"]) if judge else (),
+                fingerprints=_fingerprints(folder, info["fingerprints"]) if "fingerprints" in info else None,
+                mask_statistics=mask_statistics,
                 info=info,
             )
-            listed = {name: (int(file["bytes"]), str(file["sha256"])) for name, file in info["files"].items()}
-            needed = [TOKENIZER_NAME, *named_files(info)]
-            needed += [info["fingerprints"]["file"]] if "fingerprints" in info else []
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise WetgenError(
                 f"{folder / JSON_NAME} is not a bundle description.",
                 why=f"{type(error).__name__}: {error}.",
                 fix="export the bundle again with wetgen-export.",
             ) from error
-        _check_declarations(bundle)
-        check_files(folder, listed, needed)
+        _check(bundle)
         return bundle
 
 
@@ -159,38 +182,21 @@ def declarations(sizes: Sizes, *, kinds: Sequence[StepKind] = (GUIDED,), judge: 
     return {name: graph.to_json() for name, graph in graphs_of(sizes, kinds=kinds, judge=judge).items()}
 
 
+def graph_entry(file: str, precision: Mapping[str, object], weights: Sequence[str] = ()) -> dict[str, object]:
+    """The entry of a graph under a target, or of the judge: its file, the files of its weights, and its precision."""
+    return {"file": file, **({"weights": list(weights)} if weights else {}), "precision": dict(precision)}
+
+
+def target_entry(
+    target: Target, graphs: Mapping[str, object], batches: Sequence[int], measured: Mapping[str, object]
+) -> dict[str, object]:
+    """The entry of a target in bundle.json; it has batches only if engines are built for the target."""
+    ladder = {} if target.tensorrt is None else {"batches": list(batches)}
+    return {"opset": target.opset, **ladder, "graphs": dict(graphs), "measured": dict(measured)}
+
+
 def sizes_to_json(sizes: Sizes) -> dict[str, int]:
     return asdict(sizes)
-
-
-def _read_json(folder: Path) -> dict[str, Any]:
-    path = folder / JSON_NAME
-    if not exists(path):
-        raise WetgenError(
-            f"{folder} is not a bundle.",
-            why=f"it has no {JSON_NAME}.",
-            fix="give the folder that wetgen-export wrote, or the file of `wetgen pack`, or leave out --bundle for the "
-            "one that ships.",
-        )
-    try:
-        info = json.loads(read_stored(path))
-    except ValueError as error:
-        raise WetgenError(f"{path} cannot be read.", why=f"{error}.", fix="copy or export the bundle again.") from error
-    found = info.get("format") if isinstance(info, dict) else None
-    if found not in READ_FORMATS:
-        raise WetgenError(
-            f"{folder} is a bundle of format {found}.",
-            why=f"this wetgen reads the formats {' and '.join(map(str, READ_FORMATS))}.",
-            fix="export it again with the installed wetgen-export, or install the wetgen that made it.",
-        )
-    return dict(info)
-
-
-def _plans(data: Mapping[str, Any]) -> dict[str, Plan]:
-    return {
-        name: Plan(name, int(plan["first_row"]), tuple(map(Step.from_json, plan["steps"])))
-        for name, plan in data.items()
-    }
 
 
 def _range(data: Sequence[float]) -> tuple[float, float]:
@@ -198,58 +204,59 @@ def _range(data: Sequence[float]) -> tuple[float, float]:
     return float(least), float(greatest)
 
 
-def _fingerprint_file(folder: Path, data: Mapping[str, Any]) -> FingerprintFile:
-    path = folder / inside(folder, data["file"])
-    return FingerprintFile(path, str(data["kind"]), int(data["count"]), int(data["most_bits"]))
+def _fingerprints(folder: Path, data: Mapping[str, Any]) -> FingerprintFile:
+    return FingerprintFile(folder / data["file"], str(data["kind"]), int(data["count"]), int(data["most_bits"]))
 
 
-_CHANGED = "bundle.json was changed, or another version of wetgen wrote it."
-_EXPORT = "export the bundle again with the installed wetgen-export."
+def _targets(folder: Path, info: Mapping[str, Any]) -> dict[str, TargetGraphs]:
+    """The targets in bundle.json; every target includes the judge's graph."""
+    unknown = [name for name in info["targets"] if name not in TARGETS]
+    if unknown:
+        raise WetgenError(
+            f"{folder} holds graphs for a target '{unknown[0]}'.",
+            why=f"this wetgen knows {', '.join(TARGETS)}.",
+            fix="install the wetgen that made the bundle, or export it again with the installed one.",
+        )
+    found = {}
+    for name, entry in info["targets"].items():
+        graphs = {**entry["graphs"], **({JUDGE: info["judge"]} if JUDGE in info["graphs"] else {})}
+        found[name] = TargetGraphs(
+            target=TARGETS[name],
+            batches=tuple(map(int, entry.get("batches", ()))),
+            files={graph: folder / stated["file"] for graph, stated in graphs.items()},
+            weights={
+                graph: tuple(folder / file for file in stated.get("weights", ())) for graph, stated in graphs.items()
+            },
+            precision={graph: dict(stated["precision"]) for graph, stated in graphs.items()},
+        )
+    return found
 
 
-def _check_declarations(bundle: Bundle) -> None:
-    """Raise unless the declared tensors are those this runtime feeds, and everything that is named exists."""
-    names = () if bundle.classes is None else bundle.classes.names
-    missing = {name: sorted(set(bundle.graphs) - set(held.files)) for name, held in bundle.targets.items()}
-    knows, words, damages = (", ".join(each) or "none" for each in (bundle.judge_knows, bundle.words, names[1:]))
-    checks = [  # whether it holds; what is wrong, why, and the fix
-        *(
-            (
-                bundle.info["graphs"].get(name) == json.loads(json.dumps(graph.to_json())),
-                f"Graph '{name}' of {bundle.folder} does not have the tensors its sizes call for.",
-                _CHANGED,
-                _EXPORT,
-            )
-            for name, graph in bundle.graphs.items()
-        ),
-        *(
-            (not graphs, f"{bundle.folder} lacks the graphs {', '.join(graphs)} for {target}.", _CHANGED, _EXPORT)
-            for target, graphs in missing.items()
-        ),
-        (
-            bool(bundle.targets),
-            f"{bundle.folder} holds no graphs.",
-            "it names no target.",
-            "export it again with --target cpu.",
-        ),
-        (
-            len(names) == bundle.sizes.classes and set(bundle.words) <= set(names),
-            f"The class table of {bundle.folder} does not fit the rest of the bundle.",
-            f"its classes are {', '.join(names) or 'none'}; its networks have {bundle.sizes.classes} classes, "
-            f"and it has words for {words}.",
-            _EXPORT,
-        ),
-        (
-            not bundle.has_judge or (bool(bundle.judge_knows) and set(bundle.judge_knows) <= set(names[1:])),
-            f"The judge of {bundle.folder} does not fit the rest of the bundle.",
-            f"it knows {knows}; the masks have {damages}.",
-            "add the judge again, to a bundle that draws masks.",
-        ),
-    ]
-    for holds, what, why, fix in checks:
-        if not holds:
-            raise WetgenError(what, why=why, fix=fix)
+def _check(bundle: Bundle) -> None:
+    """Raise unless the parts of a bundle fit each other."""
+    folder, export = bundle.folder, "export the bundle again with the installed wetgen-export."
     bundle.plan(None)
+    if not bundle.targets:
+        fix = "export it again with --target cpu."
+        raise WetgenError(f"{folder} holds no graphs.", why="it names no target.", fix=fix)
+    for target, held in bundle.targets.items():
+        missing = ", ".join(sorted(set(bundle.graphs) - set(held.files)))
+        if missing:
+            raise WetgenError(f"{folder} lacks the graphs {missing} for {target}.", why=CHANGED, fix=export)
+    names = () if bundle.classes is None else bundle.classes.names
+    if len(names) != bundle.sizes.classes or not set(bundle.words) <= set(names):
+        raise WetgenError(
+            f"The class table of {folder} does not fit the rest of the bundle.",
+            why=f"its classes are {', '.join(names) or 'none'}; its networks have {bundle.sizes.classes} classes, "
+            f"and it has words for {', '.join(bundle.words) or 'none'}.",
+            fix=export,
+        )
+    if bundle.has_judge and not (bundle.judge_knows and set(bundle.judge_knows) <= set(names[1:])):
+        raise WetgenError(
+            f"The judge of {folder} does not fit the rest of the bundle.",
+            why=f"it knows {', '.join(bundle.judge_knows) or 'none'}; the masks have {', '.join(names[1:]) or 'none'}.",
+            fix="add the judge again, to a bundle that draws masks.",
+        )
 
 
 def check_layouts(bundle: Bundle) -> None:

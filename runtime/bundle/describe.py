@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.manifest import TargetGraphs
-from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.bundle.bundle import Bundle, TargetGraphs
+from wetgen.runtime.bundle.graphs import Plan
 
 
 def describe_bundle(bundle: Bundle) -> str:

@@ -1,22 +1,206 @@
 """The contract of every graph, written once: torch wrappers, ONNX export, engines and tests derive from it.
 
+Also the sampling plans, which say in what order the denoise graphs run. A step of a plan is affine in the latent, in
+the network's prediction and in what the step before kept, so it is a few numbers. `advance` is that formula, and `walk`
+is the loop over a plan's steps; whatever walks a plan does it with these two.
+
 Axes: B pairs, C latent channels, h w latent size, H W image size, T tokens, E text width (all
 that the denoiser's attentions see of a prompt, side by side), Cc conditioning channels.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle.schedule import AFTER, CLEAN, DEEP, GUIDED, KINDS, LATENT, StepKind
 from wetgen.runtime.errors import WetgenError
 
 Array = NDArray[np.generic]
 
 DENOISE = "denoise"  # what the names of all graphs that run sampling steps begin with
 JUDGE = "judge"  # the one graph that a bundle may lack
+
+LATENT = "latent"
+CLEAN = "clean"  # x0 as the step before predicted it
+DEEP = "deep_features"
+AFTER = "_after"  # an output NAME_after of a step's graph is the input NAME of the next step's
+
+Cache = Literal["none", "store", "reuse"]
+"""What a step does with deep features, which enter the last up block of the UNet (DeepCache, Ma et al. 2024).
+
+A step that stores gives its own; one that reuses takes those of an earlier step and runs only the blocks around them.
+"""
+
+
+class StepKind(NamedTuple):
+    """How a step is computed. Steps of one kind run on the same graph.
+
+    A guided step runs both halves of classifier-free guidance, an unguided one the prompt's half alone. One of a
+    multistep solver also looks at the x0 that the step before it predicted.
+    """
+
+    guided: bool = True
+    cache: Cache = "none"
+    multistep: bool = False
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """What a step takes from the steps before it, as its graph's inputs are named."""
+        return (LATENT, *((CLEAN,) if self.multistep else ()), *((DEEP,) if self.cache == "reuse" else ()))
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """What a step gives to the steps after it, as its graph's outputs are named."""
+        clean = (CLEAN + AFTER,) if self.multistep else ()
+        return (LATENT + AFTER, *clean, *((DEEP,) if self.cache == "store" else ()))
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The tensors that are kept between steps beside the latent, as the graph's inputs and outputs are named."""
+        return (*self.takes[1:], *self.gives[1:])
+
+    @property
+    def name(self) -> str:
+        """The name in bundle.json, which is also a part of the graph's name."""
+        cached = {"none": "", "store": "_keep", "reuse": "_reuse"}[self.cache]
+        return f"{'guided' if self.guided else 'unguided'}{'_multistep' if self.multistep else ''}{cached}"
+
+    @classmethod
+    def named(cls, name: str) -> "StepKind":
+        """The kind of a name; raises ValueError for a name that no kind has."""
+        for kind in KINDS:
+            if kind.name == name:
+                return kind
+        raise ValueError(f"a step is of the kind '{name}'; there are {', '.join(kind.name for kind in KINDS)}")
+
+
+GUIDED = StepKind()
+KINDS = tuple(
+    StepKind(guided, cache, multistep)
+    for multistep, guided, cache in product((False, True), (True, False), get_args(Cache))
+)
+
+
+COEFFICIENTS = ("keep", "push", "pull", "clean_keep", "clean_push")  # the numbers of a step that `advance` needs
+
+
+class Step(NamedTuple):
+    """One call of the denoiser, and the coefficients of the update behind it."""
+
+    timestep: int
+    keep: float
+    push: float
+    guided: bool = True
+    cache: Cache = "none"
+    multistep: bool = False
+    pull: float = 0.0  # of the x0 predicted before
+    clean_keep: float = 0.0  # x0 = clean_keep * x + clean_push * prediction
+    clean_push: float = 0.0
+
+    @property
+    def kind(self) -> StepKind:
+        return StepKind(self.guided, self.cache, self.multistep)
+
+    def to_json(self) -> dict[str, object]:
+        """The step as stored in bundle.json."""
+        names = COEFFICIENTS if self.multistep else COEFFICIENTS[:2]
+        return {"timestep": self.timestep, **{name: getattr(self, name) for name in names}, "kind": self.kind.name}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Step":
+        """Read a step of bundle.json; raises KeyError, TypeError or ValueError for something else."""
+        numbers = {name: value for name, value in data.items() if name != "kind"}
+        return cls(**numbers, **StepKind.named(data.get("kind", "guided"))._asdict())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A named, static list of sampling steps; `first_row` is where its steps begin in the denoise graphs' tables.
+
+    Raises WetgenError for a list that no sampler can walk: one without steps, or with a step that reuses features which
+    no step before it stored.
+    """
+
+    name: str
+    first_row: int
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def from_json(cls, name: str, data: Mapping[str, Any]) -> "Plan":
+        """Read a plan of bundle.json; raises KeyError, TypeError or ValueError for something else."""
+        return cls(name, int(data["first_row"]), tuple(map(Step.from_json, data["steps"])))
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise self._bad("it has no steps")
+        stored = "none"
+        for i, step in enumerate(self.steps):
+            half = StepKind(step.guided).name
+            if step.cache == "reuse" and stored != half:
+                raise self._bad(f"step {i} is {half} and reuses deep features; those stored last are {stored}")
+            stored = half if step.cache == "store" else stored
+
+    def _bad(self, why: str) -> WetgenError:
+        return WetgenError(
+            f"The plan '{self.name}' cannot be walked.", why=f"{why}.", fix="export the bundle again with another plan."
+        )
+
+    @property
+    def kinds(self) -> tuple[StepKind, ...]:
+        """The kinds of its steps, once each, in the order of KINDS."""
+        return kinds_of([self])
+
+    @property
+    def guided(self) -> bool:
+        """Whether any step is: without one, neither the negative prompt nor its embedding has a part in it."""
+        return any(step.guided for step in self.steps)
+
+    @property
+    def rows(self) -> range:
+        """The value of the graph's `step` input, step by step."""
+        return range(self.first_row, self.first_row + len(self.steps))
+
+
+X = TypeVar("X")
+
+
+def advance(step: Step, given: Mapping[str, X], prediction: X) -> dict[str, X]:
+    """The update behind a step's prediction, for numpy arrays and torch tensors alike.
+
+    `given` holds what the step takes. Returns what it gives, deep features aside.
+    """
+    x, predicted = cast(Any, given[LATENT]), cast(Any, prediction)
+    after = step.keep * x + step.push * predicted
+    if not step.multistep:
+        return {LATENT + AFTER: after}
+    before = cast(Any, given[CLEAN])
+    return {
+        LATENT + AFTER: after + step.pull * before,
+        CLEAN + AFTER: step.clean_keep * x + step.clean_push * predicted,
+    }
+
+
+def walk(steps: Sequence[Step], noise: X, run: Callable[[int, Step, dict[str, X]], Mapping[str, X]]) -> Iterator[X]:
+    """Take the steps of a plan one after the other, from noise; yields the latent after each.
+
+    `run` computes a step: its number in the plan and what it takes go in, what it gives comes out. A latent may be
+    anything that `run` knows how to handle: an array, a list of them, an address on a device.
+    """
+    state = {LATENT: noise, CLEAN: noise}  # there is no x0 before the first step, which gives it no weight
+    for i, step in enumerate(steps):
+        made = run(i, step, {name: state[name] for name in step.kind.takes})
+        state |= {name.removesuffix(AFTER): made[name] for name in step.kind.gives}
+        yield state[LATENT]
+
+
+def kinds_of(plans: Iterable[Plan]) -> tuple[StepKind, ...]:
+    """The kinds of steps of all these plans, once each, in the order of KINDS."""
+    found = {step.kind for plan in plans for step in plan.steps}
+    return tuple(kind for kind in KINDS if kind in found)
 
 
 @dataclass(frozen=True)
@@ -67,7 +251,10 @@ class Graph:
 
     def to_json(self) -> dict[str, object]:
         """The declaration as stored in bundle.json."""
-        return {"inputs": [asdict(t) for t in self.inputs], "outputs": [asdict(t) for t in self.outputs]}
+        return {
+            end: [{**asdict(tensor), "shape": list(tensor.shape)} for tensor in tensors]
+            for end, tensors in (("inputs", self.inputs), ("outputs", self.outputs))
+        }
 
 
 @dataclass(frozen=True)
@@ -188,3 +375,17 @@ def graphs_of(sizes: Sizes, *, kinds: Sequence[StepKind] = (GUIDED,), judge: boo
     denoise = [denoise_graph(sizes, kind) for kind in kinds]
     graphs = (text_graph(sizes), *denoise, decode_graph(sizes), encode_graph(sizes))
     return {graph.name: graph for graph in (*graphs, *([judge_graph(sizes)] if judge else []))}
+
+
+CHANGED = "bundle.json was changed, or another version of wetgen wrote it."
+
+
+def check_declared(graphs: Mapping[str, Graph], stated: Mapping[str, object], folder: Path) -> None:
+    """Raise unless the "graphs" of the bundle.json in a folder are those that this runtime feeds."""
+    for name, graph in graphs.items():
+        if stated.get(name) != graph.to_json():
+            raise WetgenError(
+                f"Graph '{name}' of {folder} does not have the tensors its sizes call for.",
+                why=CHANGED,
+                fix="export the bundle again with the installed wetgen-export.",
+            )

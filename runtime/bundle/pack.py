@@ -8,9 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from wetgen.runtime.bundle.archive import mapped, names_in, read_stored
+from wetgen.runtime.bundle.archive import ENGINES, JSON_NAME, mapped, named_files, names_in, read_stored
 from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.manifest import ENGINES, JSON_NAME, named_files
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import TEMPORARY, os_errors
 

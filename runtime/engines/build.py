@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wetgen.runtime.bundle.archive import archive_of
-from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.archive import ENGINES, archive_of
+from wetgen.runtime.bundle.bundle import Bundle, TargetGraphs
 from wetgen.runtime.bundle.graphs import JUDGE, Graph, denoises
-from wetgen.runtime.bundle.manifest import ENGINES, TargetGraphs
 from wetgen.runtime.bundle.targets import target_for
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines.build_progress import BuildStatus, monitor

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.bundle import Bundle, TargetGraphs
 from wetgen.runtime.bundle.graphs import Array, Graph
-from wetgen.runtime.bundle.manifest import TargetGraphs
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.engines.device_graph import HostFed

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from wetgen.runtime.bundle.graphs import Array, Graph, Tensor, denoise_name
-from wetgen.runtime.bundle.schedule import GUIDED, StepKind
+from wetgen.runtime.bundle.graphs import GUIDED, Array, Graph, StepKind, Tensor, denoise_name
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.errors import WetgenError
 

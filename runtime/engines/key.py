@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from wetgen.runtime.bundle.archive import archive_of, exists, mapped, read_stored, size_of
-from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.manifest import ENGINES, TargetGraphs
+from wetgen.runtime.bundle.archive import ENGINES, archive_of, exists, mapped, read_stored, size_of
+from wetgen.runtime.bundle.bundle import Bundle, TargetGraphs
 from wetgen.runtime.bundle.targets import version_numbers
 from wetgen.runtime.engines.cuda import Gpu
 from wetgen.runtime.errors import WetgenError

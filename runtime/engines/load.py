@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from wetgen.runtime.bundle.archive import names_in
-from wetgen.runtime.bundle.bundle import Bundle
+from wetgen.runtime.bundle.archive import ENGINES, names_in
+from wetgen.runtime.bundle.bundle import Bundle, TargetGraphs
 from wetgen.runtime.bundle.graphs import JUDGE, Graph, Tensor, denoises, kept_tensors
-from wetgen.runtime.bundle.manifest import ENGINES, TargetGraphs
 from wetgen.runtime.bundle.targets import Target, target_for
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines.device_graph import DeviceGraph, DeviceGraphs, HostFed, aligned, nbytes

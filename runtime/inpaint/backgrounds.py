@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from wetgen.runtime.bundle.archive import file_sha256
-from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.bundle.graphs import Plan
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors
 from wetgen.runtime.masks.images import Pixels, read_image

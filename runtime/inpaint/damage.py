@@ -22,10 +22,9 @@ from wetgen.runtime.layouts.boxes import BoxDamage, BoxRow, boxes_of
 from wetgen.runtime.layouts.layout import draw_layout
 from wetgen.runtime.layouts.place import Overlap, Placement, place
 from wetgen.runtime.layouts.surfaces import SurfaceLines
-from wetgen.runtime.masks.classes import unknown_ids
+from wetgen.runtime.masks.classes import ClassStatistics, area_for, unknown_ids
 from wetgen.runtime.masks.images import Pixels, read_mask
 from wetgen.runtime.masks.regions import Box, connected_components
-from wetgen.runtime.masks.statistics import ClassStatistics, area_for
 from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.tables import Column, TableRow, read_table
 

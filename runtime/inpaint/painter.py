@@ -10,8 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from wetgen.runtime.bundle.bundle import check_layouts
-from wetgen.runtime.bundle.graphs import Sizes
-from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.bundle.graphs import Plan, Sizes
 from wetgen.runtime.inpaint.blend import PaintedImage, apply_overlay, difference_overlay
 from wetgen.runtime.inpaint.crop import CropRegion, crop_around
 from wetgen.runtime.masks.images import Pixels

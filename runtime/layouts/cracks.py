@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.runtime.layouts.fields import FloatMap, Grid, smooth
-from wetgen.runtime.masks.statistics import ClassStatistics
+from wetgen.runtime.masks.classes import ClassStatistics
 
 _Points = NDArray[np.float64]
 

@@ -12,10 +12,9 @@ from wetgen.runtime.layouts.fields import FloatMap
 from wetgen.runtime.layouts.place import BRANCHES, PlacedDamage, spread
 from wetgen.runtime.layouts.shapes import first_pixels, growth
 from wetgen.runtime.layouts.surfaces import SurfaceLines, preference_map
-from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.masks.classes import TYPICAL, ClassStatistics, ClassTable, area_for, check_severity
 from wetgen.runtime.masks.images import Pixels
 from wetgen.runtime.masks.regions import BoolMask, Box, Size
-from wetgen.runtime.masks.statistics import TYPICAL, ClassStatistics, area_for, check_severity
 
 Statistics = Mapping[str, ClassStatistics]
 BoxedDamage = PlacedDamage | BoxDamage

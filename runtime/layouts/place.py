@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.surfaces import ANYWHERE, RULES, SurfaceLines, allowed_map, preference_map
+from wetgen.runtime.masks.classes import TYPICAL, ClassStatistics, Quantiles, area_for, check_severity
 from wetgen.runtime.masks.regions import BoolMask, Box, Size
-from wetgen.runtime.masks.statistics import TYPICAL, ClassStatistics, Quantiles, area_for, check_severity
 
 Overlap = Literal["never", "any"] | float  # a number is the greatest intersection over union
 

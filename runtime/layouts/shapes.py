@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.cracks import crack_order
 from wetgen.runtime.layouts.fields import FloatMap, Grid, cells, fractal, profile, smooth, spots, waves
+from wetgen.runtime.masks.classes import ClassStatistics
 from wetgen.runtime.masks.regions import BoolMask
-from wetgen.runtime.masks.statistics import ClassStatistics
 
 MARGIN = 2  # pixels along the edge that are covered last
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.bundle.graphs import Plan
 from wetgen.runtime.dataset import shards as tar
 from wetgen.runtime.dataset.metadata import METADATA, parse
 from wetgen.runtime.dataset.metadata import lines as lines_of

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.bundle.bundle import Bundle, check_layouts
-from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.bundle.graphs import Plan
 from wetgen.runtime.bundle.tokenizer import PromptTooLong
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.layout import random_layout

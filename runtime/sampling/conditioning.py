@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle.graphs import Sizes
-from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.bundle.graphs import Plan, Sizes
 from wetgen.runtime.bundle.targets import DEVICES
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import SEED_LIMIT, starting_noise

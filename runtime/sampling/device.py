@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wetgen.runtime.bundle.graphs import Array, Sizes, kept_tensors
-from wetgen.runtime.bundle.schedule import AFTER, LATENT, Plan, Step, walk
+from wetgen.runtime.bundle.graphs import AFTER, LATENT, Array, Plan, Sizes, Step, kept_tensors, walk
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines.device_graph import DeviceGraphs, aligned, nbytes
 from wetgen.runtime.engines.load import SETS, embedding_slots

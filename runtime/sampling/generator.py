@@ -14,9 +14,9 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle.bundle import TOKENIZER_NAME, Bundle, check_layouts, open_bundle
-from wetgen.runtime.bundle.graphs import JUDGE, Array, denoise_name, kind_of
-from wetgen.runtime.bundle.schedule import Plan, StepKind
+from wetgen.runtime.bundle.archive import TOKENIZER_NAME
+from wetgen.runtime.bundle.bundle import Bundle, check_layouts, open_bundle
+from wetgen.runtime.bundle.graphs import JUDGE, Array, Plan, StepKind, denoise_name, kind_of
 from wetgen.runtime.bundle.targets import DEFAULT_TARGET
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.engines import Engine, open_engine

@@ -9,8 +9,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from wetgen.runtime.bundle.graphs import Array, Sizes
-from wetgen.runtime.bundle.schedule import Plan, Step, StepKind, walk
+from wetgen.runtime.bundle.graphs import Array, Plan, Sizes, Step, StepKind, walk
 from wetgen.runtime.engines import Engine
 from wetgen.runtime.sampling.conditioning import SampleInputs
 

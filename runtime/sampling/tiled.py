@@ -19,8 +19,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle.graphs import Array, Sizes
-from wetgen.runtime.bundle.schedule import AFTER, LATENT, Plan, Step, StepKind, walk
+from wetgen.runtime.bundle.graphs import AFTER, LATENT, Array, Plan, Sizes, Step, StepKind, walk
 from wetgen.runtime.engines import Engine
 from wetgen.runtime.sampling.conditioning import Floats, Known, SampleInputs
 from wetgen.runtime.sampling.host import embedded, pad_batch

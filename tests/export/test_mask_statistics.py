@@ -11,8 +11,9 @@ from wetgen.export import bundle as bundles
 from wetgen.export.bundle import Request, export_bundle
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import Graph
-from wetgen.runtime.masks.statistics import FILE_NAME, TYPICAL, to_json
+from wetgen.runtime.masks.classes import TYPICAL
 from wetgen.training.checkpoint import Checkpoint
+from wetgen.training.mask_statistics import FILE_NAME, to_json
 
 STATED = to_json({"stain": TYPICAL})
 

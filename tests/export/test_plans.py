@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.export.search.plans import Form, Network, parsed, plans_of
-from wetgen.runtime.bundle.schedule import KINDS
+from wetgen.runtime.bundle.graphs import KINDS
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.diffusion import NoiseSchedule
 

@@ -14,7 +14,7 @@ from wetgen.export.search.plans import Form, Network, parsed
 from wetgen.export.search.search import Candidate, PlanSearch, chosen, quality_asked, search
 from wetgen.export.search.spacing import UNITS, Errors, Proposals, Trajectory, errors_of
 from wetgen.export.search.trajectories import Distance, Walks
-from wetgen.runtime.bundle.schedule import KINDS, StepKind
+from wetgen.runtime.bundle.graphs import KINDS, StepKind
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import starting_noise
 from wetgen.training.checkpoint import Checkpoint

@@ -15,7 +15,7 @@ from wetgen.export.graphs.denoisers import denoise
 from wetgen.export.precision import precision
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.describe import describe_bundle
-from wetgen.runtime.bundle.schedule import StepKind
+from wetgen.runtime.bundle.graphs import StepKind
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.training.checkpoint import Checkpoint

@@ -14,8 +14,7 @@ from torch import nn
 from wetgen.export import reference
 from wetgen.export.graphs import denoisers, rewrites, time_tables, wrappers
 from wetgen.export.graphs.cross_attention import keys_and_values
-from wetgen.runtime.bundle.graphs import graphs_of
-from wetgen.runtime.bundle.schedule import GUIDED
+from wetgen.runtime.bundle.graphs import GUIDED, graphs_of
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.checkpoint import Checkpoint
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.manifest import target_entry
+from wetgen.runtime.bundle.bundle import Bundle, target_entry
 from wetgen.runtime.bundle.targets import TARGETS
 from wetgen.runtime.engines.build import BuildOptions, build_engines
 from wetgen.runtime.engines.build_progress import BuildStatus

@@ -14,25 +14,25 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from wetgen.runtime.bundle.archive import file_sha256
-from wetgen.runtime.bundle.bundle import FORMAT, TOKENIZER_NAME, declarations, plan_to_json, sizes_to_json
-from wetgen.runtime.bundle.graphs import JUDGE, Graph, Sizes, Tensor, graphs_of
-from wetgen.runtime.bundle.manifest import graph_entry, target_entry
-from wetgen.runtime.bundle.schedule import (
+from wetgen.runtime.bundle.archive import TOKENIZER_NAME, file_sha256
+from wetgen.runtime.bundle.bundle import FORMAT, declarations, graph_entry, plan_to_json, sizes_to_json, target_entry
+from wetgen.runtime.bundle.graphs import (
     CLEAN,
     COEFFICIENTS,
     DEEP,
+    JUDGE,
+    Graph,
     Plan,
+    Sizes,
     StepKind,
-    alphas_cumprod,
-    ddim_steps,
-    dpmpp_steps,
+    Tensor,
+    graphs_of,
     kinds_of,
-    timesteps,
 )
 from wetgen.runtime.bundle.targets import TARGETS
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.run.fingerprints import KIND, Fingerprints
+from wetgen.training.schedule import alphas_cumprod, ddim_steps, dpmpp_steps, timesteps
 
 CLASSES = ClassTable(("background", "crack", "stain", "mold"))
 WORDS = {"crack": ["crack", "cracks"], "stain": ["stain", "water stain"], "mold": ["mold", "mould"]}

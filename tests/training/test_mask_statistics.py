@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.statistics import FILE_NAME, measure, to_json
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.config import TrainConfig
 from wetgen.training.data import load_photos
+from wetgen.training.mask_statistics import FILE_NAME, measure, to_json
 
 
 def test_a_finished_run_states_the_statistics_of_its_training_part(

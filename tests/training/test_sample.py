@@ -9,10 +9,10 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
-from wetgen.runtime.bundle.schedule import dpmpp_steps
 from wetgen.training.checkpoint import schedule_from, scheduler_of
 from wetgen.training.diffusion import NoiseSchedule
 from wetgen.training.sample import free_conditioning, guided, sample
+from wetgen.training.schedule import dpmpp_steps
 
 
 class Wobble:

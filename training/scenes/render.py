@@ -7,14 +7,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.training.scenes import breaks, cracks, growth, paint, photographs, rust, units, water
 from wetgen.training.scenes.canvas import SceneCanvas, blank
 from wetgen.training.scenes.furniture import furnish, look_alike
 from wetgen.training.scenes.light import develop, photograph
 from wetgen.training.scenes.noise import Field
 from wetgen.training.scenes.room import surround
-from wetgen.training.scenes.scene import Scene, stream
+from wetgen.training.scenes.scene import CLASSES, Scene, stream
 from wetgen.training.scenes.surfaces import PAINTERS
 
 VISIBLE = 0.08  # of the local brightness: a change that an eye sees beside the unchanged surface
@@ -55,7 +54,7 @@ def render(scene: Scene, size: int, textures: Path | None = None) -> tuple[NDArr
     picture = develop(canvas, scene.light, size)
     mask = np.zeros((size, size), np.uint8)
     for damage in scene.damages:
-        class_id = DEFAULT.names.index(damage.kind)
+        class_id = CLASSES.names.index(damage.kind)
         rng = stream(scene.seed, scene.index, _DAMAGE + class_id)
         footprint = _reduced(DAMAGES[damage.kind](canvas, scene, damage, rng), size)
         before, picture = picture, develop(canvas, scene.light, size)

@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 
 from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.masks.classes import ClassTable
 from wetgen.training.scenes.settings import SETTINGS
+
+CLASSES = ClassTable(
+    ("background", "crack", "stain", "mold", "peeling", "puddle", "lifted", "spalling", "efflorescence", "corrosion")
+)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ import click
 from PIL import Image
 
 from wetgen.runtime.dataset.sheet import LIMIT, Tile, contact_sheet
-from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.training.scenes.captions import caption
 from wetgen.training.scenes.draw import draw_scene
 from wetgen.training.scenes.render import render
-from wetgen.training.scenes.scene import Scene
+from wetgen.training.scenes.scene import CLASSES, Scene
 from wetgen.training.scenes.settings import SETTINGS
 
 SIZE = 192  # pixels a side, as contact sheets show them
@@ -40,7 +39,7 @@ def undamaged(seed: int) -> list[Scene]:
 def write_sheet(path: Path, scenes: list[Scene]) -> None:
     """Render the scenes, at most LIMIT, onto one JPEG."""
     tiles = [Tile(*render(scene, SIZE), caption(scene)) for scene in scenes[:LIMIT]]
-    Image.fromarray(contact_sheet(tiles, DEFAULT)).save(path, quality=QUALITY)
+    Image.fromarray(contact_sheet(tiles, CLASSES)).save(path, quality=QUALITY)
 
 
 @click.command()
@@ -51,7 +50,7 @@ def main(out: Path, seed: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_sheet(out / "scenes.jpg", [draw_scene(seed, index) for index in range(LIMIT)])
     write_sheet(out / "surfaces.jpg", undamaged(seed))
-    for kind in DEFAULT.names[1:]:
+    for kind in CLASSES.names[1:]:
         with_it = matching(seed, lambda s, name=kind: name in {damage.kind for damage in s.damages})  # type: ignore[misc]
         write_sheet(out / f"{kind}.jpg", list(islice(with_it, LIMIT)))
 

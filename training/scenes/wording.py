@@ -6,7 +6,6 @@ damage, and nothing in it is untrue of the record.
 
 import numpy as np
 
-from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.training.scenes.frames import (
     ANSWERS,
     BARE,
@@ -19,7 +18,7 @@ from wetgen.training.scenes.frames import (
     WITHOUT,
 )
 from wetgen.training.scenes.phrases import THINGS
-from wetgen.training.scenes.scene import Damage, Scene, stream
+from wetgen.training.scenes.scene import DEFAULT, Damage, Scene, stream
 from wetgen.training.scenes.settings import SETTINGS
 from wetgen.training.scenes.vocabulary import (
     ADVERBS,

@@ -6,7 +6,7 @@ import pytest
 from tests.benchmarks.quality.walls import CRACK, STAIN, TABLE, WORDS, walls
 from wetgen.benchmarks.quality.captions import Swap, one_word, read_back, swaps
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.runtime.masks.classes import DEFAULT
+from wetgen.training.scenes.scene import DEFAULT
 from wetgen.training.synonyms import words_of
 
 

@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("scipy")
 
 from wetgen.benchmarks.quality.sentences import GROUPS, Sentence, read_sentences
-from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.training.scenes import caption, draw_scene
+from wetgen.training.scenes.scene import DEFAULT
 from wetgen.training.scenes.settings import SETTINGS
 from wetgen.training.scenes.wording import spoken
 

@@ -11,7 +11,7 @@ from wetgen.benchmarks.speed import baselines
 from wetgen.benchmarks.speed.cases import EAGER, OPENVINO, PLAIN
 from wetgen.benchmarks.speed.loops import HostLoop, TorchLoop
 from wetgen.benchmarks.speed.raw_graphs import raw_graphs
-from wetgen.runtime.bundle.schedule import Plan, Step
+from wetgen.runtime.bundle.graphs import Plan, Step
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.checkpoint import Checkpoint
 

@@ -25,8 +25,9 @@ from wetgen.runtime.dataset.reader import Dataset, check
 from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import TEMPORARY
-from wetgen.runtime.masks.classes import DEFAULT, ClassTable
+from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import MAX_PIXELS, Pixels, encode_png, read_mask
+from wetgen.training.scenes.scene import DEFAULT
 
 H, W = 64, 96  # not square, so that a swap of width and height shows
 

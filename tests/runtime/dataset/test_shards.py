@@ -20,7 +20,7 @@ from wetgen.runtime.cli import cli
 from wetgen.runtime.dataset import shards as tar
 from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.dataset.shards import ShardWriter
-from wetgen.runtime.masks.classes import DEFAULT
+from wetgen.training.scenes.scene import DEFAULT
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "Nässe an der Decke")
 KEPT_FROM = "0.1685"  # keeps some tries of one prompt, more of another, and none of the rest

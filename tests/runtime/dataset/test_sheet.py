@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from wetgen.runtime.dataset.sheet import Tile, contact_sheet, overlay, small
-from wetgen.runtime.masks.classes import DEFAULT, ClassTable, colour
+from wetgen.runtime.masks.classes import ClassTable, colour
+from wetgen.training.scenes.scene import CLASSES
 
 
 def tiles(count, height=32, width=32, label="a prompt"):
@@ -31,15 +32,15 @@ def has_colour(sheet, id):
 @pytest.mark.parametrize("count", [0, 1, 5, 24])
 @pytest.mark.parametrize("size", [(32, 32), (640, 480), (16, 300)])
 def test_any_number_and_size_of_pairs_fits(count, size):
-    sheet = contact_sheet(tiles(count, *size), DEFAULT)
+    sheet = contact_sheet(tiles(count, *size), CLASSES)
     assert sheet.dtype == np.uint8 and sheet.ndim == 3
     assert all(has_colour(sheet, id) for id in range(1, 10))  # the legend is whole
 
 
 def test_long_labels_and_other_scripts_do_not_break_the_layout():
-    plain = contact_sheet(tiles(2), DEFAULT).shape
+    plain = contact_sheet(tiles(2), CLASSES).shape
     for label in ("a very long prompt " * 30, "x" * 500, "", "Schimmel 黴 🧱 \u2028"):
-        assert contact_sheet(tiles(2, label=label), DEFAULT).shape == plain
+        assert contact_sheet(tiles(2, label=label), CLASSES).shape == plain
 
 
 @pytest.mark.parametrize("size, shown", [((640, 480), (192, 144)), ((100, 1000), (19, 192)), ((1, 4000), (1, 192))])
@@ -49,7 +50,7 @@ def test_a_photograph_is_kept_at_the_size_it_is_shown_at(size, shown):
     made = small(tile)
     assert made.image.shape == (*shown, 3) and made.mask.shape == shown and made.label == tile.label
     assert set(np.unique(made.mask)) == {0, 9}  # ids are never mixed
-    assert contact_sheet([made], DEFAULT).shape == contact_sheet([tile], DEFAULT).shape
+    assert contact_sheet([made], CLASSES).shape == contact_sheet([tile], CLASSES).shape
 
 
 @pytest.mark.parametrize("size", [(32, 32), (192, 192), (192, 5)])

@@ -8,8 +8,9 @@ import pytest
 from wetgen.runtime.dataset.stats import check_and_count, inspect_dataset, render
 from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.classes import DEFAULT, ClassTable
+from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import encode_mask
+from wetgen.training.scenes.scene import DEFAULT
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.graphs import Sizes
-from wetgen.runtime.bundle.schedule import Plan
+from wetgen.runtime.bundle.graphs import Plan, Sizes
 from wetgen.runtime.inpaint.painter import Painter
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling.conditioning import Floats, SampleInputs

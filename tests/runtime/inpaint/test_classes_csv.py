@@ -6,7 +6,7 @@ import pytest
 from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.inpaint.damage import MOST, DamageClass, class_prompt, read_classes
-from wetgen.runtime.masks.statistics import area_for
+from wetgen.runtime.masks.classes import area_for
 
 NAMES = ("crack", "stain", "mold")
 WORDS = {"crack": ("crack", "cracks"), "stain": ("water stain", "stain"), "mold": ()}

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
+from wetgen.runtime.bundle.archive import JSON_NAME
 from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.manifest import JSON_NAME
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.statistics import TYPICAL
+from wetgen.runtime.masks.classes import TYPICAL
 
 
 @pytest.fixture

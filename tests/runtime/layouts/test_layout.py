@@ -8,31 +8,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wetgen.runtime.bundle.archive import JSON_NAME
 from wetgen.runtime.bundle.bundle import SHIPPED
-from wetgen.runtime.bundle.manifest import JSON_NAME
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.boxes import BoxDamage
 from wetgen.runtime.layouts.layout import draw_layout, fill, random_layout, stream, with_severities
 from wetgen.runtime.layouts.place import PlacedDamage
 from wetgen.runtime.layouts.surfaces import SurfaceLines, allowed_map, parse_lines
-from wetgen.runtime.masks.classes import DEFAULT, ClassTable
+from wetgen.runtime.masks.classes import TYPICAL, ClassTable, area_for, statistics_from_json
 from wetgen.runtime.masks.regions import Box
-from wetgen.runtime.masks.statistics import TYPICAL, area_for, from_json, measure
 from wetgen.runtime.noise import starting_noise
+from wetgen.training.mask_statistics import measure
+from wetgen.training.scenes.scene import CLASSES
 
 SIZE = (72, 96)
 STEPS = (0, 0.25, 0.5, 0.75, 1)
-STATISTICS = from_json(json.loads(Path(SHIPPED / JSON_NAME).read_text())["mask_statistics"], DEFAULT)
+STATISTICS = statistics_from_json(json.loads(Path(SHIPPED / JSON_NAME).read_text())["mask_statistics"], CLASSES)
 ROOM = parse_lines("ceiling=0.2,floor=0.6:0.7")
 
 
-def layout(name, index=0, severity=None, lines=None, size=SIZE, statistics=STATISTICS, seed=5, table=DEFAULT):
+def layout(name, index=0, severity=None, lines=None, size=SIZE, statistics=STATISTICS, seed=5, table=CLASSES):
     names = [name] if isinstance(name, str) else name
     return random_layout(seed, index, size, names, statistics, table, severity, lines)
 
 
 @pytest.mark.parametrize("lines", [None, ROOM])
-@pytest.mark.parametrize("name", DEFAULT.names[1:])
+@pytest.mark.parametrize("name", CLASSES.names[1:])
 def test_more_severe_is_more_of_the_same(name, lines):
     for index in range(1 if lines else 2):
         masks = [layout(name, index, severity, lines) > 0 for severity in STEPS]
@@ -41,9 +42,9 @@ def test_more_severe_is_more_of_the_same(name, lines):
         assert all(not (less & ~more).any() for less, more in pairwise(masks))
 
 
-@pytest.mark.parametrize("name", DEFAULT.names[1:])
+@pytest.mark.parametrize("name", CLASSES.names[1:])
 def test_the_area_is_that_of_the_statistics(name):
-    class_id = DEFAULT.names.index(name)
+    class_id = CLASSES.names.index(name)
     for severity in (0.25, 0.75):
         wanted = area_for(STATISTICS[name], severity)
         found = [(layout(name, index, severity) == class_id).mean() for index in range(4)]
@@ -54,21 +55,21 @@ def test_the_area_is_that_of_the_statistics(name):
 def test_random_layouts_look_as_the_training_masks_in_figures():
     """Medians over 12 layouts; the quartiles of the training masks are wider than their scatter."""
     for name in ("stain", "mold", "spalling", "corrosion"):
-        found = measure((layout(name, index) for index in range(12)), DEFAULT)[name]
+        found = measure((layout(name, index) for index in range(12)), CLASSES)[name]
         for figure in ("area", "thickness", "roughness"):
             known = getattr(STATISTICS[name], figure)
             middle = getattr(found, figure)[2]
             assert known[1] * 0.6 < middle < known[3] * 1.4, (name, figure, middle, known)
 
 
-@pytest.mark.parametrize("name", DEFAULT.names[1:])
+@pytest.mark.parametrize("name", CLASSES.names[1:])
 def test_the_picture_s_edge_stays_free(name):
     for index in range(4):
         mask = layout(name, index, 1.0)
         assert not (mask[:2].any() or mask[-2:].any() or mask[:, :2].any() or mask[:, -2:].any())
 
 
-@pytest.mark.parametrize("name", DEFAULT.names[1:])
+@pytest.mark.parametrize("name", CLASSES.names[1:])
 def test_known_surfaces_are_kept_to(name):
     allowed = allowed_map(name, SIZE, ROOM)
     for index in range(4):
@@ -138,10 +139,10 @@ def test_the_random_numbers_are_never_those_of_the_noise():
 
 
 def boxed(*damages, seed=1, lines=None, size=SIZE):
-    return draw_layout(np.random.default_rng(seed), size, damages, STATISTICS, DEFAULT, lines)
+    return draw_layout(np.random.default_rng(seed), size, damages, STATISTICS, CLASSES, lines)
 
 
-@pytest.mark.parametrize("name", [*DEFAULT.names[1:]])
+@pytest.mark.parametrize("name", [*CLASSES.names[1:]])
 def test_boxes_are_filled_by_severity_and_nothing_lies_outside(name):
     box = Box(20, 8, 60, 50)
     masks = [boxed(BoxDamage(name, box, severity)) > 0 for severity in STEPS]
@@ -180,7 +181,7 @@ def test_no_damage_hides_another_wholly(names):
         damages = [BoxDamage(name, box, 0.2 if place == 0 else 1.0) for place, name in enumerate(names)]
         mask = boxed(*damages, seed=seed)
         for name in names:
-            assert np.count_nonzero(mask == DEFAULT.names.index(name)) >= 3, name
+            assert np.count_nonzero(mask == CLASSES.names.index(name)) >= 3, name
 
 
 def test_a_small_damage_under_a_large_one_keeps_its_first_pixels():
@@ -227,7 +228,7 @@ def test_a_patch_grows_towards_where_its_class_is_readily_found():
 
 def test_a_crack_is_as_thin_as_the_picture_s_shorter_side_says():
     found = [
-        measure([boxed(BoxDamage("crack", Box(10, 10, 100, 60), 0.5), size=size)], DEFAULT)["crack"].thickness[2] * 400
+        measure([boxed(BoxDamage("crack", Box(10, 10, 100, 60), 0.5), size=size)], CLASSES)["crack"].thickness[2] * 400
         for size in ((400, 800), (800, 400), (800, 800))
     ]
     assert found[0] == pytest.approx(found[1], rel=0.1) and found[2] * 2 > 1.5 * found[0]

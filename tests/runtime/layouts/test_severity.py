@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.statistics import LEAST, MOST, TYPICAL, area_for
+from wetgen.runtime.masks.classes import LEAST, MOST, TYPICAL, area_for
 
 
 def with_areas(*areas: float):

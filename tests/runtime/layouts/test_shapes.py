@@ -10,13 +10,14 @@ import pytest
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.shapes import MARGIN, draw_shape
-from wetgen.runtime.masks.classes import DEFAULT
+from wetgen.runtime.masks.classes import TYPICAL
 from wetgen.runtime.masks.regions import connected_components
-from wetgen.runtime.masks.statistics import TYPICAL, measure
+from wetgen.training.mask_statistics import measure
+from wetgen.training.scenes.scene import CLASSES
 
-KINDS = (*DEFAULT.names[1:], "lichen")
+KINDS = (*CLASSES.names[1:], "lichen")
 GOLDEN = Path(__file__).parents[2] / "golden" / "shapes.json"
-TABLE = dataclasses.replace(DEFAULT, names=("background", "it"))
+TABLE = dataclasses.replace(CLASSES, names=("background", "it"))
 
 
 def draw(kind, size=(96, 128), area=0.2, seed=0, statistics=None, **more):

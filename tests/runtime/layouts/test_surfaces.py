@@ -16,7 +16,7 @@ from wetgen.runtime.layouts.surfaces import (
     preference_map,
     surface_map,
 )
-from wetgen.runtime.masks.classes import DEFAULT
+from wetgen.training.scenes.scene import CLASSES
 
 SIZE = (100, 80)
 ROOM = parse_lines("ceiling=0.2,floor=0.7")
@@ -84,7 +84,7 @@ def test_without_lines_all_of_it_is_one_surface(lines, value):
     assert (surface_map(SIZE, lines) == value).all()
 
 
-@pytest.mark.parametrize("name", [*DEFAULT.names[1:], "lichen"])
+@pytest.mark.parametrize("name", [*CLASSES.names[1:], "lichen"])
 def test_where_nothing_is_known_everything_is_allowed_alike(name):
     assert (preference_map(name, SIZE, SurfaceLines()) == 1).all() and allowed_map(name, SIZE, SurfaceLines()).all()
 

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.classes import DEFAULT, MAX_CLASSES, PALETTE, ClassTable, colour
+from wetgen.runtime.masks.classes import MAX_CLASSES, PALETTE, ClassTable, colour
+from wetgen.training.scenes.scene import CLASSES
 
 
 def test_a_table_survives_its_file(tmp_path: Path):
     path = tmp_path / "classes.json"
-    path.write_text(json.dumps(DEFAULT.to_json()))
-    assert ClassTable.load(path) == DEFAULT
-    assert len(DEFAULT) == 10 and DEFAULT.names[0] == "background"
+    path.write_text(json.dumps(CLASSES.to_json()))
+    assert ClassTable.load(path) == CLASSES
+    assert len(CLASSES) == 10 and CLASSES.names[0] == "background"
 
 
 def test_the_order_of_keys_in_the_file_does_not_matter():

@@ -18,8 +18,8 @@ from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.dataset.shards import ShardWriter
 from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.runtime.masks.images import describe_picture, encode_png, png_text, read_image, read_mask, read_provenance
+from wetgen.training.scenes.scene import CLASSES
 
 H, W = 12, 20
 SHA = "5e" * 32
@@ -52,13 +52,13 @@ STATED = {
 PROMPTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
 
 image = np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
-mask = np.random.default_rng(1).integers(0, len(DEFAULT), (H, W), np.uint8)
+mask = np.random.default_rng(1).integers(0, len(CLASSES), (H, W), np.uint8)
 confidence = image[..., 0].copy()
 
 
 def written(folder: Path, row: dict[str, Any]) -> list[Path]:
     """The image, the mask and the confidence of a pair in a new dataset folder."""
-    DatasetWriter(folder, DEFAULT, confidence=True).add("000003", image, mask, row, confidence)
+    DatasetWriter(folder, CLASSES, confidence=True).add("000003", image, mask, row, confidence)
     return [folder / kind / "000003.png" for kind in ("images", "masks", "confidence")]
 
 
@@ -117,8 +117,8 @@ def test_a_prompt_that_no_png_can_hold_is_said(prompt: str, why: str, tmp_path: 
 
 
 def test_shards_hold_the_same_files(tmp_path: Path) -> None:
-    loose = DatasetWriter(tmp_path / "loose", DEFAULT, confidence=True)
-    shards = ShardWriter(tmp_path / "shards", DEFAULT, 5)
+    loose = DatasetWriter(tmp_path / "loose", CLASSES, confidence=True)
+    shards = ShardWriter(tmp_path / "shards", CLASSES, 5)
     prepared = loose.prepare("000003", image, mask, ROW, confidence)
     ((_, sample),) = shards.prepare("000003", image, mask, ROW, confidence).files
     for _, file in prepared.files:

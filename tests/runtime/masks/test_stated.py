@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.classes import DEFAULT, ClassTable
+from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.rle import mask_from_json, mask_to_json, region_from_json, region_to_json
+from wetgen.training.scenes.scene import CLASSES
 
 TABLE = ClassTable(("background", "crack", "stain", "mold"))
 
@@ -48,8 +49,8 @@ def test_a_mask_is_stated_by_the_names_of_its_classes():
 
 def test_another_class_table_reads_the_names():
     mask = np.array([[0, 2], [3, 1]], np.uint8)
-    again = mask_from_json(mask_to_json(mask, TABLE), DEFAULT, "row")
-    assert [DEFAULT.names[class_id] for class_id in again.flat] == [TABLE.names[class_id] for class_id in mask.flat]
+    again = mask_from_json(mask_to_json(mask, TABLE), CLASSES, "row")
+    assert [CLASSES.names[class_id] for class_id in again.flat] == [TABLE.names[class_id] for class_id in mask.flat]
 
 
 STATED = {"size": [3, 3], "classes": {"stain": "422O"}}

@@ -21,13 +21,13 @@ from wetgen.runtime.cli import cli
 from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.layouts.layout import random_layout
 from wetgen.runtime.layouts.surfaces import parse_lines
-from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.runtime.masks.images import encode_mask, read_mask
 from wetgen.runtime.masks.resize import resize_mask
 from wetgen.runtime.masks.rle import mask_from_json
 from wetgen.runtime.run.tasks import Listed
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import missing_class
+from wetgen.training.scenes.scene import CLASSES
 
 LONG = "crack " * 40
 
@@ -289,7 +289,7 @@ def test_a_severity_draws_a_layout(drawn, bundle):
 def test_a_greater_severity_covers_more(drawn):
     out = drawn([f"a stain --seed 4 --severity {severity}" for severity in (0, 0.5, 1)])
     areas = [
-        sum((read > 0).mean() for read in [mask_from_json(row["layout"], DEFAULT, "row")]) for row in rows(out).values()
+        sum((read > 0).mean() for read in [mask_from_json(row["layout"], CLASSES, "row")]) for row in rows(out).values()
     ]
     assert areas == sorted(areas) and areas[0] < areas[2]
 

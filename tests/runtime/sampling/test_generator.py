@@ -12,7 +12,7 @@ import pytest
 from tests.runtime.sampling.batches import Batches
 from wetgen.runtime import Generator, Pair, WetgenError
 from wetgen.runtime.bundle.bundle import open_bundle
-from wetgen.runtime.bundle.schedule import GUIDED, Plan, Step
+from wetgen.runtime.bundle.graphs import GUIDED, Plan, Step
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling import generator as module

@@ -10,8 +10,7 @@ import pytest
 from tests.runtime.read_back import bytes_of
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.describe import describe_bundle
-from wetgen.runtime.bundle.graphs import denoise_graph, denoise_name
-from wetgen.runtime.bundle.schedule import DEEP, KINDS, Plan, Step, StepKind, kinds_of
+from wetgen.runtime.bundle.graphs import DEEP, KINDS, Plan, Step, StepKind, denoise_graph, denoise_name, kinds_of
 from wetgen.runtime.engines import load as memory
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.engines.build import BuildOptions, build_engines, needed_engines

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.graphs import denoise_name
-from wetgen.runtime.bundle.schedule import CLEAN, DEEP, Step, alphas_cumprod, dpmpp_steps, timesteps
+from wetgen.runtime.bundle.graphs import CLEAN, DEEP, Step, denoise_name
 from wetgen.runtime.engines import load as memory
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.engines.build import BuildOptions, build_engines
@@ -15,6 +14,7 @@ from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling.conditioning import SampleInputs
 from wetgen.runtime.sampling.generator import Generator
+from wetgen.training.schedule import alphas_cumprod, dpmpp_steps, timesteps
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 

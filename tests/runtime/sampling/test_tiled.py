@@ -7,14 +7,14 @@ import pytest
 
 from tests.runtime.read_back import bytes_of
 from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.bundle.graphs import denoise_name
-from wetgen.runtime.bundle.schedule import DEEP, GUIDED, Plan, Step, alphas_cumprod, ddim_steps, timesteps
+from wetgen.runtime.bundle.graphs import DEEP, GUIDED, Plan, Step, denoise_name
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.sampling.conditioning import Known, SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.host import pad_batch
 from wetgen.runtime.sampling.tiled import TiledGraphs, TiledSampler, TileEngines
+from wetgen.training.schedule import alphas_cumprod, ddim_steps, timesteps
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 CELLS = ((8, 8), (8, 13), (12, 8), (17, 9))  # of a latent; the graphs' own is 8 x 8

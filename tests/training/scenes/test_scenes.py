@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("scipy")
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.training.scenes import Scene, caption, draw_scene, render, scene_from_json
 from wetgen.training.scenes.render import closed, visible_change
+from wetgen.training.scenes.scene import DEFAULT
 from wetgen.training.scenes.settings import SETTINGS
 
 SEED = 11

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from wetgen.runtime.masks.classes import DEFAULT
 from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.training.scenes import Scene, captions, draw_scene, scene_from_json
+from wetgen.training.scenes.scene import DEFAULT
 from wetgen.training.scenes.settings import SETTINGS
 from wetgen.training.scenes.vocabulary import ABSENT, COLOURS, GRADES, ROOMS, SURFACES, damage_nouns, noun
 from wetgen.training.scenes.wording import CAPTIONS, MOST_WORDS, TYPOS, misspelt, spoken

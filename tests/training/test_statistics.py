@@ -10,17 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.masks.classes import IGNORE, ClassTable
-from wetgen.runtime.masks.statistics import (
-    SHARES,
-    TYPICAL,
-    ClassStatistics,
-    from_json,
-    measure,
-    perimeter,
-    read_statistics,
-    to_json,
-)
+from wetgen.runtime.masks.classes import IGNORE, SHARES, TYPICAL, ClassStatistics, ClassTable, statistics_from_json
+from wetgen.training.mask_statistics import measure, perimeter, read_statistics, to_json
 
 TABLE = ClassTable(("background", "crack", "stain", "moss"))
 N = 200
@@ -129,7 +120,7 @@ def test_ignored_pixels_count_as_no_class_and_unknown_ids_are_refused():
 def test_any_masks_give_figures_that_survive_json(bits):
     masks = [np.unpackbits(np.array([word], np.uint64).view(np.uint8)).reshape(8, 8) for word in bits]
     found = measure(masks, TABLE)
-    again = from_json(json.loads(json.dumps(to_json(found))), TABLE)
+    again = statistics_from_json(json.loads(json.dumps(to_json(found))), TABLE)
     assert again.keys() == found.keys()
     for name, figures in found.items():
         for field in dataclasses.fields(figures):
@@ -160,7 +151,7 @@ def test_figures_that_no_mask_can_have_are_refused(change):
 def test_statistics_of_a_class_that_the_table_lacks_are_refused(tmp_path):
     data = {"stain": TYPICAL.to_json(), "lichen": TYPICAL.to_json()}
     with pytest.raises(ValueError, match="lichen"):
-        from_json(data, TABLE)
+        statistics_from_json(data, TABLE)
     (tmp_path / "s.json").write_text(json.dumps(data))
     with pytest.raises(WetgenError, match=r"s\.json cannot be read"):
         read_statistics(tmp_path / "s.json", TABLE)

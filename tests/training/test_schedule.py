@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime.bundle.schedule import Plan, alphas_after, alphas_cumprod, ddim_steps, timesteps
+from wetgen.runtime.bundle.graphs import Plan
 from wetgen.runtime.errors import WetgenError
+from wetgen.training.schedule import alphas_cumprod, ddim_steps, timesteps
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "schedule.json"
+GOLDEN = Path(__file__).parents[1] / "golden" / "schedule.json"
 PREDICTIONS = ("v", "eps", "x0")
 
 
@@ -104,15 +105,6 @@ def test_rows_of_a_plan_follow_its_first_row():
     assert list(Plan("b", 4, steps).rows) == [4, 5, 6]
 
 
-def test_alpha_bar_after_a_step_is_that_of_the_timestep_that_comes():
-    table = alphas_cumprod()
-    plan = Plan("p", 4, ddim_steps(table, [999, 499, 249]))
-    assert alphas_after(plan, table) == [table[499], table[249], 1.0]
-    assert alphas_after(plan, table, ends_clean=False) == [table[499], table[249], table[0]]
-    with pytest.raises(IndexError):
-        alphas_after(plan, table[:499])
-
-
 @given(
     steps=st.integers(1, 40),
     kind=st.sampled_from(PREDICTIONS),
@@ -126,8 +118,9 @@ def test_a_steps_numbers_follow_from_alpha_bar_before_and_after_it(steps, kind, 
     """
     table = alphas_cumprod(zero_terminal_snr=kind != "eps")
     chosen = timesteps(1000, steps, spacing)
-    plan = Plan("p", 0, ddim_steps(table, chosen, kind, 1.0 if ends_clean else float(table[0])))
-    for step, a_prev in zip(plan.steps, alphas_after(plan, table, ends_clean=ends_clean), strict=True):
+    final = 1.0 if ends_clean else float(table[0])
+    steps_made = ddim_steps(table, chosen, kind, final)
+    for step, a_prev in zip(steps_made, [*table[chosen[1:]], final], strict=True):
         a = table[step.timestep]
         keep, push = {
             "v": (
