@@ -1,13 +1,25 @@
 """The sentences a generator is measured by: complete, well formed, and unlike anything that training writes."""
 
+import json
 import re
 from collections import Counter
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
 pytest.importorskip("scipy")
 
-from wetgen.benchmarks.quality.sentences import GROUPS, Sentence, read_sentences
+from wetgen.benchmarks.quality import sentences as module
+from wetgen.benchmarks.quality.sentences import (
+    GROUPS,
+    HELD_OUT,
+    Sentence,
+    classes_shown,
+    read_sentences,
+    scores,
+    wilson,
+)
 from wetgen.training.scenes import caption, draw_scene
 from wetgen.training.scenes.scene import DEFAULT
 from wetgen.training.scenes.settings import SETTINGS
@@ -15,11 +27,6 @@ from wetgen.training.scenes.wording import spoken
 
 SENTENCES = read_sentences()
 CLASSES = set(DEFAULT.names[1:])
-# Words for damage that captions leave to these sentences: whether a generator knows more words than it was taught.
-HELD_OUT = {
-    *("blotch", "crazing", "delaminated", "oxidised", "ponding"),
-    *("saltpetre", "scaling", "spores", "tenting", "unstuck"),
-}
 FILLERS = {
     *("a", "an", "the", "this", "that", "there", "it", "its", "some", "is", "are", "was", "has", "have", "had"),
     *("of", "on", "in", "at", "with", "and", "to", "by", "or", "from"),
@@ -82,3 +89,45 @@ def test_no_caption_is_like_a_sentence() -> None:
             near = [own for words, own in sentences.items() if likeness(words, written) >= NEAR]
             assert not near, (text, near)
             assert not written & HELD_OUT, text
+
+
+def test_a_class_is_shown_from_its_share_of_the_mask_on() -> None:
+    mask = np.zeros((100, 100), np.uint8)
+    mask[0, :19], mask[1, :20] = 1, 3  # crack below, mold at 0.2 %
+    assert classes_shown(mask, DEFAULT) == ["mold"]
+    assert classes_shown(mask, DEFAULT, 0.0019) == ["crack", "mold"]
+
+
+@pytest.mark.parametrize(
+    "seen, obeyed", [([], False), (["stain"], True), (["stain", "crack"], True), (["stain", "mold"], False)]
+)
+def test_a_pair_obeys_when_it_shows_all_that_is_wanted_and_nothing_unwanted(seen: list[str], obeyed: bool) -> None:
+    assert Sentence("a stain, no mold", ("stain",), ("mold",), None, "negation").obeyed(seen) is obeyed
+
+
+def test_the_interval_is_wilsons() -> None:
+    """Newcombe 1998, table I: 81 of 263 has 0.2553 to 0.3662, 0 of 20 has 0 to 0.1611."""
+    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson(0.0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert wilson(0.0, 0) == (0.0, 1.0)
+
+
+def test_pairs_that_show_just_what_is_wanted_score_one_and_empty_ones_only_as_clean() -> None:
+    right = scores(SENTENCES, [[sentence.wanted] * 2 for sentence in SENTENCES])
+    assert all(row["as_asked"] == row["all_wanted"] == row["nothing_else"] == 1 for row in right.values())
+    assert right["all"]["pairs"] == 320 and right["words no caption uses"]["sentences"] == 10
+    empty = scores(SENTENCES, [[()] for _ in SENTENCES])
+    assert {name: row["as_asked"] for name, row in empty.items() if row["as_asked"]} == {"clean rooms": 1, "all": 0.094}
+
+
+def test_the_command_reads_masks_of_a_bundle_and_writes_what_it_prints(monkeypatch, tmp_path) -> None:
+    chosen = (SENTENCES[0], SENTENCES[1])
+    monkeypatch.setattr(module, "read_sentences", lambda: chosen)
+    out = tmp_path / "s.json"
+    result = CliRunner().invoke(module.main, ["--pairs", "1", "--plan", "fast", "--threads", "1", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    written = json.loads(out.read_text())
+    assert [row["text"] for row in written["rows"]] == [sentence.text for sentence in chosen]
+    assert written["figures"] == scores(chosen, [row["shown"] for row in written["rows"]])
+    line = next(line for line in result.output.splitlines() if line.startswith("plain words"))
+    assert f"{written['figures']['plain words']['as_asked']:.2f}" in line
