@@ -18,7 +18,7 @@ from wetgen.training.scenes.frames import (
     WITHOUT,
 )
 from wetgen.training.scenes.phrases import THINGS
-from wetgen.training.scenes.scene import DEFAULT, Damage, Scene, stream
+from wetgen.training.scenes.scene import CLASSES, Damage, Scene, stream
 from wetgen.training.scenes.settings import SETTINGS
 from wetgen.training.scenes.vocabulary import (
     ADVERBS,
@@ -290,7 +290,7 @@ class _Teller:
         """Classes that the scene does not show, those its surface may suffer first."""
         there = {damage.kind for damage in self.damages}
         likely = [kind for kind in SETTINGS[self.scene.surface].damages if kind not in there]
-        others = [kind for kind in DEFAULT.names[1:] if kind not in (*likely, *there)]
+        others = [kind for kind in CLASSES.names[1:] if kind not in (*likely, *there)]
         return [*self.rng.permutation(likely).tolist(), *self.rng.permutation(others).tolist()]
 
 

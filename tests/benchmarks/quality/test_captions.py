@@ -6,7 +6,7 @@ import pytest
 from tests.benchmarks.quality.walls import CRACK, STAIN, TABLE, WORDS, walls
 from wetgen.benchmarks.quality.captions import Swap, one_word, read_back, swaps
 from wetgen.benchmarks.quality.pairs import Pairs
-from wetgen.training.scenes.scene import DEFAULT
+from wetgen.training.scenes.scene import CLASSES
 from wetgen.training.synonyms import words_of
 
 
@@ -68,20 +68,20 @@ def test_classes_that_few_prompts_ask_for_are_left_out(sets: tuple[Pairs, Pairs]
 
 
 def test_one_word_is_swapped_with_its_article_and_number() -> None:
-    words = words_of(DEFAULT)
+    words = words_of(CLASSES)
     prompts = ["a crack in a wall", "Cracks under the window", "a wall with two stains", "a crack in a wall"]
-    crack, stain, efflorescence = (DEFAULT.names.index(name) for name in ("crack", "stain", "efflorescence"))
-    found = swaps(prompts, words, DEFAULT, (crack, efflorescence), 9)
+    crack, stain, efflorescence = (CLASSES.names.index(name) for name in ("crack", "stain", "efflorescence"))
+    found = swaps(prompts, words, CLASSES, (crack, efflorescence), 9)
     assert found == [
         Swap(prompts[0], "an efflorescence in a wall", crack, efflorescence),
         Swap(prompts[1], "efflorescence under the window", crack, efflorescence),
     ]
-    assert swaps(prompts[1:2], words, DEFAULT, (crack, stain), 9)[0].swapped == "stains under the window"
+    assert swaps(prompts[1:2], words, CLASSES, (crack, stain), 9)[0].swapped == "stains under the window"
 
 
 def test_other_classes_take_turns_and_the_count_is_kept() -> None:
-    words = words_of(DEFAULT)
-    found = swaps([f"a crack in wall {i}" for i in range(9)], words, DEFAULT, (1, 2, 3, 7), 5)
+    words = words_of(CLASSES)
+    found = swaps([f"a crack in wall {i}" for i in range(9)], words, CLASSES, (1, 2, 3, 7), 5)
     assert [swap.swapped_for for swap in found] == [2, 3, 7, 2, 3]
 
 
@@ -89,7 +89,7 @@ def test_other_classes_take_turns_and_the_count_is_kept() -> None:
     "prompt", ["a plain wall", "a crack and a stain", "a cracked wall", "a crack in a cracked wall", "no crack at all"]
 )
 def test_prompts_that_do_not_ask_for_one_class_by_its_noun_are_left_out(prompt: str) -> None:
-    assert swaps([prompt], words_of(DEFAULT), DEFAULT, (1, 2), 9) == []
+    assert swaps([prompt], words_of(CLASSES), CLASSES, (1, 2), 9) == []
 
 
 def twins(outside: int) -> tuple[Pairs, Pairs]:

@@ -21,12 +21,12 @@ from wetgen.benchmarks.quality.sentences import (
     wilson,
 )
 from wetgen.training.scenes import caption, draw_scene
-from wetgen.training.scenes.scene import DEFAULT
+from wetgen.training.scenes.scene import CLASSES as TABLE
 from wetgen.training.scenes.settings import SETTINGS
 from wetgen.training.scenes.wording import spoken
 
 SENTENCES = read_sentences()
-CLASSES = set(DEFAULT.names[1:])
+CLASSES = set(TABLE.names[1:])
 FILLERS = {
     *("a", "an", "the", "this", "that", "there", "it", "its", "some", "is", "are", "was", "has", "have", "had"),
     *("of", "on", "in", "at", "with", "and", "to", "by", "or", "from"),

@@ -27,7 +27,7 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import TEMPORARY
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import MAX_PIXELS, Pixels, encode_png, read_mask
-from wetgen.training.scenes.scene import DEFAULT
+from wetgen.training.scenes.scene import CLASSES
 
 H, W = 64, 96  # not square, so that a swap of width and height shows
 
@@ -37,14 +37,14 @@ def picture(seed: int = 0, height: int = H, width: int = W) -> Pixels:
 
 
 def labels(seed: int = 0, height: int = H, width: int = W) -> Pixels:
-    return np.random.default_rng(seed).integers(0, len(DEFAULT), (height, width), np.uint8)
+    return np.random.default_rng(seed).integers(0, len(CLASSES), (height, width), np.uint8)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three pairs: a, b, c."""
     made = tmp_path / "made"
-    writer = DatasetWriter(made, DEFAULT)
+    writer = DatasetWriter(made, CLASSES)
     for seed, name in enumerate("abc"):
         writer.add(name, picture(seed), labels(seed), {"text": f"stain {name}", "seed": seed})
     return made
@@ -89,7 +89,7 @@ def place(folder: Path, line: int) -> str:
 
 def test_a_written_pair_is_read_back(folder: Path) -> None:
     opened = Dataset.open(folder)
-    assert (len(opened), opened.classes, opened.folder) == (3, DEFAULT, folder)
+    assert (len(opened), opened.classes, opened.folder) == (3, CLASSES, folder)
     row = opened.rows[1]
     assert (row.line, row.file_name, row.mask_file_name) == (2, "images/b.png", "masks/b.png")
     assert (row.text, row.scene, row.extra) == ("stain b", "b", {"seed": 1})
@@ -107,7 +107,7 @@ def test_a_written_pair_is_read_back(folder: Path) -> None:
 def pairs(draw: st.DrawFn) -> tuple[Pixels, Pixels, str]:
     height, width = draw(st.integers(1, 24)), draw(st.integers(1, 24))
     image = draw(arrays(np.uint8, (height, width, 3)))
-    mask = draw(arrays(np.uint8, (height, width), elements=st.integers(0, len(DEFAULT) - 1)))
+    mask = draw(arrays(np.uint8, (height, width), elements=st.integers(0, len(CLASSES) - 1)))
     text = draw(st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip))
     return image, mask, text
 
@@ -117,7 +117,7 @@ def pairs(draw: st.DrawFn) -> tuple[Pixels, Pixels, str]:
 def test_whatever_is_written_is_read_back(made: list[tuple[Pixels, Pixels, str]]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "set"
-        writer = DatasetWriter(folder, DEFAULT)
+        writer = DatasetWriter(folder, CLASSES)
         for index, (image, mask, text) in enumerate(made):
             writer.add(f"{index:06}", image, mask, {"text": text})
         opened = Dataset.open(folder)
@@ -131,7 +131,7 @@ def test_whatever_is_written_is_read_back(made: list[tuple[Pixels, Pixels, str]]
 @pytest.mark.parametrize("height, width", [(1, 37), (37, 1), (1, 1)])
 def test_the_thinnest_pictures_are_read_back(tmp_path: Path, height: int, width: int) -> None:
     image, mask = picture(0, height, width), labels(0, height, width)
-    DatasetWriter(tmp_path / "set", DEFAULT).add("a", image, mask, {"text": "x"})
+    DatasetWriter(tmp_path / "set", CLASSES).add("a", image, mask, {"text": "x"})
     opened = Dataset.open(tmp_path / "set")
     loaded_image, loaded_mask = opened.load(opened.rows[0])
     np.testing.assert_array_equal(loaded_image, image)
@@ -182,7 +182,7 @@ def test_line_ends_of_windows_a_byte_order_mark_and_blank_lines_are_read(folder:
 
 def test_other_line_separators_belong_to_the_caption(tmp_path: Path) -> None:
     text = "a\u2028b\x85c\x0bd\re"
-    DatasetWriter(tmp_path / "set", DEFAULT).add("a", picture(), labels(), {"text": text})
+    DatasetWriter(tmp_path / "set", CLASSES).add("a", picture(), labels(), {"text": text})
     raw = json.dumps({"file_name": "images/a.png", "mask_file_name": "masks/a.png", "text": text}, ensure_ascii=False)
     assert Dataset.open(tmp_path / "set").rows[0].text == text
     (tmp_path / "set/metadata.jsonl").write_bytes(raw.encode())
@@ -191,14 +191,14 @@ def test_other_line_separators_belong_to_the_caption(tmp_path: Path) -> None:
 
 def test_the_class_table_may_stand_in_the_parent(folder: Path) -> None:
     (folder / "classes.json").rename(folder.parent / "classes.json")
-    assert Dataset.open(folder).classes == DEFAULT
+    assert Dataset.open(folder).classes == CLASSES
     (folder.parent / "classes.json").unlink()
     assert f"{folder / 'classes.json'} is missing" in only_fault(folder)
 
 
 def test_open_many_takes_the_folder_or_those_inside_it(folder: Path) -> None:
     assert [opened.folder for opened in Dataset.open_many(folder)] == [folder]
-    DatasetWriter(folder.parent / "also", DEFAULT).add("x", picture(), labels(), {"text": "x"})
+    DatasetWriter(folder.parent / "also", CLASSES).add("x", picture(), labels(), {"text": "x"})
     (folder.parent / "neither").mkdir()
     assert [opened.folder.name for opened in Dataset.open_many(folder.parent)] == ["also", "made"]
 
@@ -263,7 +263,7 @@ def test_another_id_to_ignore_is_refused(folder: Path, stated: object) -> None:
 def test_a_writer_takes_255_only_with_a_row_that_says_so(folder: Path) -> None:
     mask = labels(3)
     mask[3, 4:9] = 255
-    writer = DatasetWriter(folder, DEFAULT)
+    writer = DatasetWriter(folder, CLASSES)
     with pytest.raises(WetgenError, match=r"The new mask d has class ids that the class table lacks: 255"):
         writer.add("d", picture(3), mask, {"text": "x"})
     with pytest.raises(WetgenError, match=r"new row d: ignore_id is 0"):
@@ -287,9 +287,9 @@ def test_a_mask_with_unknown_ids(folder: Path) -> None:
 
 
 def test_the_first_id_behind_the_table_is_unknown_and_the_last_in_it_is_not(folder: Path) -> None:
-    (folder / "masks/c.png").write_bytes(encode_png(np.full((H, W), len(DEFAULT) - 1, np.uint8)))
+    (folder / "masks/c.png").write_bytes(encode_png(np.full((H, W), len(CLASSES) - 1, np.uint8)))
     assert check(folder).ok
-    (folder / "masks/c.png").write_bytes(encode_png(np.full((H, W), len(DEFAULT), np.uint8)))
+    (folder / "masks/c.png").write_bytes(encode_png(np.full((H, W), len(CLASSES), np.uint8)))
     assert "lacks: 10 (6,144 pixels)" in only_fault(folder)
 
 
@@ -552,7 +552,7 @@ def test_the_last_line_cut_off_at_every_byte(folder: Path) -> None:
                 Dataset.open(folder)
         else:
             assert len(Dataset.open(folder)) == (2 if end == last else 3)
-        writer = DatasetWriter(folder, DEFAULT)
+        writer = DatasetWriter(folder, CLASSES)
         assert [name for name, _ in writer.rows()] == (["a", "b"] if cut or end == last else ["a", "b", "c"])
         if "c" not in dict(writer.rows()):
             writer.add("c", picture(2), labels(2), {"text": "stain c", "seed": 2})
@@ -563,7 +563,7 @@ def test_a_line_cut_inside_a_character_is_cut_off(folder: Path) -> None:
     with (folder / "metadata.jsonl").open("ab") as file:
         file.write('{"text": "ä'.encode()[:-1])
     assert "line 4: the last line is cut off" in only_fault(folder)
-    assert len(dict(DatasetWriter(folder, DEFAULT).rows())) == 3
+    assert len(dict(DatasetWriter(folder, CLASSES).rows())) == 3
     assert check(folder).ok
 
 
@@ -573,7 +573,7 @@ def test_a_corrupt_line_is_no_cut_and_stops_the_writer_too(folder: Path) -> None
     metadata.write_bytes(data)
     assert "line 2: this is not JSON" in only_fault(folder)
     with pytest.raises(WetgenError, match="line 2: this is not JSON"):
-        DatasetWriter(folder, DEFAULT)
+        DatasetWriter(folder, CLASSES)
     assert metadata.read_bytes() == data
 
 
@@ -603,7 +603,7 @@ def test_a_writer_killed_between_any_two_steps_leaves_a_readable_folder(
                 file.flush()
         return size + len(line)
 
-    writer = DatasetWriter(folder, DEFAULT)
+    writer = DatasetWriter(folder, CLASSES)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(os, "unlink", lambda path: None)  # a killed process cleans nothing up
         patch.setattr(os, "replace", killing(os.replace))
@@ -612,7 +612,7 @@ def test_a_writer_killed_between_any_two_steps_leaves_a_readable_folder(
         writer.add("d", picture(3), labels(3), {"text": "stain d"})
     if at != 5:
         assert check(folder).ok and len(check(folder).rows) == 3
-    resumed = DatasetWriter(folder, DEFAULT)
+    resumed = DatasetWriter(folder, CLASSES)
     assert [name for name, _ in resumed.rows()] == ["a", "b", "c"]
     resumed.add("d", picture(3), labels(3), {"text": "stain d"})
     opened = Dataset.open(folder)
@@ -624,9 +624,9 @@ def test_a_writer_killed_between_any_two_steps_leaves_a_readable_folder(
 def test_a_process_killed_while_it_writes_leaves_a_folder_to_resume(tmp_path: Path) -> None:
     code = (
         "import itertools, sys, pathlib, numpy as np\n"
-        "from wetgen.runtime.masks.classes import DEFAULT\n"
+        "from wetgen.training.scenes.scene import CLASSES\n"
         "from wetgen.runtime.dataset.writer import DatasetWriter\n"
-        "writer = DatasetWriter(pathlib.Path(sys.argv[1]), DEFAULT)\n"
+        "writer = DatasetWriter(pathlib.Path(sys.argv[1]), CLASSES)\n"
         "for index in itertools.count():\n"
         "    pixels = np.zeros((64, 96, 3), np.uint8)\n"
         "    writer.add(f'{index:06}', pixels, pixels[..., 0], {'text': 'x'})\n"
@@ -637,7 +637,7 @@ def test_a_process_killed_while_it_writes_leaves_a_folder_to_resume(tmp_path: Pa
         for _ in range(20):
             process.stdout.readline()
         process.kill()
-    written = dict(DatasetWriter(tmp_path, DEFAULT).rows())
+    written = dict(DatasetWriter(tmp_path, CLASSES).rows())
     assert len(written) >= 20
     assert check(tmp_path).ok and len(Dataset.open(tmp_path)) == len(written)
 
@@ -646,12 +646,12 @@ def test_a_new_writer_removes_unfinished_files(folder: Path) -> None:
     before = sorted(folder.rglob("*"))
     for place in (folder, folder / "images", folder / "masks"):
         (place / f".x.png.1-2{TEMPORARY}").write_bytes(b"half")
-    DatasetWriter(folder, DEFAULT)
+    DatasetWriter(folder, CLASSES)
     assert sorted(folder.rglob("*")) == before
 
 
 def test_existing_rows_are_given_back_with_their_keys(folder: Path) -> None:
-    assert dict(DatasetWriter(folder, DEFAULT).rows())["b"] == {
+    assert dict(DatasetWriter(folder, CLASSES).rows())["b"] == {
         "file_name": "images/b.png",
         "mask_file_name": "masks/b.png",
         "text": "stain b",
@@ -665,7 +665,7 @@ def test_a_row_whose_file_is_lost_is_written_again_in_one_line(folder: Path, los
         (folder / "masks/b.png").unlink()
     else:
         (folder / "masks/b.png").write_bytes(b"")
-    writer = DatasetWriter(folder, DEFAULT)
+    writer = DatasetWriter(folder, CLASSES)
     assert [name for name, _ in writer.rows()] == ["a", "c"]
     writer.add("b", picture(9), labels(9), {"text": "again"})
     writer.add("d", picture(3), labels(3), {"text": "stain d"})
@@ -678,7 +678,7 @@ def test_rows_of_lost_files_go_all_at_once(folder: Path) -> None:
     rows = table(folder)
     for name in ("a", "c"):
         (folder / f"images/{name}.png").unlink()
-    writer = DatasetWriter(folder, DEFAULT)
+    writer = DatasetWriter(folder, CLASSES)
     assert table(folder) == rows  # nothing is lost by looking
     writer.add("c", picture(2), labels(2), {"text": "again"})
     assert [row["text"] for row in table(folder)] == ["stain b", "again"]
@@ -695,7 +695,7 @@ def test_images_without_masks(tmp_path: Path) -> None:
     assert table(folder)[0] == {"file_name": "images/a.png", "text": "x"}
     assert sorted(os.listdir(folder)) == ["images", "metadata.jsonl"]
     with pytest.raises(WetgenError, match="mask_file_name is missing"):
-        DatasetWriter(folder, DEFAULT)
+        DatasetWriter(folder, CLASSES)
     assert not (folder / "classes.json").exists()
 
 
@@ -706,7 +706,7 @@ def test_another_class_table_is_refused(folder: Path) -> None:
 
 
 def test_what_the_reader_would_refuse_is_not_written(folder: Path) -> None:
-    writer = DatasetWriter(folder, DEFAULT)
+    writer = DatasetWriter(folder, CLASSES)
     before = sorted(folder.rglob("*"))
     with pytest.raises(WetgenError, match=r"new mask d has class ids .* 99 \(6,144 pixels\)"):
         writer.add("d", picture(), np.full((H, W), 99, np.uint8), {"text": "x"})
@@ -723,7 +723,7 @@ def test_what_the_reader_would_refuse_is_not_written(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["a", "", ".d", "../d", "d/e", "d\\e", "d\n", "C:d", "x" * 201])
 def test_a_name_that_cannot_be_used_is_a_bug(folder: Path, name: str) -> None:
     with pytest.raises(ValueError):
-        DatasetWriter(folder, DEFAULT).add(name, picture(), labels(), {"text": "x"})
+        DatasetWriter(folder, CLASSES).add(name, picture(), labels(), {"text": "x"})
 
 
 @pytest.mark.parametrize(
@@ -739,14 +739,14 @@ def test_a_name_that_cannot_be_used_is_a_bug(folder: Path, name: str) -> None:
 )
 def test_pixels_of_the_wrong_shape_or_dtype_are_a_bug(folder: Path, image: Any, mask: Any) -> None:
     with pytest.raises(ValueError, match=r"uint8|class table"):
-        DatasetWriter(folder, DEFAULT).add("d", image, mask, {"text": "x"})
+        DatasetWriter(folder, CLASSES).add("d", image, mask, {"text": "x"})
     assert check(folder).ok
 
 
 def test_a_full_disk_while_a_picture_is_written_leaves_the_folder_as_it_was(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = DatasetWriter(folder, DEFAULT)
+    writer = DatasetWriter(folder, CLASSES)
     before = sorted(folder.rglob("*"))
 
     def full(*_: object) -> None:
@@ -780,7 +780,7 @@ def test_a_row_that_does_not_fit_on_the_disk_is_taken_back(folder: Path) -> None
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_table_on_a_full_device(folder: Path) -> None:
-    writer = DatasetWriter(folder, DEFAULT)
+    writer = DatasetWriter(folder, CLASSES)
     writer._metadata.path, writer._metadata._size = Path("/dev/full"), 0
     with pytest.raises(WetgenError, match=r"/dev/full could not be written\.\n  why: the disk is full"):
         writer.add("d", picture(), labels(), {"text": "x"})
@@ -788,7 +788,7 @@ def test_a_table_on_a_full_device(folder: Path) -> None:
 
 
 def test_two_writers_of_one_folder_are_noticed(folder: Path) -> None:
-    one, two = DatasetWriter(folder, DEFAULT), DatasetWriter(folder, DEFAULT)
+    one, two = DatasetWriter(folder, CLASSES), DatasetWriter(folder, CLASSES)
     one.add("d", picture(), labels(), {"text": "x"})
     with pytest.raises(WetgenError, match="another program writes the same folder"):
         two.add("e", picture(), labels(), {"text": "x"})
@@ -799,4 +799,4 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for folder in (tmp_path / "file", tmp_path / "file" / "set"):
         with pytest.raises(WetgenError, match="could not be created"):
-            DatasetWriter(folder, DEFAULT)
+            DatasetWriter(folder, CLASSES)

@@ -20,7 +20,7 @@ from wetgen.runtime.cli import cli
 from wetgen.runtime.dataset import shards as tar
 from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.dataset.shards import ShardWriter
-from wetgen.training.scenes.scene import DEFAULT
+from wetgen.training.scenes.scene import CLASSES
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "Nässe an der Decke")
 KEPT_FROM = "0.1685"  # keeps some tries of one prompt, more of another, and none of the rest
@@ -276,7 +276,7 @@ def store(writer: ShardWriter, index: int) -> None:
 
 
 def whole(folder: Path, count: int) -> Path:
-    writer = ShardWriter(folder, DEFAULT, 3)
+    writer = ShardWriter(folder, CLASSES, 3)
     writer.expect(range(count))
     for index in range(count):
         store(writer, index)
@@ -287,12 +287,12 @@ def whole(folder: Path, count: int) -> Path:
 def test_the_bytes_depend_on_neither_order_nor_restarts(tmp_path_factory, order, stops):
     folder = tmp_path_factory.mktemp("any")
     expected = whole(folder / "whole", 7)
-    writer = ShardWriter(folder / "out", DEFAULT, 3)
+    writer = ShardWriter(folder / "out", CLASSES, 3)
     writer.expect(range(7))
     for done, index in enumerate(order):
         store(writer, index)
         if done in stops:
-            writer = ShardWriter(folder / "out", DEFAULT, 3)
+            writer = ShardWriter(folder / "out", CLASSES, 3)
             writer.expect(order[done + 1 :])
     assert shards(folder / "out") == shards(expected)
     shutil.rmtree(folder)
@@ -301,7 +301,7 @@ def test_the_bytes_depend_on_neither_order_nor_restarts(tmp_path_factory, order,
 @pytest.mark.parametrize("step", range(41))
 def test_a_kill_at_any_byte_of_a_part_loses_at_most_the_pair_being_written(tmp_path, step):
     """A process killed inside the third pair: its row is not there yet, whatever of it is in the part."""
-    writer = ShardWriter(tmp_path / "out", DEFAULT, 9)
+    writer = ShardWriter(tmp_path / "out", CLASSES, 9)
     writer.expect(range(4))
     store(writer, 0)
     store(writer, 1)
@@ -310,12 +310,12 @@ def test_a_kill_at_any_byte_of_a_part_loses_at_most_the_pair_being_written(tmp_p
     store(writer, 2)
     (tmp_path / "out" / "metadata.jsonl").write_bytes(table)
     os.truncate(part, before + (part.stat().st_size - before) * step // 40)
-    resumed = ShardWriter(tmp_path / "out", DEFAULT, 9)
+    resumed = ShardWriter(tmp_path / "out", CLASSES, 9)
     assert [name for name, _ in resumed.rows()] == ["000000", "000001"]
     resumed.expect([2, 3])
     store(resumed, 2)
     store(resumed, 3)
-    writer = ShardWriter(tmp_path / "other", DEFAULT, 9)
+    writer = ShardWriter(tmp_path / "other", CLASSES, 9)
     writer.expect(range(4))
     for index in range(4):
         store(writer, index)
@@ -325,13 +325,13 @@ def test_a_kill_at_any_byte_of_a_part_loses_at_most_the_pair_being_written(tmp_p
 @pytest.mark.parametrize("kept", [0, 512, 3000, 4000])
 def test_a_row_whose_pair_is_not_in_the_part_is_written_again(tmp_path, kept):
     """As a power cut may leave it: the row reached the disk, its pair did not, or not all of its 4,096 bytes."""
-    writer = ShardWriter(tmp_path / "out", DEFAULT, 9)
+    writer = ShardWriter(tmp_path / "out", CLASSES, 9)
     writer.expect(range(3))
     store(writer, 0)
     size = (tmp_path / "out" / "shards" / "000000.tar.part").stat().st_size
     store(writer, 1)
     os.truncate(tmp_path / "out" / "shards" / "000000.tar.part", size + kept)
-    resumed = ShardWriter(tmp_path / "out", DEFAULT, 9)
+    resumed = ShardWriter(tmp_path / "out", CLASSES, 9)
     assert [name for name, _ in resumed.rows()] == ["000000"]
     resumed.expect([1, 2])
     store(resumed, 1)
@@ -339,7 +339,7 @@ def test_a_row_whose_pair_is_not_in_the_part_is_written_again(tmp_path, kept):
     assert [json.loads(line)["key"] for line in (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()] == [
         f"{index:06d}" for index in range(3)
     ]
-    writer = ShardWriter(tmp_path / "other", DEFAULT, 9)
+    writer = ShardWriter(tmp_path / "other", CLASSES, 9)
     writer.expect(range(3))
     for index in range(3):
         store(writer, index)
@@ -352,7 +352,7 @@ def test_a_kill_between_two_names_of_a_shard_is_taken_up(tmp_path):
     shutil.copytree(expected, tmp_path / "out")
     part = tmp_path / "out" / "shards" / "000001.tar.part"
     part.write_bytes((expected / "shards" / "000001.tar").read_bytes()[:2048])
-    writer = ShardWriter(tmp_path / "out", DEFAULT, 3)
+    writer = ShardWriter(tmp_path / "out", CLASSES, 3)
     assert len(writer.names) == 6
     writer.expect([])
     assert shards(tmp_path / "out") == shards(expected)
@@ -377,11 +377,11 @@ def test_python_reads_what_is_written(tmp_path_factory, files):
 def test_a_row_of_other_shards_is_refused(tmp_path):
     whole(tmp_path / "out", 4)
     with pytest.raises(Exception, match=r"line 4: this row does not fit shards of 2 pairs|line 3: this row"):
-        ShardWriter(tmp_path / "out", DEFAULT, 2)
+        ShardWriter(tmp_path / "out", CLASSES, 2)
 
 
 @pytest.mark.parametrize("name", ["a", "0", "00001a", "x/000001"])
 def test_a_name_that_is_no_index_is_a_bug(tmp_path, name):
     image, mask = pair(0)
     with pytest.raises(ValueError, match=r"not the index|cannot be a file name"):
-        ShardWriter(tmp_path / "out", DEFAULT, 2).add(name, image, mask, {"text": "x"})
+        ShardWriter(tmp_path / "out", CLASSES, 2).add(name, image, mask, {"text": "x"})

@@ -10,14 +10,14 @@ from wetgen.runtime.dataset.writer import DatasetWriter
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import encode_mask
-from wetgen.training.scenes.scene import DEFAULT
+from wetgen.training.scenes.scene import CLASSES
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two pairs of 20 wide and 10 high and one of 40 x 10; 0, 2 and 400 damaged pixels."""
     made = tmp_path / "made"
-    writer = DatasetWriter(made, DEFAULT)
+    writer = DatasetWriter(made, CLASSES)
     for name, width, damaged in (("none", 20, 0), ("little", 20, 2), ("all", 40, 400)):
         mask = np.zeros((10, width), np.uint8)
         mask.flat[:damaged] = 2
@@ -58,7 +58,7 @@ def test_the_text_tells_sizes_classes_damage_captions_and_origins(folder: Path) 
 
 
 def test_ignored_pixels_are_counted_and_are_neither_damage_nor_background(folder: Path) -> None:
-    writer = DatasetWriter(folder, DEFAULT)
+    writer = DatasetWriter(folder, CLASSES)
     mask = np.zeros((10, 20), np.uint8)
     mask.flat[:50], mask.flat[50:100] = 255, 1
     writer.add("some", np.zeros((10, 20, 3), np.uint8), mask, {"text": "a crack", "ignore_id": 255})
@@ -114,7 +114,7 @@ def test_pairs_are_counted_without_a_class_table(folder: Path) -> None:
 
 def test_several_folders_are_described_and_must_agree(folder: Path) -> None:
     pixels = np.zeros((4, 4, 3), np.uint8)
-    DatasetWriter(folder.parent / "same", DEFAULT).add("x", pixels, pixels[..., 0], {"text": "x"})
+    DatasetWriter(folder.parent / "same", CLASSES).add("x", pixels, pixels[..., 0], {"text": "x"})
     text, ok = inspect_dataset(folder.parent)
     assert ok and f"{folder.parent}: 2 datasets, 4 sound pairs, 0 faults" in text
     other = ClassTable(("background", "damp"))

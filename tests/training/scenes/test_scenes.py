@@ -12,7 +12,7 @@ pytest.importorskip("scipy")
 from wetgen.runtime.errors import WetgenError
 from wetgen.training.scenes import Scene, caption, draw_scene, render, scene_from_json
 from wetgen.training.scenes.render import closed, visible_change
-from wetgen.training.scenes.scene import DEFAULT
+from wetgen.training.scenes.scene import CLASSES
 from wetgen.training.scenes.settings import SETTINGS
 
 SEED = 11
@@ -46,7 +46,7 @@ def test_seed_and_index_both_matter() -> None:
 def test_shapes_and_types(size: int) -> None:
     image, mask = render(draw_scene(SEED, 3), size)
     assert image.shape == (size, size, 3) and image.dtype == np.uint8
-    assert mask.shape == (size, size) and mask.dtype == np.uint8 and mask.max() < len(DEFAULT)
+    assert mask.shape == (size, size) and mask.dtype == np.uint8 and mask.max() < len(CLASSES)
 
 
 def test_a_record_survives_json(drawn: list[Scene]) -> None:
@@ -62,7 +62,7 @@ def test_a_record_of_another_version_is_refused(drawn: list[Scene], change: dict
 
 def test_every_class_and_surface_occurs_and_a_share_is_undamaged(drawn: list[Scene]) -> None:
     kinds = Counter(damage.kind for scene in drawn for damage in scene.damages)
-    assert set(kinds) == set(DEFAULT.names[1:])
+    assert set(kinds) == set(CLASSES.names[1:])
     assert min(kinds.values()) >= 0.03 * len(drawn)
     assert {scene.surface for scene in drawn} == set(SETTINGS)
     assert 0.12 < sum(not scene.damages for scene in drawn) / len(drawn) < 0.18
@@ -90,7 +90,7 @@ def test_a_cable_in_front_of_damage_is_not_in_the_mask(drawn: list[Scene]) -> No
     assert hidden.any() and (hidden & ~differs).sum() <= 0.05 * hidden.sum()
 
 
-@pytest.mark.parametrize("kind", DEFAULT.names[1:])
+@pytest.mark.parametrize("kind", CLASSES.names[1:])
 def test_the_mask_is_where_the_picture_changed(drawn: list[Scene], kind: str) -> None:
     """IoU of the mask and of what changes when the damage is taken out of the record: >= 0.95, over ten scenes.
 
@@ -109,11 +109,11 @@ def _agreement(scene: Scene) -> float:
     image, mask = render(quiet, 2 * SIZE)
     clean = render(replace(quiet, damages=quiet.damages[:-1]), 2 * SIZE)[0]
     changed = closed(visible_change(clean.astype(np.float32) / 255, image.astype(np.float32) / 255))
-    marked = mask == DEFAULT.names.index(scene.damages[-1].kind)
+    marked = mask == CLASSES.names.index(scene.damages[-1].kind)
     return float((changed & marked).sum() / max((changed | marked).sum(), 1))
 
 
-@pytest.mark.parametrize("kind", DEFAULT.names[1:])
+@pytest.mark.parametrize("kind", CLASSES.names[1:])
 def test_a_damage_is_seen(drawn: list[Scene], kind: str) -> None:
     """No caption speaks of a damage that the mask lacks: at least nine in ten are marked, however faint."""
     scenes = [scene for scene in drawn if [damage.kind for damage in scene.damages] == [kind]][:12]

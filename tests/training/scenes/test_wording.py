@@ -10,7 +10,7 @@ pytest.importorskip("scipy")
 
 from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.training.scenes import Scene, captions, draw_scene, scene_from_json
-from wetgen.training.scenes.scene import DEFAULT
+from wetgen.training.scenes.scene import CLASSES
 from wetgen.training.scenes.settings import SETTINGS
 from wetgen.training.scenes.vocabulary import ABSENT, COLOURS, GRADES, ROOMS, SURFACES, damage_nouns, noun
 from wetgen.training.scenes.wording import CAPTIONS, MOST_WORDS, TYPOS, misspelt, spoken
@@ -48,7 +48,7 @@ def test_captions_are_short_and_whole(told: Told) -> None:
 
 def test_a_caption_names_the_damages_of_its_scene_and_no_other(told: Told) -> None:
     """What is negated counts as not named, so classes said to be absent are absent."""
-    words = words_of(DEFAULT)
+    words = words_of(CLASSES)
     for scene, texts in told:
         for text in texts:
             assert set(mentioned_classes(text, words)) == {damage.kind for damage in scene.damages}, text
@@ -123,7 +123,7 @@ def test_a_typo_swaps_drops_or_doubles_a_letter() -> None:
 
 
 def test_there_are_many_words_for_every_class_and_surface_and_some_for_every_room() -> None:
-    used: dict[str, set[str]] = {name: set() for name in DEFAULT.names[1:]}
+    used: dict[str, set[str]] = {name: set() for name in CLASSES.names[1:]}
     for index in range(1500):
         scene = draw_scene(8, index)
         for damage in scene.damages:
