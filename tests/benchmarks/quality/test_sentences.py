@@ -94,8 +94,8 @@ def test_no_caption_is_like_a_sentence() -> None:
 def test_a_class_is_shown_from_its_share_of_the_mask_on() -> None:
     mask = np.zeros((100, 100), np.uint8)
     mask[0, :19], mask[1, :20] = 1, 3  # crack below, mold at 0.2 %
-    assert classes_shown(mask, DEFAULT) == ["mold"]
-    assert classes_shown(mask, DEFAULT, 0.0019) == ["crack", "mold"]
+    assert classes_shown(mask, TABLE) == ["mold"]
+    assert classes_shown(mask, TABLE, 0.0019) == ["crack", "mold"]
 
 
 @pytest.mark.parametrize(
