@@ -1,4 +1,4 @@
-"""Progress of an engine build: how much is done and how long the rest takes, from the phases TensorRT reports."""
+"""Progress of an engine build, from the phases that TensorRT reports: how much is done, and how long the rest takes."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 _REDRAW_EVERY = 0.2  # seconds
-_LEAST_SHARE = 0.02  # of a build before its speed says anything about the rest
+_LEAST_SHARE = 0.02  # of a build: before, its speed says nothing about the rest
 
 
 class Phases:
@@ -42,7 +42,7 @@ class Phases:
 
     @property
     def innermost(self) -> str:
-        """The step that is being done now, as text."""
+        """The current step, as text."""
         if not self._phases:
             return ""
         name = list(self._phases)[-1]
@@ -70,7 +70,7 @@ def text_bar(length: int, stream: TextIO | None, text: Callable[[], str]) -> "Pr
 
 
 class BuildStatus:
-    """Shows how far a build is: click's progress bar on a terminal, a line every few seconds elsewhere, or nothing.
+    """Shows how far a build is: a progress bar on a terminal, a line every few seconds elsewhere.
 
     `cancelled` asks TensorRT to stop at its next step.
     """
@@ -88,7 +88,7 @@ class BuildStatus:
         self._bar = text_bar(100, self._stream, self.text)
 
     def show(self) -> None:
-        """Show how far the build is, if the last time is long enough ago."""
+        """Show how far the build is, unless it was shown a moment ago."""
         every = _REDRAW_EVERY if self._terminal else _LINE_EVERY
         if self._stream is None or self._clock() - self._shown_at < every:
             return
@@ -100,7 +100,7 @@ class BuildStatus:
             click.echo(self.text(), self._stream)
 
     def end(self) -> None:
-        """Leave the bar's line, so that the next text gets one of its own."""
+        """End the line of the bar, so that the next text starts on a new line."""
         if self._terminal:
             self._bar.render_finish()
 

@@ -1,4 +1,4 @@
-"""A graph that works on device memory, put on a stream call by call; TensorRT and ONNX Runtime have one each."""
+"""Graphs that run on device memory, each call on a CUDA stream; TensorRT and ONNX Runtime have a class each."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,8 +12,8 @@ from wetgen.runtime.errors import WetgenError
 class DeviceGraph(Protocol):
     """A loaded graph at one batch size.
 
-    `scratch_bytes` is the memory it wants lent while it works; graphs that never work at the same time share it.
-    `capturable` is whether its work can be a part of a recorded sequence (a CUDA graph), `why_not` why it cannot.
+    `scratch_bytes` is the scratch memory that it needs while it runs; graphs that never run at the same time share it.
+    `capturable` says whether it can be part of a recorded sequence (a CUDA graph), and `why_not` the reason if not.
     """
 
     graph: Graph
@@ -23,20 +23,20 @@ class DeviceGraph(Protocol):
     why_not: str
 
     def lend(self, scratch: int) -> None:
-        """Give the address of `scratch_bytes` of device memory; once, before the first call."""
+        """Set the address of its scratch memory, once, before the first call."""
 
     def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
-        """Put one run on a stream. `addresses` are those of every input and output, on the device and aligned."""
+        """Put one run on a stream. `addresses` has the aligned device address of every input and output."""
 
     def close(self) -> None:
-        """Give back what it holds; its work must be done."""
+        """Free its memory; it must not be running."""
 
 
 class DeviceGraphs:
-    """The graphs that draw pairs, the streams they work on, and the memory they work in.
+    """The graphs that draw pairs, with their streams and their scratch memory.
 
-    Prompts are encoded on the stream `feed`, all else works on `compute`; the denoisers (one for every kind of step)
-    and the decoder, which never work at the same time, share their scratch memory.
+    The stream `feed` encodes prompts, the stream `compute` does the rest. The denoisers (one for each kind of step) and
+    the decoder never run at the same time, so they share their scratch memory.
     """
 
     text: DeviceGraph
@@ -44,7 +44,7 @@ class DeviceGraphs:
     decode: DeviceGraph
 
     def __init__(self, load: Callable[[str, int], DeviceGraph], kinds: Sequence[StepKind] = (GUIDED,)) -> None:
-        """`load` gives the graph of that name, to work on that stream; `kinds` are those of the bundle's steps."""
+        """`load` loads the graph of a name for a stream; `kinds` are the kinds of steps in the bundle."""
         self._own = cuda.Resources()
         self._loaded: list[DeviceGraph] = []
         try:
@@ -67,7 +67,7 @@ class DeviceGraphs:
         return graph
 
     def close(self) -> None:
-        """Give everything back; no work may be under way."""
+        """Free everything; no graph may be running."""
         while self._loaded:
             self._loaded.pop().close()
         self._own.close()
@@ -79,15 +79,15 @@ def nbytes(tensor: Tensor, batch: int) -> int:
 
 
 def aligned(size: int) -> int:
-    """The size with the room up to the next address that a tensor may have."""
+    """The size, rounded up to the alignment of tensors."""
     return -(-size // cuda.ALIGNMENT) * cuda.ALIGNMENT
 
 
 class HostFed:
-    """A device graph as an `Engine`: arrays go in and come out, call by call, one at a time."""
+    """A device graph as an `Engine`, which takes and returns arrays of the host."""
 
     def __init__(self, load: Callable[[int], DeviceGraph]) -> None:
-        """`load` gives the graph, to work on that stream."""
+        """`load` loads the graph for a stream."""
         self._own = cuda.Resources()
         self._loaded: DeviceGraph | None = None
         try:
@@ -104,7 +104,7 @@ class HostFed:
             raise
 
     def run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name, as fresh arrays; `feed` must match the graph's declaration at this engine's batch."""
+        """Outputs by name, as new arrays; `feed` must match the graph's declaration at this engine's batch."""
         declared, batch = self._graph.graph, self._graph.batch
         declared.check(feed, batch)
         for tensor in declared.inputs:
@@ -113,14 +113,13 @@ class HostFed:
             cuda.to_device(self._addresses[tensor.name], address, nbytes(tensor, batch), self._stream)
         self._graph.enqueue(self._addresses, self._stream)
         for tensor in declared.outputs:
-            cuda.to_host(
-                self._pinned[tensor.name][0], self._addresses[tensor.name], nbytes(tensor, batch), self._stream
-            )
+            address, _ = self._pinned[tensor.name]
+            cuda.to_host(address, self._addresses[tensor.name], nbytes(tensor, batch), self._stream)
         cuda.wait_for_stream(self._stream)
         return {tensor.name: self._pinned[tensor.name][1].copy() for tensor in declared.outputs}
 
     def close(self) -> None:
-        """Give back the graph, the buffers and the stream."""
+        """Free the graph, the buffers and the stream."""
         if self._loaded is not None:
             self._loaded.close()
             self._loaded = None

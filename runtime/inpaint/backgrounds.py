@@ -4,7 +4,7 @@ Sizes are (height, width).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from wetgen.runtime.bundle.graphs import Plan
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors
 from wetgen.runtime.masks.images import Pixels, read_image
-from wetgen.runtime.sampling.conditioning import Floats, SampleInputs
+from wetgen.runtime.sampling.conditioning import SampleInputs
 from wetgen.runtime.sampling.tiled import TiledGraphs
 
 CLEAN_TRIES = 6  # of a surface without damage, before the whole pair is drawn again
@@ -33,22 +33,9 @@ class Background(NamedTuple):
     damaged: bool = False
 
 
-class Photographs:
-    """The photographs of a folder; pair `index` is painted into photograph `index % len(files)`."""
-
-    def __init__(self, folder: Path, files: Sequence[Path]) -> None:
-        self._folder, self._files = folder, files
-
-    def of(self, indices: Sequence[tuple[int, int]]) -> list[Background]:
-        return [self._read(self._files[index % len(self._files)]) for index, _ in indices]
-
-    def _read(self, path: Path) -> Background:
-        return Background(read_image(path), photograph_row(path, self._folder))
-
-
-def photograph_row(path: Path, folder: Path) -> dict[str, object]:
-    """The metadata of a photograph: its path below a folder, and its hash."""
-    return {"photo": path.relative_to(folder).as_posix(), "sha256": file_sha256(path)}
+def read_photograph(path: Path) -> Background:
+    """A photograph; its metadata are its name and its hash."""
+    return Background(read_image(path), {"photo": path.name, "sha256": file_sha256(path)})
 
 
 def photograph_files(folder: Path) -> list[Path]:
@@ -90,26 +77,8 @@ def cropped(image: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(picture)
 
 
-@dataclass(frozen=True)
-class Surface:
-    """A surface to draw without damage; its noise depends on `seed`, `number` and `attempt`."""
-
-    prompt: str
-    seed: int
-    number: int
-    attempt: int
-    guidance: float
-    negative: str = ""
-    size: tuple[int, int] | None = None  # (h, w) in latent cells
-
-    def metadata(self, attempt: int) -> dict[str, object]:
-        """Its metadata, when drawn at this attempt."""
-        row = {"prompt": self.prompt, "seed": self.seed, "number": self.number, "try": attempt}
-        return {**row, "guidance": self.guidance, "negative": self.negative}
-
-
-def draw_surfaces(sampler: TiledGraphs, plan: Plan, surfaces: Sequence[Surface], clean: Floats) -> list[Background]:
-    """Draw surfaces with an empty layout, `clean` float32 (K, h, w), until their masks show no damage.
+def draw_surfaces(sampler: TiledGraphs, plan: Plan, surfaces: Sequence[SampleInputs]) -> list[Background]:
+    """Draw surfaces until their masks show no damage; each of the inputs has a layout without damage.
 
     The prompt may name damage: the layout is stronger, and the rest of the prompt says which surface to draw.
     """
@@ -118,14 +87,10 @@ def draw_surfaces(sampler: TiledGraphs, plan: Plan, surfaces: Sequence[Surface],
         left = [i for i in range(len(surfaces)) if i not in drawn or drawn[i].damaged]
         if not left:
             break
-        attempts = [surfaces[i].attempt * CLEAN_TRIES + clean_try for i in left]
-        inputs = [
-            SampleInputs(s.prompt, s.seed, s.number, s.guidance, s.negative, attempt, clean, size=s.size)
-            for attempt, s in zip(attempts, (surfaces[i] for i in left), strict=True)
-        ]
-        decoded = sampler.decode(sampler.draw(inputs, plan))
-        for i, attempt, output in zip(left, attempts, decoded, strict=True):
+        inputs = [replace(surfaces[i], attempt=surfaces[i].attempt * CLEAN_TRIES + clean_try) for i in left]
+        for i, surface, output in zip(left, inputs, sampler.decode(sampler.draw(inputs, plan)), strict=True):
             assert output.mask is not None
-            damaged = float((output.mask > 0).mean()) > _SPECK
-            drawn[i] = Background(output.image, surfaces[i].metadata(attempt), damaged)
+            metadata = {"prompt": surface.prompt, "seed": surface.seed, "number": surface.number}
+            metadata |= {"try": surface.attempt, "guidance": surface.guidance, "negative": surface.negative}
+            drawn[i] = Background(output.image, metadata, float((output.mask > 0).mean()) > _SPECK)
     return [drawn[i] for i in range(len(surfaces))]

@@ -128,9 +128,7 @@ _PASSES = 3  # of a box filter; three of them come close to a Gaussian
 
 
 def blurred(values: Floats, radius: int) -> Floats:
-    """Values float32 (H, W) smoothed over about `radius` pixels; beyond the edge lie zeros."""
-    if radius < 1:
-        return values
+    """Values float32 (H, W) smoothed over about `radius` pixels; beyond the edge are zeros."""
     for _ in range(_PASSES):
         for axis in (0, 1):
             values = _box_mean(values, radius, axis)

@@ -20,21 +20,19 @@ from wetgen.runtime.inpaint.blend import dilated
 from wetgen.runtime.inpaint.painter import PlannedDamage
 from wetgen.runtime.layouts.boxes import BoxDamage, BoxRow, boxes_of
 from wetgen.runtime.layouts.layout import draw_layout
-from wetgen.runtime.layouts.place import Overlap, Placement, place
+from wetgen.runtime.layouts.place import Overlap, Placement, TakenBox, place
 from wetgen.runtime.layouts.surfaces import SurfaceLines
 from wetgen.runtime.masks.classes import ClassStatistics, area_for, unknown_ids
 from wetgen.runtime.masks.images import Pixels, read_mask
-from wetgen.runtime.masks.regions import Box, connected_components
+from wetgen.runtime.masks.regions import Box, Size, connected_components
 from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.tables import Column, TableRow, read_table
 
 _RANGES = ("count", "size", "aspect", "severity")
 COLUMNS = {
     "class": Column(required=True, filled=True),
-    "prompt": Column(),
-    "probability": Column(),
+    **dict.fromkeys(("prompt", "probability", "overlap"), Column()),
     **{f"{end}_{name}": Column() for name in _RANGES for end in ("least", "most")},
-    "overlap": Column(),
 }
 MOST = 50  # damages of one class in an image
 _FILLED = 0.35  # share of its box that damage covers, roughly
@@ -57,14 +55,16 @@ class DamageClass:
     severity: tuple[float, float]
     overlap: Overlap
 
-    def placements(self, rng: np.random.Generator) -> list[Placement]:
-        """The damages of this class to place in one image, at random; none in images that do not have the class."""
+    @property
+    def placement(self) -> Placement:
+        return Placement(self.name, self.size, self.aspect, self.overlap)
+
+    def severities(self, rng: np.random.Generator) -> list[float]:
+        """The severities of the damages of this class in one image; none in images that do not have the class."""
         has_class = float(rng.random()) < self.probability
         count = int(rng.integers(self.count[0], self.count[1], endpoint=True))
-        severities = rng.uniform(*self.severity, size=count)
-        if not has_class:
-            return []
-        return [Placement(self.name, self.size, self.aspect, float(severity), self.overlap) for severity in severities]
+        severities = rng.uniform(*self.severity, size=count).tolist()
+        return severities if has_class else []
 
 
 def read_classes(
@@ -118,22 +118,25 @@ def _range(row: TableRow, name: str, usual: tuple[float, float], least: float, m
 
 def _overlap(row: TableRow) -> Overlap:
     text = row.text("overlap")
-    if text is None or text == "never":
+    if text in (None, "never"):
         return "never"
     if text == "any":
         return "any"
     try:
-        return row.as_number("overlap", text, 0, 1)
+        return row.as_number("overlap", str(text), 0, 1)
     except WetgenError as error:
         why = "it is never, any, or the greatest intersection over union, 0 to 1."
         raise WetgenError(error.what, why=why, fix="write never, any or a number such as 0.2.") from error
 
 
-class Planner(Protocol):
-    """Chooses the damages of an image."""
+DamagePlan = tuple[list[PlannedDamage], list[str]]
+"""The damages of an image, and a sentence on each that was left out."""
 
-    def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[PlannedDamage], list[str]]:
-        """The damages for the image called `name`, and a sentence on each that was left out."""
+
+class Planner(Protocol):
+    """Chooses the damages of an image of `size`, the photograph called `name`."""
+
+    def plan(self, index: int, attempt: int, name: str, size: Size) -> DamagePlan: ...
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ class InBoxes:
     rows: Sequence[BoxRow]
     prompts: Mapping[str, str] = field(default_factory=dict)
 
-    def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[PlannedDamage], list[str]]:
+    def plan(self, index: int, attempt: int, name: str, size: Size) -> DamagePlan:
         rng = choices(self.seed, index, attempt)
         boxes = boxes_of(self.rows, name, size)
         return [damage_in_box(rng, self.bundle, box, self.prompts, size) for box in boxes], []
@@ -160,21 +163,18 @@ class AtRandom:
     classes: Sequence[DamageClass]
     lines: SurfaceLines
 
-    def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[PlannedDamage], list[str]]:
+    def plan(self, index: int, attempt: int, name: str, size: Size) -> DamagePlan:
         rng, dropped = choices(self.seed, index, attempt), list[str]()
-        wanted = [(placement, each.prompt) for each in self.classes for placement in each.placements(rng)]
-        left_out = set[int]()
-
-        def drop(placement: Placement, why: str) -> None:
-            left_out.add(id(placement))
-            dropped.append(f"{placement.class_name}: {why}")
-
-        placed = place(rng, size, [placement for placement, _ in wanted], self.lines, dropped=drop)
-        prompts = [prompt for placement, prompt in wanted if id(placement) not in left_out]  # in the order of `placed`
-        boxes = [
-            BoxDamage(each.class_name, each.box, each.severity, prompt)
-            for each, prompt in zip(placed, prompts, strict=True)
-        ]
+        planned = [(each, severity) for each in self.classes for severity in each.severities(rng)]
+        taken, boxes = list[TakenBox](), list[BoxDamage]()
+        for each, severity in planned:
+            try:
+                box = place(rng, size, each.placement, self.lines, taken)
+            except WetgenError as error:
+                dropped.append(f"{each.name}: {error.what.removesuffix('.')}")
+                continue
+            taken.append(TakenBox(box, each.overlap))
+            boxes.append(BoxDamage(each.name, box, severity, each.prompt))
         return [damage_in_box(rng, self.bundle, box, {}, size) for box in boxes], dropped
 
 
@@ -197,7 +197,7 @@ class InMasks:
                 fix="give every mask the name of its photograph, with .png; the mask of an undamaged one is all 0.",
             )
 
-    def plan(self, index: int, attempt: int, name: str, size: tuple[int, int]) -> tuple[list[PlannedDamage], list[str]]:
+    def plan(self, index: int, attempt: int, name: str, size: Size) -> DamagePlan:
         path = mask_path(self.folder, name)
         mask = read_mask(path)
         assert self.bundle.classes is not None
@@ -220,7 +220,7 @@ def mask_path(folder: Path, name: str) -> Path:
 
 
 def damage_in_box(
-    rng: np.random.Generator, bundle: Bundle, given: BoxDamage, prompts: Mapping[str, str], size: tuple[int, int]
+    rng: np.random.Generator, bundle: Bundle, given: BoxDamage, prompts: Mapping[str, str], size: Size
 ) -> PlannedDamage:
     """Damage in a box of an image of `size`, in a random shape of its class; a margin around the box may change too."""
     assert bundle.classes is not None

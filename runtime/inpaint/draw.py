@@ -13,7 +13,7 @@ from wetgen.runtime.inpaint.blend import PaintedImage
 from wetgen.runtime.inpaint.painter import InpaintRequest, InpaintResult, Painter, PlannedDamage
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.masks.rle import mask_to_json, region_to_json
-from wetgen.runtime.sampling.conditioning import SamplingParams
+from wetgen.runtime.sampling.conditioning import SampleInputs, SamplingParams
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import DAMAGED, Pair, missing_class
 
@@ -41,9 +41,9 @@ class InpaintJob:
 
     def request(self, i: int) -> InpaintRequest:
         """The request for damage `i`."""
-        attempt = (1 + i) * _STRIDE + self.attempt
-        guidance, negative = self.params.guidance, self.params.negative
-        return InpaintRequest(self.target, self.damages[i], self.seed, self.number, attempt, guidance, negative)
+        damage, attempt, params = self.damages[i], (1 + i) * _STRIDE + self.attempt, self.params
+        inputs = SampleInputs(damage.prompt, self.seed, self.number, params.guidance, params.negative, attempt)
+        return InpaintRequest(self.target, damage, inputs)
 
     def add(self, result: InpaintResult) -> None:
         """Record the result of the next damage; one that is not in the image is noted as dropped."""
@@ -95,11 +95,11 @@ def damage_row(request: InpaintRequest, result: InpaintResult, bundle: Bundle) -
     """The metadata of one painted damage: all it takes to paint it again."""
     assert bundle.classes is not None
     damage = request.damage
-    row: dict[str, Any] = {"class": damage.class_name, "prompt": damage.prompt, "box": _listed(damage.box)}
+    row: dict[str, Any] = {"class": damage.class_name, "prompt": damage.prompt, "box": _as_list(damage.box)}
     row |= {} if damage.severity is None else {"severity": round(damage.severity, 4)}
-    row |= {"try": request.attempt, "mask": mask_to_json(damage.mask, bundle.classes)}
+    row |= {"try": request.inputs.attempt, "mask": mask_to_json(damage.mask, bundle.classes)}
     row |= {} if damage.where is None else {"where": region_to_json(damage.where)}
-    return row | ({"grown_to": _listed(result.box)} if result.growths else {})
+    return row | ({"grown_to": _as_list(result.box)} if result.growths else {})
 
 
 def _boxes(job: InpaintJob, bundle: Bundle) -> Iterator[dict[str, object]]:
@@ -110,14 +110,13 @@ def _boxes(job: InpaintJob, bundle: Bundle) -> Iterator[dict[str, object]]:
             continue
         box, class_id = result.box, bundle.classes.names.index(damage.class_name)
         visible = result.painted & (job.target.mask[box.slices] == class_id)  # others may have been painted over it
-        rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
-        if len(rows):
-            left, top = box.left + int(columns[0]), box.top + int(rows[0])
-            size = int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1
-            yield {"class": damage.class_name, "x": left, "y": top, "width": size[0], "height": size[1]}
+        if visible.any():
+            inner = Box.around(visible)
+            x, y = box.left + inner.left, box.top + inner.top
+            yield {"class": damage.class_name, "x": x, "y": y, "width": inner.width, "height": inner.height}
 
 
-def _listed(box: Box) -> list[int]:
+def _as_list(box: Box) -> list[int]:
     """[x, y, width, height]."""
     return [box.left, box.top, box.width, box.height]
 

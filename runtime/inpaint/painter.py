@@ -4,7 +4,7 @@ Sizes are (height, width). Everything outside the pixels of a region stays as it
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -42,15 +42,11 @@ class PlannedDamage:
 
 @dataclass(frozen=True, eq=False)
 class InpaintRequest:
-    """One damage to paint into one image; its noise depends on `seed`, `number` and `attempt` alone."""
+    """One damage to paint into one image; `inputs` are its model inputs, without layout, known pixels and size."""
 
     target: PaintedImage
     damage: PlannedDamage
-    seed: int
-    number: int
-    attempt: int
-    guidance: float
-    negative: str = ""
+    inputs: SampleInputs
 
 
 @dataclass(frozen=True)
@@ -105,17 +101,9 @@ class Patch:
         """The model inputs, for a crop with this latent."""
         rows, columns = self.sizes.stride
         free_cells = self.free.reshape(self.crop.cells[0], rows, self.crop.cells[1], columns).any((1, 3))
-        return SampleInputs(
-            self.request.damage.prompt,
-            self.request.seed,
-            self.request.number,
-            self.request.guidance,
-            self.request.negative,
-            self.request.attempt,
-            layout_of(self.layout, self.sizes),
-            Known(latent, np.where(free_cells, 0, 1).astype(np.float32)),
-            self.crop.cells,
-        )
+        known = Known(latent, np.where(free_cells, 0, 1).astype(np.float32))
+        layout = layout_of(self.layout, self.sizes)
+        return replace(self.request.inputs, layout=layout, known=known, size=self.crop.cells)
 
     def paint(self, drawn: Drawn, clean: Drawn) -> BoolMask | None:
         """Paint the drawn damage into the image. Returns which pixels of the box became damage.

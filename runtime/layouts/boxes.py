@@ -1,8 +1,9 @@
 """Files of boxes, which say where damage lies and of which class it is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import ClassTable
@@ -11,11 +12,7 @@ from wetgen.runtime.tables import Column, TableRow, read_table
 
 COLUMNS = {
     "file_name": Column(filled=True),
-    "class": Column(required=True, filled=True),
-    "x": Column(required=True, filled=True),
-    "y": Column(required=True, filled=True),
-    "width": Column(required=True, filled=True),
-    "height": Column(required=True, filled=True),
+    **dict.fromkeys(("class", "x", "y", "width", "height"), Column(required=True, filled=True)),
     "severity": Column(),
     "prompt": Column(),
 }
@@ -32,8 +29,7 @@ class BoxDamage:
     prompt: str | None = None
 
 
-@dataclass(frozen=True)
-class Length:
+class Length(NamedTuple):
     """A length as it was written: pixels, or percent of the picture's width or height."""
 
     value: float
@@ -51,10 +47,7 @@ class BoxRow:
     row: TableRow
     file_name: str | None
     class_name: str
-    x: Length
-    y: Length
-    width: Length
-    height: Length
+    lengths: Mapping[str, Length]  # x, y, width, height
     severity: float | None
     prompt: str | None
 
@@ -63,24 +56,22 @@ class BoxRow:
 
         Raises WetgenError for a box that leaves the picture or covers no pixel.
         """
-        left, right = self._edges("x", "width", self.x, self.width, size)
-        top, bottom = self._edges("y", "height", self.y, self.height, size)
+        left, right = self._edges("x", "width", size)
+        top, bottom = self._edges("y", "height", size)
         return BoxDamage(self.class_name, Box(left, top, right - left, bottom - top), self.severity, self.prompt)
 
-    def _edges(self, start: str, length: str, x: Length, width: Length, size: Size) -> tuple[int, int]:
-        whole = size[1] if start == "x" else size[0]
-        first, last = x.pixels(whole), x.pixels(whole) + width.pixels(whole)
-        picture = f"the picture has {size[1]} x {size[0]} pixels"
+    def _edges(self, start: str, length: str, size: Size) -> tuple[int, int]:
+        whole, side = (size[1], "left") if start == "x" else (size[0], "top")
+        first = self.lengths[start].pixels(whole)
+        last = first + self.lengths[length].pixels(whole)
+        text, picture = self.row.text(length), f"the picture has {size[1]} x {size[0]} pixels"
         if last > whole + _ROUNDING:
-            beyond = f"reaches {last:g} pixels from the {'left' if start == 'x' else 'top'}"
-            raise self.row.fault(length, f"{self._text(length)} {beyond}", picture, f"correct {start} or {length}.")
+            beyond = f"{text} reaches {last:g} pixels from the {side}"
+            raise self.row.fault(length, beyond, picture, f"correct {start} or {length}.")
         edges = round(first), min(round(last), whole)
         if edges[1] <= edges[0]:
-            raise self.row.fault(length, f"{self._text(length)} covers no whole pixel", picture, "make the box larger.")
+            raise self.row.fault(length, f"{text} covers no whole pixel", picture, "make the box larger.")
         return edges
-
-    def _text(self, name: str) -> str:
-        return str(self.row.text(name))
 
 
 def read_boxes(path: Path, table: ClassTable) -> list[BoxRow]:
@@ -106,17 +97,9 @@ def boxes_of(rows: Iterable[BoxRow], file_name: str | None, size: Size) -> list[
 
 
 def _row(row: TableRow, table: ClassTable) -> BoxRow:
-    return BoxRow(
-        row,
-        row.text("file_name"),
-        row.one_of("class", table.names[1:]),
-        _length(row, "x", positive=False),
-        _length(row, "y", positive=False),
-        _length(row, "width", positive=True),
-        _length(row, "height", positive=True),
-        row.number("severity", 0, 1),
-        row.text("prompt"),
-    )
+    file_name, class_name = row.text("file_name"), row.one_of("class", table.names[1:])
+    lengths = {name: _length(row, name, positive=name in ("width", "height")) for name in ("x", "y", "width", "height")}
+    return BoxRow(row, file_name, class_name, lengths, row.number("severity", 0, 1), row.text("prompt"))
 
 
 def _length(row: TableRow, name: str, *, positive: bool) -> Length:

@@ -6,6 +6,7 @@ looks the same in a thumbnail and in a photograph.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,38 +64,35 @@ def smooth(field: FloatMap, size: tuple[int, int]) -> FloatMap:
     return np.asarray(Image.fromarray(field).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
-def waves(rng: np.random.Generator, grid: Grid, across: int, down: int | None = None) -> FloatMap:
-    """Smooth noise (height, width) of about unit variance, with `across` cells along the longer side.
-
-    With `down`, the cells are stretched: there are `across` of them along x and `down` along y.
-    """
-    cells = (across if down is None else down, across)
-    lattice = rng.standard_normal((cells[0] + 2, cells[1] + 2), dtype=np.float32)
+def waves(rng: np.random.Generator, grid: Grid, cells: int) -> FloatMap:
+    """Smooth noise (height, width) of about unit variance, with so many cells along the longer side."""
+    lattice = rng.standard_normal((cells + 2, cells + 2), dtype=np.float32)
     wide, high = grid.proportions
-    box = (1.0, 1.0, 1.0 + cells[1] * wide, 1.0 + cells[0] * high)
+    box = (1.0, 1.0, 1.0 + cells * wide, 1.0 + cells * high)
     image = Image.fromarray(lattice).resize((grid.width, grid.height), Image.Resampling.BICUBIC, box)
     return np.asarray(image) * np.float32(1.25)  # bicubic interpolation of white noise has a variance of about 0.64
 
 
 def fractal(rng: np.random.Generator, grid: Grid, low: int, octaves: int, gain: float) -> FloatMap:
     """Noise (height, width) of about unit variance: `low` cells, then twice as many each octave, `gain` as strong."""
-    total, power = np.zeros((grid.height, grid.width), np.float32), 0.0
-    for octave in range(octaves):
-        total += np.float32(gain**octave) * waves(rng, grid, low * 2**octave)
-        power += gain ** (2 * octave)
-    return total / np.float32(power**0.5)
+    return _sum_octaves(lambda cells: waves(rng, grid, cells), low, octaves, gain)
 
 
 def profile(rng: np.random.Generator, grid: Grid, low: int, octaves: int, gain: float) -> FloatMap:
     """Noise along x alone, (1, width), about unit variance."""
-    total, power = np.zeros((1, grid.width), np.float32), 0.0
-    for octave in range(octaves):
-        cells = low * 2**octave
+
+    def wave(cells: int) -> FloatMap:
         row = Image.fromarray(rng.standard_normal((1, cells + 2), dtype=np.float32))
         box = (1.0, 0.0, 1.0 + cells * grid.proportions[0], 1.0)
-        wave = np.asarray(row.resize((grid.width, 1), Image.Resampling.BICUBIC, box))
-        total += np.float32(1.15 * gain**octave) * wave
-        power += gain ** (2 * octave)
+        return np.asarray(row.resize((grid.width, 1), Image.Resampling.BICUBIC, box))
+
+    return _sum_octaves(wave, low, octaves, gain, 1.15)
+
+
+def _sum_octaves(wave: Callable[[int], FloatMap], low: int, octaves: int, gain: float, scale: float = 1.0) -> FloatMap:
+    fields = [np.float32(scale * gain**octave) * wave(low * 2**octave) for octave in range(octaves)]
+    total: FloatMap = np.stack(fields).sum(0)
+    power = sum(gain ** (2 * octave) for octave in range(octaves))
     return total / np.float32(power**0.5)
 
 

@@ -1,7 +1,6 @@
 """Draws a layout, a mask of class ids: from damages in boxes, or all at random."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from wetgen.runtime.errors import WetgenError, suggestion
 from wetgen.runtime.layouts.boxes import BoxDamage
 from wetgen.runtime.layouts.fields import FloatMap
-from wetgen.runtime.layouts.place import BRANCHES, PlacedDamage, spread
+from wetgen.runtime.layouts.place import BRANCHES, spread
 from wetgen.runtime.layouts.shapes import first_pixels, growth
 from wetgen.runtime.layouts.surfaces import SurfaceLines, preference_map
 from wetgen.runtime.masks.classes import TYPICAL, ClassStatistics, ClassTable, area_for, check_severity
@@ -17,7 +16,6 @@ from wetgen.runtime.masks.images import Pixels
 from wetgen.runtime.masks.regions import BoolMask, Box, Size
 
 Statistics = Mapping[str, ClassStatistics]
-BoxedDamage = PlacedDamage | BoxDamage
 
 FILL = (0.15, 0.5)  # share of its box that a patch covers at severities 0 and 1; a fuller one would show the corners
 CORE = 0.25  # share of a damage, its first pixels, that later damages may not cover when little else stays visible
@@ -61,7 +59,7 @@ def random_layout(
 def draw_layout(
     rng: np.random.Generator,
     size: Size,
-    damages: Sequence[BoxedDamage],
+    damages: Sequence[BoxDamage],
     statistics: Statistics,
     table: ClassTable,
     lines: SurfaceLines | None = None,
@@ -85,15 +83,6 @@ def draw_layout(
         share *= ground.room(damage.box)
         canvas.paint(id, damage.box, _grown(damage.class_name, damage.box, share, figures, key, ground))
     return canvas.ids
-
-
-def with_severities(rng: np.random.Generator, damages: Sequence[BoxedDamage]) -> list[BoxedDamage]:
-    """The damages, each with a severity, random for those without one. A given severity does not change the others."""
-    chances = rng.random(len(damages))
-    return [
-        replace(damage, severity=float(chance)) if damage.severity is None else damage
-        for damage, chance in zip(damages, chances, strict=True)
-    ]
 
 
 def fill(name: str, box: Box, severity: float, statistics: ClassStatistics | None, side: int) -> float:
@@ -189,7 +178,7 @@ def _grown(
     return first_pixels(order, count, within), first_pixels(order, max(1, round(CORE * count)), within)
 
 
-def _check_box(damage: BoxedDamage, ground: _Ground) -> None:
+def _check_box(damage: BoxDamage, ground: _Ground) -> None:
     box, size = damage.box, ground.size
     corners = f"from ({box.left}, {box.top}) to ({box.right}, {box.bottom})"
     if not box.inside(size):

@@ -4,7 +4,8 @@
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.surfaces import ANYWHERE, RULES, SurfaceLines, allowed_map, preference_map
-from wetgen.runtime.masks.classes import TYPICAL, ClassStatistics, Quantiles, area_for, check_severity
+from wetgen.runtime.masks.classes import TYPICAL, ClassStatistics, Quantiles, area_for
 from wetgen.runtime.masks.regions import BoolMask, Box, Size
 
 Overlap = Literal["never", "any"] | float  # a number is the greatest intersection over union
@@ -26,92 +27,39 @@ _GRID = 96  # points of the grid of preferences, along the picture's longer side
 
 @dataclass(frozen=True)
 class Placement:
-    """A damage to place. Raises WetgenError for ranges that are not valid."""
+    """A damage to place; ranges are least and greatest."""
 
     class_name: str
-    size: tuple[float, float]  # least and greatest
-    aspect: tuple[float, float] = (0.6, 1.7)  # width to height, least and greatest
-    severity: float | None = None  # None: random
+    size: tuple[float, float]  # share of the picture's area
+    aspect: tuple[float, float] = (0.6, 1.7)  # width to height
     overlap: Overlap = "never"  # with other damages, whose own rule holds as well
-    of: Literal["area", "side"] = "area"  # what `size` is a share of: the area of the picture, or its shorter side
     heights: Quantiles | None = None  # how far down its middle lies (0 to 1), used where no surface is known
 
-    def __post_init__(self) -> None:
-        for name, (least, most), top in (("size", self.size, 1.0), ("aspect", self.aspect, math.inf)):
-            if not 0 < least <= most <= top:
-                raise self._bad(f"the range of its {name} is {least:g} to {most:g}", "write the smaller first, above 0")
-        if self.severity is not None:
-            check_severity(self.severity, f"The severity of {self.class_name}")
-        if self.overlap not in ("never", "any") and (isinstance(self.overlap, str) or not 0 <= self.overlap <= 1):
-            raise self._bad(f"its overlap is {self.overlap}", "use never, any, or a number from 0 to 1")
 
-    def _bad(self, why: str, fix: str) -> WetgenError:
-        return WetgenError(f"{self.class_name} cannot be placed.", why=f"{why}.", fix=f"{fix}.")
+class TakenBox(NamedTuple):
+    """The box of a damage that is placed already, and its rule for overlaps."""
 
-
-@dataclass(frozen=True)
-class PlacedDamage:
-    """A damage and the box chosen for it."""
-
-    class_name: str
     box: Box
-    severity: float
     overlap: Overlap = "never"
 
 
-Dropped = Callable[[Placement, str], None]
-
-
 def place(
-    rng: np.random.Generator,
-    size: Size,
-    placements: Sequence[Placement],
-    lines: SurfaceLines | None = None,
-    *,
-    taken: Sequence[PlacedDamage] = (),
-    tries: int = TRIES,
-    dropped: Dropped | None = None,
-) -> list[PlacedDamage]:
-    """Boxes inside a picture of `size` (H, W) for the placements, in their order, beside the boxes already `taken`.
-
-    Each box has a random size and aspect within its ranges and lies where the class prefers to be. A placement without
-    a severity gets a random one. One that finds no box after so many tries, or whose class does not occur on the
-    picture's surfaces, raises WetgenError; with `dropped` that is called with the reason instead.
-    """
-    known = SurfaceLines() if lines is None else lines
-    placed: list[PlacedDamage] = []
-    for placement in placements:
-        # Drawn even if it is not used: a given severity must not move any box.
-        chance = float(rng.random())
-        severity = chance if placement.severity is None else placement.severity
-        try:
-            box = _find(rng, size, placement, known, [*taken, *placed], tries)
-        except WetgenError as error:
-            if dropped is None:
-                raise
-            dropped(placement, error.what.removesuffix("."))
-            continue
-        placed.append(PlacedDamage(placement.class_name, box, severity, placement.overlap))
-    return placed
-
-
-def _find(
-    rng: np.random.Generator,
-    size: Size,
-    placement: Placement,
-    lines: SurfaceLines,
-    others: Sequence[PlacedDamage],
-    tries: int,
+    rng: np.random.Generator, size: Size, placement: Placement, lines: SurfaceLines, taken: Sequence[TakenBox]
 ) -> Box:
-    ground = _Places(placement, size, lines)
-    for _ in range(tries):
+    """A random box for a damage in a picture of `size` (H, W), where its class prefers to be, beside the `taken` ones.
+
+    Raises WetgenError if no box is found, or if the class does not occur on the picture's surfaces.
+    """
+    rng.random()  # not used; without it a seed would give other boxes than in earlier versions
+    ground = _PreferenceGrid(placement, size, lines)
+    for _ in range(TRIES):
         height, width = _sides(rng, size, placement)
         box = ground.box(rng, height, width)
-        if ground.on_surface(box) >= ON_SURFACE and not any(_collides(placement, box, other) for other in others):
+        if ground.on_surface(box) >= ON_SURFACE and not any(_collides(placement, box, other) for other in taken):
             return box
     raise WetgenError(
         f"There is no place for {placement.class_name} of that size.",
-        why=f"{tries} tries in a picture of {size[1]} x {size[0]} with {len(others)} other damages all left its "
+        why=f"{TRIES} tries in a picture of {size[1]} x {size[0]} with {len(taken)} other damages all left its "
         "surface or overlapped too much.",
         fix="make it smaller, ask for fewer, or allow more overlap.",
     )
@@ -121,14 +69,14 @@ def _sides(rng: np.random.Generator, size: Size, placement: Placement) -> tuple[
     """A random height and width in pixels, no larger than the picture; small ones are as likely as large ones."""
     share = math.exp(rng.uniform(math.log(placement.size[0]), math.log(placement.size[1])))
     aspect = math.exp(rng.uniform(math.log(placement.aspect[0]), math.log(placement.aspect[1])))
-    area = share * size[0] * size[1] if placement.of == "area" else (share * min(size)) ** 2
+    area = share * size[0] * size[1]
     width = min(float(size[1]), math.sqrt(area * aspect))
     height = min(float(size[0]), area / width)
     width = min(float(size[1]), area / height)  # what was cut off at one edge is added to the other side
     return max(min(SMALLEST, size[0]), round(height)), max(min(SMALLEST, size[1]), round(width))
 
 
-def _collides(placement: Placement, box: Box, other: PlacedDamage) -> bool:
+def _collides(placement: Placement, box: Box, other: TakenBox) -> bool:
     limit = min(_limit(placement.overlap), _limit(other.overlap))
     return box.overlap(other.box) > 0 if limit == 0 else box.iou(other.box) > limit
 
@@ -138,7 +86,7 @@ def _limit(overlap: Overlap) -> float:
     return {"never": 0.0, "any": 1.0}[overlap] if isinstance(overlap, str) else overlap
 
 
-class _Places:
+class _PreferenceGrid:
     """How much a class prefers each place of a picture, on a coarse grid."""
 
     def __init__(self, placement: Placement, size: Size, lines: SurfaceLines) -> None:
@@ -221,40 +169,27 @@ def spread(
     figures = TYPICAL if statistics is None else statistics
     room = 1.0 if free is None else float(free.mean())
     fits = min(1.0, ON_STRIP * room / area_for(figures, 1.0))
-    taken = [PlacedDamage(name, box, 0.0, "any") for box in others]
+    taken = [TakenBox(box, "any") for box in others]
     regions = []
     for weight in _weights(rng, figures):
-        placement = _placement(rng, size, name, figures, fits * weight)
-        found = _placed(rng, size, placement, lines, taken)
-        # On a strip too narrow for any box, the box is the whole strip.
-        placed, shrunk = (PlacedDamage(name, _around(free, size), 0.0), 1.0) if found is None else found
-        taken.append(replace(placed, overlap="any"))  # the rule of the next region decides
-        regions.append(ClassRegion(placed.box, fits * weight * shrunk, int(rng.integers(2**63))))
+        box, shrunk = _fitting_box(rng, size, _placement(rng, size, name, figures, fits * weight), lines, taken)
+        if box is None:  # on a strip too narrow for any box, the box is the whole strip
+            box = Box(0, 0, size[1], size[0]) if free is None else Box.around(free)
+        taken.append(TakenBox(box, "any"))  # the rule of the next region decides
+        regions.append(ClassRegion(box, fits * weight * shrunk, int(rng.integers(2**63))))
     return regions
 
 
-def _placed(
-    rng: np.random.Generator, size: Size, placement: Placement, lines: SurfaceLines, taken: Sequence[PlacedDamage]
-) -> tuple[PlacedDamage, float] | None:
+def _fitting_box(
+    rng: np.random.Generator, size: Size, placement: Placement, lines: SurfaceLines, taken: Sequence[TakenBox]
+) -> tuple[Box | None, float]:
     """A box and how much smaller it had to become: beside the others, or else over them, or else smaller."""
     for shrunk in _SHRINKS:
         for overlap in ("never", "any"):
             smaller = replace(placement, size=(placement.size[0] * shrunk,) * 2, overlap=overlap)
-            for placed in place(rng, size, [smaller], lines, taken=taken, dropped=_silent):
-                return placed, shrunk
-    return None
-
-
-def _silent(placement: Placement, why: str) -> None:
-    """Ignored: the caller retries with a smaller box."""
-
-
-def _around(free: BoolMask | None, size: Size) -> Box:
-    """The smallest box around all pixels where a class may be."""
-    if free is None:
-        return Box(0, 0, size[1], size[0])
-    rows, columns = np.flatnonzero(free.any(axis=1)), np.flatnonzero(free.any(axis=0))
-    return Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1)
+            with suppress(WetgenError):
+                return place(rng, size, smaller, lines, taken), shrunk
+    return None, 1.0
 
 
 def _weights(rng: np.random.Generator, figures: ClassStatistics) -> list[float]:
@@ -282,4 +217,4 @@ def _placement(rng: np.random.Generator, size: Size, name: str, figures: ClassSt
         # A leaning ellipse fills less of the box around it than one that lies or stands.
         share = weight * area_for(figures, 1.0) / ROOMY * math.sqrt(across * down / elongation)
     share = float(np.clip(share, 0.0008, 0.94))
-    return Placement(name, (share, share), (aspect, aspect), 0.0, heights=figures.height)
+    return Placement(name, (share, share), (aspect, aspect), heights=figures.height)

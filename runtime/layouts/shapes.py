@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.cracks import crack_order
 from wetgen.runtime.layouts.fields import FloatMap, Grid, cells, fractal, profile, smooth, spots, waves
 from wetgen.runtime.masks.classes import ClassStatistics
@@ -20,58 +19,35 @@ from wetgen.runtime.masks.regions import BoolMask
 MARGIN = 2  # pixels along the edge that are covered last
 
 
-def draw_shape(
-    kind: str,
-    size: tuple[int, int],
-    area: float,
-    statistics: ClassStatistics | None,
-    rng: np.random.Generator,
-    *,
-    side: int | None = None,
-    within: BoolMask | None = None,
-) -> BoolMask:
-    """A random region bool (H, W) of a class in a rectangle of `size`; it covers the share `area` of the pixels.
-
-    The classes crack, stain, mold, peeling, puddle, lifted, spalling, efflorescence and corrosion have a shape of their
-    own; any other class is a plain patch. The area is exact to the pixel; pixels of equal value (a column of a tile)
-    are covered together. The outer MARGIN pixels stay free as long as the area fits inside. A crack of small area is a
-    part of its full length, at the thickness of its class; with more area it gets its full length, then wider.
-
-    `side` is the shorter side of the whole picture in pixels, to which thickness is relative (None: that of the
-    rectangle). `within` bool (H, W) says which pixels may be covered; the area is covered elsewhere if there is room.
-    The same `rng` state gives nested shapes for all areas. Raises WetgenError for an area outside 0 to 1.
-    """
-    if not 0 <= area <= 1:
-        raise WetgenError(
-            f"The area is {area}.", why="it is a share of the rectangle, 0 to 1.", fix="use a number in that range."
-        )
-    order = growth(kind, size, statistics, rng, side=side)
-    return first_pixels(order, round(area * order.size), within)
-
-
 def growth(
     kind: str,
     size: tuple[int, int],
     statistics: ClassStatistics | None,
     rng: np.random.Generator,
     *,
-    side: int | None,
+    side: int,
     pull: FloatMap | None = None,
 ) -> FloatMap:
-    """The growth field of a rectangle, float32 (H, W); see `draw_shape`.
+    """The growth field float32 (H, W) of a class in a rectangle of `size`.
 
-    `pull` float32 (H, W), at most 0, pushes a patch away from pixels; it does not move cracks and tiles.
+    The classes crack, stain, mold, peeling, puddle, lifted, spalling, efflorescence and corrosion have a shape of their
+    own; any other class is a plain patch. A crack first gets its full length, at the thickness of its class, then it
+    gets wider. `side` is the shorter side of the whole picture in pixels, to which thickness is relative. `pull`
+    float32 (H, W), at most 0, pushes a patch away from pixels; it does not move cracks and tiles.
     """
     if kind == "crack":
-        return crack_order(rng, size, min(size) if side is None else side, statistics)
+        return crack_order(rng, size, side, statistics)
     if kind == "lifted":
         return lifted_order(rng, size)
-    order = smooth(order_of(kind, rng, Grid.over(size), statistics), size)
+    order = smooth(_patch_order(kind, rng, Grid.over(size), statistics), size)
     return order if pull is None else order + pull
 
 
 def first_pixels(order: FloatMap, count: int, within: BoolMask | None = None) -> BoolMask:
-    """The `count` largest of a growth field float32 (H, W) as bool (H, W), the outer MARGIN pixels last."""
+    """The `count` largest of a growth field float32 (H, W) as bool (H, W), the outer MARGIN pixels last.
+
+    Pixels of equal value (a column of a tile) are covered together. `within` bool (H, W) says which pixels may be.
+    """
     free = np.ones(order.shape, bool) if within is None else within
     inner = free.copy()
     inner[:MARGIN] = inner[-MARGIN:] = False
@@ -104,7 +80,7 @@ class GrowthForm(NamedTuple):
     leans: bool = True  # whether its long axis may be diagonal; not if water and gravity shape it
 
 
-def order_of(kind: str, rng: np.random.Generator, grid: Grid, statistics: ClassStatistics | None) -> FloatMap:
+def _patch_order(kind: str, rng: np.random.Generator, grid: Grid, statistics: ClassStatistics | None) -> FloatMap:
     """The growth field (height, width) of a class; a class without a form of its own grows as a plain patch."""
     form = FORMS.get(kind, PATCH)
     rough, tilt = 1.0, 0.0
@@ -145,10 +121,10 @@ def _patch(rng: np.random.Generator, grid: Grid, rough: float, tilt: float) -> F
 def _runs(rng: np.random.Generator, grid: Grid, count: int, width: float, longest: float) -> FloatMap:
     """How much further down water has run in each column, (1, width) 0 to 1; there are `count` narrow runs."""
     across = grid.x * grid.proportions[0]
-    places, widths, lengths = rng.uniform(-0.62, 0.62, count), rng.uniform(0.5, 1.3, count), rng.uniform(0.3, 1, count)
+    middles, widths, lengths = rng.uniform(-0.62, 0.62, count), rng.uniform(0.5, 1.3, count), rng.uniform(0.3, 1, count)
     runs = np.zeros_like(across)
-    for place, wide, length in zip(places, widths, lengths, strict=True):
-        bell = np.exp(-((np.abs(across - place * grid.proportions[0]) / (width * wide)) ** 3))
+    for middle, wide, length in zip(middles, widths, lengths, strict=True):
+        bell = np.exp(-((np.abs(across - middle * grid.proportions[0]) / (width * wide)) ** 3))
         runs = np.maximum(runs, longest * length * bell)
     return runs
 
@@ -257,41 +233,30 @@ FORMS = {
 _ROWS, _COLUMNS = 9, 15  # of the floor; more than a rectangle ever shows
 
 
-class Laying(NamedTuple):
-    """How tiles are laid and seen: sizes in halves of the rectangle's longer side, the angle in radians."""
-
-    long: float
-    short: float
-    angle: float
-    shift: float  # of every second row, as a share of a tile
-    depth: float  # perspective: how much narrower the far end is
-
-
 def lifted_order(rng: np.random.Generator, size: tuple[int, int]) -> FloatMap:
-    """The growth field float32 (H, W) of lifted tiles or boards: one tile after another, each from end to end."""
-    laying = _laying(rng)
-    came_up = _came_up(rng)
-    height, width = size
-    longest = max(size)
-    y = ((np.arange(height, dtype=np.float32) + 0.5) * 2 - height)[:, None] / np.float32(longest)
-    x = ((np.arange(width, dtype=np.float32) + 0.5) * 2 - width)[None, :] / np.float32(longest)
-    x = x / (1 + np.float32(laying.depth) * y)
-    cos, sin = np.float32(np.cos(laying.angle)), np.float32(np.sin(laying.angle))
-    along, across = x * cos + y * sin, (y * cos - x * sin) / np.float32(laying.short) + np.float32(_ROWS / 2)
-    row = np.clip(np.floor(across).astype(np.intp), 0, _ROWS - 1)
-    place = along / np.float32(laying.long) + np.float32(_COLUMNS / 2) + np.float32(laying.shift) * (row % 2)
-    column = np.clip(np.floor(place).astype(np.intp), 0, _COLUMNS - 1)
-    part = np.clip(place - column, 0, 1)
-    # The end that faces the middle comes up first, because its neighbour is up already.
-    return -(came_up[row, column] + np.where(column < _COLUMNS // 2, 1 - part, part))
+    """The growth field float32 (H, W) of lifted tiles or boards: one tile after another, each from end to end.
 
-
-def _laying(rng: np.random.Generator) -> Laying:
+    Tiles are measured in halves of the rectangle's longer side.
+    """
     boards = rng.random() < 0.4
     short = rng.uniform(0.2, 0.34) if boards else rng.uniform(0.42, 0.62)
     long = rng.uniform(1.0, 1.7) if boards else short * rng.uniform(0.95, 1.4)
     angle = np.radians(rng.normal(0, 14))
-    return Laying(long, short, float(angle), 0.5 if boards or rng.random() < 0.3 else 0.0, rng.uniform(0.05, 0.3))
+    shift = 0.5 if boards or rng.random() < 0.3 else 0.0  # of every second row, as a share of a tile
+    depth = rng.uniform(0.05, 0.3)  # perspective: how much narrower the far end is
+    came_up = _came_up(rng)
+    height, width = size
+    y = ((np.arange(height, dtype=np.float32) + 0.5) * 2 - height)[:, None] / np.float32(max(size))
+    x = ((np.arange(width, dtype=np.float32) + 0.5) * 2 - width)[None, :] / np.float32(max(size))
+    x = x / (1 + np.float32(depth) * y)
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    along, across = x * cos + y * sin, (y * cos - x * sin) / np.float32(short) + np.float32(_ROWS / 2)
+    row = np.clip(np.floor(across).astype(np.intp), 0, _ROWS - 1)
+    tiles = along / np.float32(long) + np.float32(_COLUMNS / 2) + np.float32(shift) * (row % 2)
+    column = np.clip(np.floor(tiles).astype(np.intp), 0, _COLUMNS - 1)
+    part = np.clip(tiles - column, 0, 1)
+    # The end that faces the middle comes up first, because its neighbour is up already.
+    return -(came_up[row, column] + np.where(column < _COLUMNS // 2, 1 - part, part))
 
 
 def _came_up(rng: np.random.Generator) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ surfaces, every class may be anywhere.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from wetgen.runtime.layouts.fields import FloatMap
 CEILING, WALL, FLOOR, UNKNOWN = range(4)
 SURFACES = ("ceiling", "wall", "floor", "unknown")  # by their values in a surface map
 
-Edge = float | tuple[float, float]
+Edge = tuple[float, float]  # the two ends of a line, as shares of the picture
 _LOOKS = 64  # rows and columns of the map to check where no size is known
 _LINES = ("ceiling", "floor", "corner")
 
@@ -26,7 +26,7 @@ _LINES = ("ceiling", "floor", "corner")
 class SurfaceLines:
     """The lines where a picture's surfaces meet. Raises WetgenError for lines that cross or leave the picture.
 
-    One number is a level (or upright) line, two are its ends. Without lines the whole picture is `surface`.
+    Without lines the whole picture is `surface`.
     """
 
     ceiling: Edge | None = None  # between ceiling and wall: share of the height at the left and the right edge
@@ -36,22 +36,18 @@ class SurfaceLines:
 
     def __post_init__(self) -> None:
         for name in _LINES:
-            ends = self.ends(name)
+            ends: Edge | None = getattr(self, name)
             if ends is not None and not all(0 <= end <= 1 for end in ends):
-                ends_lie = "the ends of a line are shares of the picture, from 0 to 1"
-                raise _unusable(f"{name}={ends[0]:g}:{ends[1]:g}", ends_lie)
+                why = "the ends of a line are shares of the picture, from 0 to 1"
+                raise _unusable(f"{name}={ends[0]:g}:{ends[1]:g}", why)
+        part = f"surface={self.surface}"
         if self.surface not in SURFACES:
-            raise _unusable(
-                f"surface={self.surface}", f"surfaces are {', '.join(SURFACES)}", suggestion(self.surface, SURFACES)
-            )
+            raise _unusable(part, f"surfaces are {', '.join(SURFACES)}", suggestion(self.surface, SURFACES))
         if self.surface != "unknown" and self.drawn:
-            raise _unusable(
-                f"surface={self.surface}",
-                "with lines the picture has more than one surface",
-                "give lines or a surface, not both.",
-            )
-        ceiling, floor = self.ends("ceiling"), self.ends("floor")
-        if ceiling is not None and floor is not None and not all(c < f for c, f in zip(ceiling, floor, strict=True)):
+            why = "with lines the picture has more than one surface"
+            raise _unusable(part, why, "give lines or a surface, not both.")
+        above = zip(self.ceiling or (), self.floor or (), strict=False)
+        if not all(ceiling < floor for ceiling, floor in above):
             raise _unusable("ceiling and floor", "the ceiling's line must lie above the floor's at both edges")
 
     @property
@@ -64,16 +60,14 @@ class SurfaceLines:
         """Whether the surfaces are known."""
         return self.drawn or self.surface != "unknown"
 
-    def ends(self, name: str) -> tuple[float, float] | None:
-        """The two ends of a line, or None."""
-        edge: Edge | None = getattr(self, name)
-        return edge if edge is None or isinstance(edge, tuple) else (edge, edge)
 
+def parse_lines(text: str | None) -> SurfaceLines:
+    """Parses "ceiling=0.2,floor=0.75:0.8", "corner=0.3" or "surface=wall"; None means that no surface is known.
 
-def parse_lines(text: str) -> SurfaceLines:
-    """Parses "ceiling=0.2,floor=0.75:0.8", "corner=0.3" or "surface=wall"; raises WetgenError for anything else."""
-    given: dict[str, Edge | str] = {}
-    for part in text.split(","):
+    One number is a level (or upright) line, two are its ends. Raises WetgenError for anything else.
+    """
+    given: dict[str, Any] = {}
+    for part in text.split(",") if text is not None else ():
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if name not in (*_LINES, "surface") or not equals:
             near = suggestion(name, (*_LINES, "surface"))
@@ -81,7 +75,7 @@ def parse_lines(text: str) -> SurfaceLines:
         if name in given:
             raise _unusable(part.strip(), f"{name} is given twice", "leave one out.")
         given[name] = value if name == "surface" else _edge(part.strip(), value)
-    return SurfaceLines(**given)  # type: ignore[arg-type]  # the keys are checked above, and each value has the type of its key
+    return SurfaceLines(**given)
 
 
 def surface_map(size: tuple[int, int], lines: SurfaceLines) -> NDArray[np.uint8]:
@@ -148,7 +142,7 @@ class Rule(NamedTuple):
 def _ground(size: tuple[int, int], lines: SurfaceLines) -> _Ground:
     x = ((np.arange(size[1]) + 0.5) / size[1])[None, :]
     y = np.broadcast_to(((np.arange(size[0]) + 0.5) / size[0])[:, None], size)
-    ceiling, floor, corner = (lines.ends(name) for name in _LINES)
+    ceiling, floor, corner = lines.ceiling, lines.floor, lines.corner
     top = np.zeros_like(x) if ceiling is None else ceiling[0] + (ceiling[1] - ceiling[0]) * x
     foot = np.ones_like(x) if floor is None else floor[0] + (floor[1] - floor[0]) * x
     aside = np.ones(size) if corner is None else np.abs(x - (corner[0] + (corner[1] - corner[0]) * y))
@@ -209,7 +203,7 @@ def _edge(part: str, value: str) -> Edge:
         ends = ()
     if len(ends) not in (1, 2):
         raise _unusable(part, "a line is one share of the picture, or two shares with a colon between them")
-    return ends[0] if len(ends) == 1 else (ends[0], ends[1])
+    return ends[0], ends[-1]
 
 
 def _unusable(part: str, why: str, fix: str = "write, for example, ceiling=0.2,floor=0.75:0.8") -> WetgenError:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from wetgen.runtime.dataset.sheet import LIMIT, Tile, contact_sheet
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import new_folder, pair_name
 from wetgen.runtime.layouts.boxes import BoxRow, boxes_of
-from wetgen.runtime.layouts.layout import Statistics, class_id, draw_layout, random_layout, stream, with_severities
+from wetgen.runtime.layouts.layout import Statistics, class_id, draw_layout, random_layout, stream
 from wetgen.runtime.layouts.surfaces import CEILING, FLOOR, WALL, SurfaceLines, surface_map
 from wetgen.runtime.masks.classes import ClassTable, colour
 from wetgen.runtime.masks.images import MAX_PIXELS, Pixels, encode_mask, encode_png
@@ -71,14 +72,14 @@ def write_layouts(out: Path, plan: LayoutOptions, count: int) -> None:
     rows = io.StringIO()
     table = csv.writer(rows, lineterminator="\n")
     table.writerow(COLUMNS)
-    tiles: list[Tile] = []
+    colours, tiles = np.array([colour(id) for id in range(256)], np.uint8), list[Tile]()
     with new_folder(out) as folder:
         for index, layout in enumerate(layouts(plan, count)):
             name = f"{pair_name(index)}.png"
             folder.write(name, encode_mask(layout.mask))
             table.writerow((layout.prompt, layout.class_name, name, f"{layout.severity:g}"))
             if len(tiles) < LIMIT:
-                tiles.append(Tile(_coloured(layout.mask), None, f"{layout.prompt}, severity {layout.severity:g}"))
+                tiles.append(Tile(colours[layout.mask], None, f"{layout.prompt}, severity {layout.severity:g}"))
         folder.write(CSV_NAME, rows.getvalue().encode())
         folder.write(SHEET_NAME, encode_png(contact_sheet(tiles, plan.table)))
 
@@ -93,26 +94,21 @@ def layouts(plan: LayoutOptions, count: int) -> Iterator[DrawnLayout]:
 
 def parse_size(text: str) -> Size:
     """(H, W) of "WIDTHxHEIGHT"; raises WetgenError for anything else."""
-    width, _, height = text.lower().partition("x")
-    sides = (width.strip(), height.strip())
-    if not all(side.isascii() and side.isdecimal() and len(side) < 6 and int(side) >= SMALLEST for side in sides):
-        raise _no_size(text, f"a size is a width and a height in pixels, each {SMALLEST} or more")
-    if int(width) * int(height) > MAX_PIXELS:
-        raise _no_size(text, f"that is more than {MAX_PIXELS:,} pixels")
-    return int(height), int(width)
-
-
-def _no_size(text: str, why: str) -> WetgenError:
-    return WetgenError(f"{text!r} is not a size.", why=f"{why}.", fix="write, for example, 128x128.")
+    match = re.fullmatch(r"\s*(\d{1,5})\s*[xX]\s*(\d{1,5})\s*", text, re.ASCII)
+    width, height = map(int, match.groups()) if match else (0, 0)
+    why = f"a size is a width and a height in pixels, each {SMALLEST} or more"
+    if width * height > MAX_PIXELS:
+        why = f"that is more than {MAX_PIXELS:,} pixels"
+    elif min(width, height) >= SMALLEST:
+        return height, width
+    raise WetgenError(f"{text!r} is not a size.", why=f"{why}.", fix="write, for example, 128x128.")
 
 
 def _random(plan: LayoutOptions, index: int) -> DrawnLayout:
     name = plan.names[index % len(plan.names)]
     chance = float(stream(plan.seed, index, _CHANCES).random())
     severity = round(chance, 3) if plan.severity is None else plan.severity
-    mask = random_layout(
-        plan.seed, index, plan.size, [name], plan.statistics, plan.table, severity=severity, lines=plan.lines
-    )
+    mask = random_layout(plan.seed, index, plan.size, [name], plan.statistics, plan.table, severity, plan.lines)
     return DrawnLayout(mask, _prompt(plan, [name], mask), name, severity)
 
 
@@ -124,16 +120,15 @@ def _boxed(plan: LayoutOptions, index: int) -> DrawnLayout:
             why="every row of the file of boxes names another file.",
             fix="leave file_name empty in rows that apply to every layout, or lower --count.",
         )
-    if plan.severity is not None:
-        damages = [replace(d, severity=plan.severity) if d.severity is None else d for d in damages]
-    chosen = with_severities(stream(plan.seed, index, _CHANCES), damages)
-    mask = draw_layout(stream(plan.seed, index), plan.size, chosen, plan.statistics, plan.table, plan.lines)
-    first = chosen[0]
-    assert first.severity is not None  # with_severities gave it one
-    given = next((damage.prompt for damage in damages if damage.prompt is not None), None)
+    chances = stream(plan.seed, index, _CHANCES).random(len(damages)).tolist()
+    others = chances if plan.severity is None else [plan.severity] * len(damages)
+    severities = [o if d.severity is None else d.severity for d, o in zip(damages, others, strict=True)]
+    damages = [replace(damage, severity=severity) for damage, severity in zip(damages, severities, strict=True)]
+    mask = draw_layout(stream(plan.seed, index), plan.size, damages, plan.statistics, plan.table, plan.lines)
+    given = [damage.prompt for damage in damages if damage.prompt is not None]
     names = list(dict.fromkeys(damage.class_name for damage in damages))
-    prompt = _prompt(plan, names, mask) if given is None else given
-    return DrawnLayout(mask, prompt, first.class_name, round(first.severity, 3))
+    prompt = given[0] if given else _prompt(plan, names, mask)
+    return DrawnLayout(mask, prompt, names[0], round(severities[0], 3))
 
 
 def _prompt(plan: LayoutOptions, names: Sequence[str], mask: Pixels) -> str:
@@ -148,10 +143,4 @@ def _prompt(plan: LayoutOptions, names: Sequence[str], mask: Pixels) -> str:
 
 def _phrase(name: str, words: Mapping[str, Sequence[str]]) -> str:
     """A phrase that asks for a class; for a class of the user's own, the bundle's first word for it."""
-    if name in _PHRASES:
-        return _PHRASES[name]
-    return words[name][0] if words.get(name) else name
-
-
-def _coloured(mask: Pixels) -> Pixels:
-    return np.array([colour(id) for id in range(256)], np.uint8)[mask]
+    return _PHRASES.get(name) or (words[name][0] if words.get(name) else name)

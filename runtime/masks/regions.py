@@ -144,6 +144,12 @@ class Box:
     width: int
     height: int
 
+    @classmethod
+    def around(cls, region: BoolMask) -> "Box":
+        """The smallest box around the True pixels of a region bool (H, W), which must have some."""
+        rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+        return cls(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1)
+
     @property
     def right(self) -> int:
         """The first column behind it."""

@@ -10,6 +10,7 @@ import numpy as np
 from wetgen.runtime.bundle.bundle import Bundle, check_layouts
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors
+from wetgen.runtime.inpaint.damage import class_prompt
 from wetgen.runtime.layouts.write import SHEET_NAME
 from wetgen.runtime.masks.classes import unknown_ids
 from wetgen.runtime.masks.images import read_mask
@@ -23,11 +24,11 @@ SUFFIX = ".png"
 def layout_requests(
     folder: Path, bundle: Bundle, count: int, prompts: Sequence[PromptRequest] | None
 ) -> list[PromptRequest]:
-    """`count` asks for every mask in a folder, in the order of their names.
+    """`count` requests for every mask in a folder, in the order of their names.
 
-    Each takes its turn of the `prompts` that ask for just the classes in the mask; with None the prompt is those
-    classes' words, or that of an undamaged surface. Raises WetgenError for a mask that is none, for one whose classes
-    no prompt asks for, and for a prompt that has a layout of its own.
+    The masks of some classes take turns with the `prompts` that ask for just these classes; with None the prompt is
+    those classes' words, or that of an undamaged surface. Raises WetgenError for a file that is not a mask, for a mask
+    whose classes no prompt asks for, and for a prompt that has a layout of its own.
     """
     check_layouts(bundle)
     masks = {path: _classes_in(path, bundle) for path in mask_files(folder)}
@@ -37,32 +38,33 @@ def layout_requests(
         fitting = _by_classes(prompts, bundle)
     for path, names in masks.items():
         if names not in fitting:
-            raise _no_prompt(path, names)
-    turns = {names: cycle(asks) for names, asks in fitting.items()}
+            raise WetgenError(
+                f"No prompt fits the layout {path}.",
+                why=f"it shows {' and '.join(names) or 'no damage'}, and no prompt asks for just that.",
+                fix="add such a prompt, or leave --prompts out: then a layout's classes are its prompt.",
+            )
+    turns = {names: cycle(requests) for names, requests in fitting.items()}
     files = [(str(path.absolute()), names) for path, names in masks.items()] * count
-    # Numbered by the layouts' order, so that a seed of the prompt's own gives each another picture.
+    # Numbered by the layouts' order, so that a prompt with its own seed gives each layout another picture.
     return [replace(next(turns[names]), layout=file, number=number) for number, (file, names) in enumerate(files)]
 
 
 def mask_files(folder: Path) -> list[Path]:
-    """The PNG files of a folder, by name, but for the sheet that `wetgen layouts` puts beside them.
-
-    Raises WetgenError when there are none.
-    """
+    """The PNG files of a folder, by name, without the sheet of `wetgen layouts`; raises WetgenError if it has none."""
     with os_errors(folder, "read"):
         files = (path for path in folder.iterdir() if path.name != SHEET_NAME)
         found = sorted(path for path in files if path.suffix.lower() == SUFFIX and path.is_file())
     if not found:
         raise WetgenError(
             f"{folder} holds no layouts.",
-            why=f"no {SUFFIX} file lies directly in it.",
-            fix="put masks of class ids there, one a file, or draw some: wetgen layouts --out DIR --count 20",
+            why=f"no {SUFFIX} file is directly in it.",
+            fix="put masks of class ids into it, one per file, or draw some: wetgen layouts --out DIR --count 20",
         )
     return found
 
 
 def _classes_in(path: Path, bundle: Bundle) -> tuple[str, ...]:
-    assert bundle.classes is not None  # check_layouts has seen to it
+    assert bundle.classes is not None  # check_layouts has checked it
     mask = read_mask(path)
     fault = unknown_ids(mask, bundle.classes, str(path))
     if fault is not None:
@@ -71,30 +73,21 @@ def _classes_in(path: Path, bundle: Bundle) -> tuple[str, ...]:
 
 
 def _by_classes(prompts: Sequence[PromptRequest], bundle: Bundle) -> dict[tuple[str, ...], list[PromptRequest]]:
-    """The prompts by the classes that they are about, which stand in the order of the class table."""
+    """The prompts by the classes that they are about, in the order of the class table."""
     assert bundle.classes is not None
     found: dict[tuple[str, ...], list[PromptRequest]] = {}
-    for ask in prompts:
-        if ask.layout is not None:
+    for request in prompts:
+        if request.layout is not None:
             raise WetgenError(
-                f"Line {ask.line} of the prompts has the layout {ask.layout}, and --layouts gives others.",
+                f"Line {request.line} of the prompts has the layout {request.layout}, and --layouts gives others.",
                 why="a pair shows one layout.",
                 fix="leave out one of the two.",
             )
-        asked = (ask.asked,) if ask.asked is not None else mentioned_classes(ask.text, bundle.words)
-        found.setdefault(tuple(name for name in bundle.classes.names if name in asked), []).append(ask)
+        asked = (request.asked,) if request.asked is not None else mentioned_classes(request.text, bundle.words)
+        found.setdefault(tuple(name for name in bundle.classes.names if name in asked), []).append(request)
     return found
 
 
 def _words(names: tuple[str, ...], bundle: Bundle) -> str:
-    words = [bundle.words[name][0] if bundle.words.get(name) else name for name in names]
+    words = [class_prompt(name, bundle.words) for name in names]
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) or "an undamaged wall"
-
-
-def _no_prompt(path: Path, names: tuple[str, ...]) -> WetgenError:
-    shown = " and ".join(names) or "no damage"
-    return WetgenError(
-        f"No prompt fits the layout {path}.",
-        why=f"it shows {shown}, and no prompt asks for just that.",
-        fix="add such a prompt, or leave --prompts out: then a layout's classes are its prompt.",
-    )

@@ -10,10 +10,11 @@ from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.bundle.bundle import Bundle, check_layouts
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import lines_sha256
-from wetgen.runtime.inpaint.backgrounds import Background, Photographs, Surface, draw_surfaces, photograph_files
+from wetgen.runtime.inpaint.backgrounds import Background, draw_surfaces, photograph_files, read_photograph
 from wetgen.runtime.inpaint.damage import (
     AtRandom,
     DamageClass,
+    DamagePlan,
     InBoxes,
     InMasks,
     Planner,
@@ -23,37 +24,35 @@ from wetgen.runtime.inpaint.damage import (
     read_classes,
 )
 from wetgen.runtime.inpaint.draw import InpaintJob, draw_painted
-from wetgen.runtime.inpaint.painter import DETAIL, Painter, PlannedDamage
+from wetgen.runtime.inpaint.painter import DETAIL, Painter
 from wetgen.runtime.layouts.boxes import read_boxes
 from wetgen.runtime.layouts.surfaces import SurfaceLines, parse_lines
 from wetgen.runtime.run.options import ComposeOptions, PaintOptions
 from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.run.tasks import Attempts, postprocess_pair
-from wetgen.runtime.sampling.conditioning import SamplingParams, check_inputs, undamaged
+from wetgen.runtime.sampling.conditioning import SampleInputs, SamplingParams, check_inputs, undamaged
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.pair import Pair
 from wetgen.runtime.tables import Column, read_table
 
 GROUP = "painted"
 MOST_GUIDANCE = 1e30  # of either sign: the network's is float32, and is multiplied
-_ROW_LANE = 2**31  # added to the try: the choice of a background is none of its damages' choices
+_ROW_LANE = 2**31  # added to the attempt, so that a background is not chosen by the random numbers of its damages
 BACKGROUND_COLUMNS = {
     "prompt": Column(required=True, filled=True),
-    "weight": Column(),
-    "negative": Column(),
-    "guidance": Column(),
-    "surface_lines": Column(),
+    **dict.fromkeys(("weight", "negative", "guidance", "surface_lines"), Column()),
 }
 
 
 @dataclass
 class PaintingTask:
-    """What all tasks of painted pairs have in common."""
+    """What all tasks of painted pairs have in common; `prompts` are all that damage may be painted with."""
 
     config: RunConfig
     total: int
-    detail: int = DETAIL
-    details: Mapping[str, object] = field(default_factory=dict)
+    prompts: Sequence[str]
+    detail: int
+    details: Mapping[str, object]
     size: tuple[int, int] | None = None  # (width, height) in pixels of backgrounds that are drawn, None the bundle's
     at_once = 1
     groups = (GROUP,)
@@ -63,65 +62,49 @@ class PaintingTask:
         bundle = generator.bundle
         self.generator, self.bundle, self.plan = generator, bundle, bundle.plan(self.config.plan)
         self.painter = Painter(generator, self.plan, detail=self.detail)
-        texts = dict.fromkeys(self.prompts())
-        negative = self.config.negative
+        texts, negative = dict.fromkeys(self.prompts), self.config.negative
         generator.check([negative, *texts], self.plan, [self.config.guidance], truncate=False, negative=bool(negative))
 
     def group_of(self, index: int) -> Hashable:
         return GROUP
 
     def draw(self, group: Hashable, attempts: Attempts, *, judge: bool) -> Iterator[Pair]:
-        pairs = draw_painted(self.generator, self.painter, self.sheets, attempts, at_once=self.at_once, judge=judge)
+        pairs = draw_painted(self.generator, self.painter, self.jobs, attempts, at_once=self.at_once, judge=judge)
         for pair in pairs:
             yield postprocess_pair(pair, {}, self.bundle, self.config.tidy)
 
-    def prompts(self) -> Sequence[str]:
-        """Every prompt that damage may be painted with."""
+    def jobs(self, batch: Sequence[tuple[int, int]]) -> list[InpaintJob]:
+        """What is painted for each (index, attempt)."""
         raise NotImplementedError
 
-    def sheets(self, named: Sequence[tuple[int, int]]) -> list[InpaintJob]:
-        """What is to be painted for each (index, try)."""
-        raise NotImplementedError
-
-    def sheet(
-        self,
-        index: int,
-        attempt: int,
-        background: Background,
-        planned: tuple[Sequence[PlannedDamage], list[str]],
-        text: str,
-    ) -> InpaintJob:
-        """A pair to be painted, with the run's guidance and negative prompt."""
+    def job(self, index: int, attempt: int, background: Background, plan: DamagePlan, text: str) -> InpaintJob:
+        """A pair to be painted, with the run's guidance and negative prompt; `text` is the background's prompt."""
         params = SamplingParams(self.plan.name, self.config.guidance, self.config.negative)
-        damages, dropped = planned
+        damages, dropped = plan
         prompts = dict.fromkeys(damage.prompt for damage in damages)
         caption = ", ".join([*([text] if text else []), *prompts]) or "a photograph without damage"
-        said: dict[str, object] = {} if self.size is None else {"size": list(self.size)}
+        metadata: dict[str, object] = {} if self.size is None else {"size": list(self.size)}
         seed = self.config.seed
-        return InpaintJob(index, attempt, seed, index, caption, params, background, damages, list(dropped), said)
+        return InpaintJob(index, attempt, seed, index, caption, params, background, damages, dropped, metadata)
 
 
 @dataclass
 class PaintTask(PaintingTask):
     """`wetgen paint`: damage in photographs; pair `index` is of photograph `index % len(files)`."""
 
-    folder: Path = Path()
     files: Sequence[Path] = ()
     planner: Planner | None = None
-    said_prompts: Sequence[str] = ()
 
-    def prompts(self) -> Sequence[str]:
-        return self.said_prompts
+    def jobs(self, batch: Sequence[tuple[int, int]]) -> list[InpaintJob]:
+        return [self._job(index, attempt) for index, attempt in batch]
 
-    def sheets(self, named: Sequence[tuple[int, int]]) -> list[InpaintJob]:
+    def _job(self, index: int, attempt: int) -> InpaintJob:
         assert self.planner is not None
-        sheets = []
-        for (index, attempt), background in zip(named, Photographs(self.folder, self.files).of(named), strict=True):
-            size = background.image.shape[:2]
-            name = self.files[index % len(self.files)].name
-            planned = self.planner.plan(index, attempt, name, (size[0], size[1]))
-            sheets.append(self.sheet(index, attempt, background, planned, ""))
-        return sheets
+        path = self.files[index % len(self.files)]
+        background = read_photograph(path)
+        height, width, _ = background.image.shape
+        plan = self.planner.plan(index, attempt, path.name, (height, width))
+        return self.job(index, attempt, background, plan, "")
 
 
 @dataclass(frozen=True)
@@ -139,14 +122,14 @@ def read_backgrounds(path: Path) -> list[BackgroundRow]:
     """The rows of backgrounds.csv: prompt, weight, negative, guidance, surface_lines; raises WetgenError by cell."""
     rows = []
     for row in read_table(path, BACKGROUND_COLUMNS):
-        weight, lines = row.number("weight", 0, 1e6), row.text("surface_lines")
+        weight = row.number("weight", 0, 1e6)
         try:
-            parsed = SurfaceLines() if lines is None else parse_lines(lines)
+            lines = parse_lines(row.text("surface_lines"))
         except WetgenError as error:
             raise WetgenError(f"{row.where('surface_lines')}: {error.what}", why=error.why, fix=error.fix) from error
         prompt, negative = row.needed("prompt"), row.text("negative") or ""
         guidance = row.number("guidance", -MOST_GUIDANCE, MOST_GUIDANCE)
-        rows.append(BackgroundRow(prompt, 1.0 if weight is None else weight, negative, guidance, parsed))
+        rows.append(BackgroundRow(prompt, 1.0 if weight is None else weight, negative, guidance, lines))
     if not sum(row.weight for row in rows):
         raise WetgenError(
             f"{path} holds no backgrounds.",
@@ -167,37 +150,26 @@ class ComposeTask(PaintingTask):
         super().begin(generator)
         self.cells, self.at_once = generator.cells(self.size), generator.batch
         self.pixels = self.bundle.sizes.pixels(self.cells)
-        self.clean = undamaged(self.bundle.sizes, self.cells)
-        self.canvas = generator.tiled(self.plan)
         for row in self.backgrounds:
             scales = [] if row.guidance is None else [row.guidance]
             generator.check([row.prompt, row.negative], self.plan, scales, truncate=False, negative=bool(row.negative))
 
-    def prompts(self) -> Sequence[str]:
-        return [each.prompt for each in self.classes]
-
-    def sheets(self, named: Sequence[tuple[int, int]]) -> list[InpaintJob]:
-        rows = [self._row(index, attempt) for index, attempt in named]
-        surfaces = [
-            Surface(
-                row.prompt,
-                self.config.seed,
-                index,
-                attempt,
-                self.config.guidance if row.guidance is None else row.guidance,
-                row.negative,
-                self.cells,
-            )
-            for (index, attempt), row in zip(named, rows, strict=True)
-        ]
-        made = draw_surfaces(self.canvas, self.plan, surfaces, self.clean)
+    def jobs(self, batch: Sequence[tuple[int, int]]) -> list[InpaintJob]:
+        rows = [self._row(index, attempt) for index, attempt in batch]
+        clean = undamaged(self.bundle.sizes, self.cells)
+        surfaces = []
+        for (index, attempt), row in zip(batch, rows, strict=True):
+            guidance = self.config.guidance if row.guidance is None else row.guidance
+            key = (self.config.seed, index, guidance, row.negative, attempt)
+            surfaces.append(SampleInputs(row.prompt, *key, clean, size=self.cells))
+        backgrounds = draw_surfaces(self.generator.tiled(self.plan), self.plan, surfaces)
         assert self.pixels is not None  # it has begun
-        sheets = []
-        for (index, attempt), row, background in zip(named, rows, made, strict=True):
+        jobs = []
+        for (index, attempt), row, background in zip(batch, rows, backgrounds, strict=True):
             planner = AtRandom(self.bundle, self.config.seed, self.classes, row.lines)
-            planned = planner.plan(index, attempt, "", self.pixels)
-            sheets.append(self.sheet(index, attempt, background, planned, row.prompt))
-        return sheets
+            plan = planner.plan(index, attempt, "", self.pixels)
+            jobs.append(self.job(index, attempt, background, plan, row.prompt))
+        return jobs
 
     def _row(self, index: int, attempt: int) -> BackgroundRow:
         weights = np.array([row.weight for row in self.backgrounds])
@@ -206,17 +178,18 @@ class ComposeTask(PaintingTask):
 
 
 def paint_task(bundle: Bundle, options: PaintOptions) -> PaintTask:
-    """The task of painting into photographs. Raises WetgenError for options and files that cannot be."""
+    """The task of painting into photographs. Raises WetgenError for options and files that cannot be used."""
     check_layouts(bundle)
     _check_ways(options)
     boxes, masks = options.boxes, options.masks
     assert bundle.classes is not None
     files = photograph_files(options.photos)
     classes = [] if options.damage is None else _classes(bundle, options.damage)
-    lines = SurfaceLines() if options.surface_lines is None else parse_lines(options.surface_lines)
     prompts = {each.name: each.prompt for each in classes}
-    planner: Planner
     texts = {class_prompt(name, bundle.words) for name in bundle.classes.names[1:]} | {each.prompt for each in classes}
+    planner: Planner = AtRandom(bundle, options.seed, classes, parse_lines(options.surface_lines))
+    hashed = {"damage": options.damage, "boxes": boxes}
+    task = {name: file_sha256(path) for name, path in hashed.items() if path is not None}
     if boxes is not None:
         rows = read_boxes(boxes, bundle.classes)
         _check_named(boxes, [row.file_name for row in rows], files)
@@ -225,27 +198,21 @@ def paint_task(bundle: Bundle, options: PaintOptions) -> PaintTask:
     elif masks is not None:
         planner = InMasks(bundle, masks, prompts)
         planner.check(files)
-    else:
-        planner = AtRandom(bundle, options.seed, classes, lines)
-    given = {"damage": options.damage, "boxes": boxes}
-    hashed = {name: file_sha256(path) for name, path in given.items() if path is not None}
-    if masks is not None:
-        hashed["masks"] = lines_sha256([file_sha256(mask_path(masks, path.name)) for path in files])
+        task["masks"] = lines_sha256([file_sha256(mask_path(masks, path.name)) for path in files])
     photographs = [path.name for path in files]  # not their contents: a broken one may be mended, and the run resumed
     return PaintTask(
-        _config(bundle, options, "paint", photographs, hashed),
+        _config(bundle, options, "paint", photographs, task),
         options.count * len(files),
+        sorted(texts),
         _detail(options),
         {"count": options.count},
-        folder=options.photos if options.photos.is_dir() else options.photos.parent,
         files=files,
         planner=planner,
-        said_prompts=sorted(texts),
     )
 
 
 def compose_task(bundle: Bundle, options: ComposeOptions) -> ComposeTask:
-    """The task of composing pairs. Raises WetgenError for files that cannot be."""
+    """The task of composing pairs. Raises WetgenError for files that cannot be used."""
     check_layouts(bundle)
     rows, damages = read_backgrounds(options.backgrounds), _classes(bundle, options.classes)
     task: dict[str, object] = {
@@ -256,6 +223,7 @@ def compose_task(bundle: Bundle, options: ComposeOptions) -> ComposeTask:
     return ComposeTask(
         _config(bundle, options, "compose", [row.prompt for row in rows], task),
         options.count,
+        [each.prompt for each in damages],
         _detail(options),
         {"count": options.count},
         options.size,
@@ -265,7 +233,7 @@ def compose_task(bundle: Bundle, options: ComposeOptions) -> ComposeTask:
 
 
 def _classes(bundle: Bundle, path: Path) -> list[DamageClass]:
-    assert bundle.classes is not None  # check_layouts has seen to it
+    assert bundle.classes is not None  # check_layouts has checked it
     return read_classes(path, bundle.classes.names[1:], bundle.words, bundle.mask_statistics)
 
 
@@ -290,11 +258,7 @@ def _detail(options: PaintOptions | ComposeOptions) -> int:
 
 def _check_ways(options: PaintOptions) -> None:
     damage, surface_lines = options.damage, options.surface_lines
-    ways = [
-        name
-        for name, given in (("--boxes", options.boxes), ("--masks", options.masks), ("--auto", options.auto))
-        if given
-    ]
+    ways = [f"--{name}" for name in ("boxes", "masks", "auto") if getattr(options, name)]
     if len(ways) > 1:
         raise WetgenError(
             f"{' and '.join(ways)} are given.", why="damage is placed in one way.", fix="leave all but one of them out."
@@ -308,18 +272,18 @@ def _check_ways(options: PaintOptions) -> None:
     if surface_lines is not None and ways not in ([], ["--auto"]):
         raise WetgenError(
             f"--surface-lines and {ways[0]} are given.",
-            why="surfaces say where damage may lie at random; here its places are given.",
+            why="surfaces say where random damage may be; here the places are given.",
             fix="leave one of them out.",
         )
 
 
 def _check_named(path: Path, names: Sequence[str | None], files: Sequence[Path]) -> None:
-    """Boxes for photographs that are not there are a mistake in a name."""
-    there = {file.name for file in files}
-    lost = sorted({name for name in names if name is not None and name not in there})
+    """Raise WetgenError for boxes of a photograph that does not exist: its name is misspelt."""
+    lost = sorted({name for name in names if name is not None} - {file.name for file in files})
     if lost:
+        more = f", and {len(lost) - 1} more like it" if len(lost) > 1 else ""
         raise WetgenError(
             f"{path} has boxes for {lost[0]}.",
-            why=f"there is no such photograph{f', and {len(lost) - 1} more like it' if len(lost) > 1 else ''}.",
-            fix="write file names as they stand in the folder of photographs, without the folder.",
+            why=f"there is no such photograph{more}.",
+            fix="write the names of the files in the folder of photographs, without the folder.",
         )

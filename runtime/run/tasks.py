@@ -385,12 +385,13 @@ class PromptTask:
 
     def _draw_surface(self, prompt: str, seed: int, number: int, params: SamplingParams, attempt: int) -> "Background":
         """The undamaged picture of a scene: that of its first try that came out undamaged, whichever pair asks."""
-        from wetgen.runtime.inpaint.backgrounds import Surface, draw_surfaces
+        from wetgen.runtime.inpaint.backgrounds import draw_surfaces
 
         plan, clean = self.bundle.plan(params.plan), undamaged(self.bundle.sizes, self.cells)
         for earlier in range(attempt + 1):
-            surface = Surface(prompt, seed, number, earlier, params.guidance, params.negative, self.cells)
-            (drawn,) = draw_surfaces(self.generator.tiled(plan), plan, [surface], clean)
+            key = (seed, number, params.guidance, params.negative, earlier)
+            surface = SampleInputs(prompt, *key, clean, size=self.cells)
+            (drawn,) = draw_surfaces(self.generator.tiled(plan), plan, [surface])
             if not drawn.damaged:
                 break
         return drawn

@@ -34,7 +34,7 @@ from wetgen.runtime.files import NewFolder
 from wetgen.runtime.masks import rle
 from wetgen.runtime.masks.classes import IGNORE, ClassTable
 from wetgen.runtime.masks.images import Pixels
-from wetgen.runtime.masks.regions import Component
+from wetgen.runtime.masks.regions import Box, Component
 
 _BACKGROUND = "background"
 
@@ -101,13 +101,12 @@ class CocoExporter(Exporter):
     def _crowds(self, mask: Pixels) -> Iterator[dict[str, object]]:
         """Annotations of the ignored pixels: one per category, because COCO ignores detections by category."""
         ignored = mask == IGNORE
-        rows, columns = np.flatnonzero(ignored.any(axis=1)), np.flatnonzero(ignored.any(axis=0))
-        if not len(rows):
+        if not ignored.any():
             return
-        box = ignored[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        box = Box.around(ignored)
         segmentation = {"size": list(mask.shape), "counts": rle.compress(rle.encode(ignored))}
         for id in range(1, len(self.classes)):
-            region = Component(id, int(columns[0]), int(rows[0]), box)
+            region = Component(id, box.left, box.top, ignored[box.slices])
             yield self._annotation(region, segmentation, iscrowd=1, ignore=1)
 
 

@@ -10,15 +10,14 @@ from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.inpaint.backgrounds import (
     CLEAN_TRIES,
-    Photographs,
-    Surface,
     cropped,
     draw_surfaces,
     photograph_files,
+    read_photograph,
 )
 from wetgen.runtime.layouts.surfaces import SurfaceLines
 from wetgen.runtime.run.paint_tasks import BackgroundRow, read_backgrounds
-from wetgen.runtime.sampling.conditioning import layout_of
+from wetgen.runtime.sampling.conditioning import SampleInputs, layout_of
 
 # backgrounds.csv
 
@@ -35,7 +34,7 @@ def test_every_column_is_read(tmp_path):
         'a white wall,3,dirt,2.5,"ceiling=0.2,floor=0.8:0.9"\n'
         "a ceiling,,,,surface=ceiling\n",
     ) == [
-        BackgroundRow("a white wall", 3, "dirt", 2.5, SurfaceLines(ceiling=0.2, floor=(0.8, 0.9))),
+        BackgroundRow("a white wall", 3, "dirt", 2.5, SurfaceLines(ceiling=(0.2, 0.2), floor=(0.8, 0.9))),
         BackgroundRow("a ceiling", 1, "", None, SurfaceLines(surface="ceiling")),
     ]
 
@@ -96,11 +95,11 @@ def test_photographs_are_the_pictures_of_a_folder_by_name(tmp_path):
     assert photograph_files(tmp_path / "a.jpg") == [tmp_path / "a.jpg"]
 
 
-def test_a_pair_is_painted_into_the_photograph_of_its_turn(tmp_path):
-    files = [photo(tmp_path / f"{level}.png", level=level) for level in (10, 20, 30)]
-    made = Photographs(tmp_path, files).of([(4, 0), (0, 3), (2, 0)])
-    assert [int(each.image[0, 0, 0]) for each in made] == [20, 10, 30]
-    assert made[0].metadata == {"photo": "20.png", "sha256": file_sha256(files[1])} and not made[0].damaged
+def test_a_photograph_is_known_by_its_name_and_its_hash(tmp_path):
+    path = photo(tmp_path / "wall.png", level=20)
+    background = read_photograph(path)
+    assert (background.image == 20).all() and not background.damaged
+    assert background.metadata == {"photo": "wall.png", "sha256": file_sha256(path)}
 
 
 def test_a_picture_is_cropped_around_its_middle():
@@ -120,12 +119,16 @@ def clean(bundle):
     return layout_of(np.zeros((32, 32), np.uint8), bundle.sizes)
 
 
-def surfaces(count: int, attempt: int = 0) -> list[Surface]:
-    return [Surface(f"wall {number}", 5, number, attempt, 2.0, "dirt") for number in range(count)]
+@pytest.fixture
+def surfaces(clean):
+    def make(count: int, attempt: int = 0) -> list[SampleInputs]:
+        return [SampleInputs(f"wall {number}", 5, number, 2.0, "dirt", attempt, clean) for number in range(count)]
+
+    return make
 
 
-def test_surfaces_are_drawn_with_a_layout_that_shows_no_damage(bundle, canvas_double, clean):
-    made = draw_surfaces(canvas_double, bundle.plan(None), surfaces(3), clean)
+def test_surfaces_are_drawn_with_a_layout_that_shows_no_damage(bundle, canvas_double, surfaces):
+    made = draw_surfaces(canvas_double, bundle.plan(None), surfaces(3))
     ((first, *_),) = canvas_double.asked
     assert (first.prompt, first.negative, first.guidance, first.seed, first.number, first.attempt) == (
         "wall 0", "dirt", 2.0, 5, 0, 0
@@ -137,7 +140,7 @@ def test_surfaces_are_drawn_with_a_layout_that_shows_no_damage(bundle, canvas_do
     }  # fmt: skip
 
 
-def test_a_surface_that_shows_damage_is_drawn_again_alone(bundle, canvas_double, clean):
+def test_a_surface_that_shows_damage_is_drawn_again_alone(bundle, canvas_double, surfaces):
     """The second of three is damaged twice; its row says which noise it had in the end."""
     bad = {(1, 6), (1, 7)}
 
@@ -148,26 +151,26 @@ def test_a_surface_that_shows_damage_is_drawn_again_alone(bundle, canvas_double,
 
     shape.place = 0
     canvas_double.shape = shape
-    made = draw_surfaces(canvas_double, bundle.plan(None), surfaces(3, attempt=1), clean)
+    made = draw_surfaces(canvas_double, bundle.plan(None), surfaces(3, attempt=1))
     drawn = [[(each.number, each.attempt) for each in asked] for asked in canvas_double.asked]
     assert drawn == [[(0, 6), (1, 6), (2, 6)], [(1, 7)], [(1, 8)]]
     assert [each.metadata["try"] for each in made] == [6, 8, 6] and not any(each.damaged for each in made)
 
 
-def test_a_surface_that_is_always_damaged_says_so(bundle, canvas_double, clean):
+def test_a_surface_that_is_always_damaged_says_so(bundle, canvas_double, surfaces):
     canvas_double.shape = lambda mask, free: np.full_like(mask, 2)
-    (only,) = draw_surfaces(canvas_double, bundle.plan(None), surfaces(1), clean)
+    (only,) = draw_surfaces(canvas_double, bundle.plan(None), surfaces(1))
     assert only.damaged and len(canvas_double.asked) == CLEAN_TRIES
     tries = Counter(each.attempt for asked in canvas_double.asked for each in asked)
     assert tries == Counter(range(CLEAN_TRIES)), "each try has noise of its own"
 
 
 @pytest.mark.parametrize(("pixels", "damaged"), [(2, False), (3, True)])
-def test_a_speck_is_no_damage(bundle, canvas_double, clean, pixels, damaged):
+def test_a_speck_is_no_damage(bundle, canvas_double, surfaces, pixels, damaged):
     def shape(mask, free):
         mask.ravel()[:pixels] = 2  # of 1024, of which two thousandths are 2.048
         return mask
 
     canvas_double.shape = shape
-    (only,) = draw_surfaces(canvas_double, bundle.plan(None), surfaces(1), clean)
+    (only,) = draw_surfaces(canvas_double, bundle.plan(None), surfaces(1))
     assert only.damaged == damaged

@@ -164,7 +164,8 @@ def test_what_boxes_csv_says_of_a_run_can_be_painted_again(paint, photos, tmp_pa
         for row in rows(tmp_path / "out").values()
         for each in row["boxes"]
     ]
-    assert [(row.file_name, row.class_name, row.x.value, row.width.value) for row in listed] == said
+    found = [(row.file_name, row.class_name, row.lengths["x"].value, row.lengths["width"].value) for row in listed]
+    assert found == said
 
 
 def test_masks_say_what_lies_where(paint, photos, tmp_path, bundle, on_the_double):

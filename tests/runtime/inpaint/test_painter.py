@@ -10,6 +10,7 @@ from wetgen.runtime.inpaint.blend import PaintedImage
 from wetgen.runtime.inpaint.painter import GROWTHS, InpaintRequest, Painter, PlannedDamage
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.noise import starting_noise
+from wetgen.runtime.sampling.conditioning import SampleInputs
 from wetgen.runtime.sampling.generator import Generator
 
 STAIN, MOLD = 2, 3
@@ -28,7 +29,7 @@ def damage(box: Box, *, fill: float = 0.6, class_id: int = STAIN, where: np.ndar
 
 
 def request(canvas: PaintedImage, what: PlannedDamage, *, number: int = 0, attempt: int = 0) -> InpaintRequest:
-    return InpaintRequest(canvas, what, 7, number, attempt, 3.0)
+    return InpaintRequest(canvas, what, SampleInputs("a stain", 7, number, 3.0, attempt=attempt))
 
 
 def blob(side: int):
@@ -266,7 +267,7 @@ def test_requests_that_are_whole_are_painted_once_while_others_grow(painter, can
 
 def test_the_denoiser_is_told_prompt_layout_noise_and_what_is_known(painter, canvas_double, bundle):
     canvas, box = PaintedImage.over(picture(32, 32)), Box(8, 8, 16, 16)
-    what = InpaintRequest(canvas, damage(box, fill=0.5), 7, 5, 9, 2.5, "dry")
+    what = InpaintRequest(canvas, damage(box, fill=0.5), SampleInputs("a stain", 7, 5, 2.5, "dry", 9))
     painter.paint([what])
     ((wanted,),) = canvas_double.asked
     assert (wanted.prompt, wanted.negative, wanted.guidance) == ("a stain", "dry", 2.5)
@@ -282,9 +283,8 @@ def test_the_denoiser_is_told_prompt_layout_noise_and_what_is_known(painter, can
 
 def test_a_growing_request_keeps_its_noise_and_its_layout(painter, canvas_double):
     canvas_double.shape = everything
-    painter.paint(
-        [InpaintRequest(PaintedImage.over(picture(200, 300)), damage(Box(140, 90, 12, 12), fill=1), 7, 5, 9, 2.5)]
-    )
+    inputs = SampleInputs("a stain", 7, 5, 2.5, attempt=9)
+    painter.paint([InpaintRequest(PaintedImage.over(picture(200, 300)), damage(Box(140, 90, 12, 12), fill=1), inputs)])
     told = [asked[0] for asked in canvas_double.asked]
     assert {(each.seed, each.number, each.attempt, each.prompt) for each in told} == {(7, 5, 9, "a stain")}
     assert len(told) > 1 and all(each.layout[STAIN].any() and not each.layout[MOLD].any() for each in told)

@@ -34,11 +34,6 @@ def test_beyond_the_edge_lie_zeros():
     np.testing.assert_allclose(flat[0, 4:-4], 13 / 27, atol=1e-6)  # 2/3, 1, 1 then 5/9, 8/9 then (5/9 + 8/9) / 3
 
 
-def test_no_radius_changes_nothing():
-    values = np.arange(6, dtype=np.float32).reshape(2, 3)
-    np.testing.assert_array_equal(blurred(values, 0), [[0, 1, 2], [3, 4, 5]])
-
-
 @given(maps, st.integers(1, 9))
 def test_smoothing_neither_turns_nor_invents(values, radius):
     made = blurred(values, radius)

@@ -12,8 +12,7 @@ from wetgen.runtime.bundle.archive import JSON_NAME
 from wetgen.runtime.bundle.bundle import SHIPPED
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.boxes import BoxDamage
-from wetgen.runtime.layouts.layout import draw_layout, fill, random_layout, stream, with_severities
-from wetgen.runtime.layouts.place import PlacedDamage
+from wetgen.runtime.layouts.layout import draw_layout, fill, random_layout, stream
 from wetgen.runtime.layouts.surfaces import SurfaceLines, allowed_map, parse_lines
 from wetgen.runtime.masks.classes import TYPICAL, ClassTable, area_for, statistics_from_json
 from wetgen.runtime.masks.regions import Box
@@ -202,15 +201,6 @@ def test_boxes_outside_the_picture_or_on_the_wrong_surface_are_refused():
     assert not (half & ~floor).any()
     # Half of what of the box is floor; the two pixels along the edge are covered last.
     assert np.count_nonzero(half) == pytest.approx(0.5 * np.count_nonzero(floor[box.slices]), abs=2)
-
-
-def test_missing_severities_are_drawn_and_given_ones_kept():
-    box = Box(10, 10, 20, 20)
-    damages = [BoxDamage("stain", box), PlacedDamage("mold", box, 0.25), BoxDamage("crack", box)]
-    drawn = with_severities(np.random.default_rng(0), damages)
-    assert drawn[1].severity == 0.25 and drawn[0].severity != drawn[2].severity
-    again = with_severities(np.random.default_rng(0), [BoxDamage("stain", box, 0.9), *damages[1:]])
-    assert again[2] == drawn[2], "a stated one moves no other"
 
 
 def test_a_patch_grows_towards_where_its_class_is_readily_found():

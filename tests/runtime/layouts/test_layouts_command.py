@@ -98,6 +98,18 @@ def test_boxes_are_filled(tmp_path):
     assert "no boxes for 000002.png" in said and not (tmp_path / "more").exists()
 
 
+def test_a_severity_that_is_missing_is_drawn_whatever_the_others_are(tmp_path):
+    masks = []
+    for severity in ("", "0.9"):
+        boxes = f"class,x,y,width,height,severity\nmold,0,0,40%,100%,{severity}\nstain,50%,0,50%,100%,\n"
+        (tmp_path / "boxes.csv").write_text(boxes)
+        run(tmp_path / f"out{severity}", "--count", "1", "--boxes", str(tmp_path / "boxes.csv"))
+        masks.append(read_mask(tmp_path / f"out{severity}" / "000000.png"))
+    half = masks[0].shape[1] // 2
+    np.testing.assert_array_equal(masks[0][:, half:], masks[1][:, half:])
+    assert (masks[0] != masks[1]).any()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -25,9 +25,9 @@ ROOM = parse_lines("ceiling=0.2,floor=0.7")
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        ("ceiling=0.2,floor=0.8", SurfaceLines(ceiling=0.2, floor=0.8)),
+        ("ceiling=0.2,floor=0.8", SurfaceLines(ceiling=(0.2, 0.2), floor=(0.8, 0.8))),
         (" floor = 0.75:0.8 ", SurfaceLines(floor=(0.75, 0.8))),
-        ("corner=0.3", SurfaceLines(corner=0.3)),
+        ("corner=0.3", SurfaceLines(corner=(0.3, 0.3))),
         ("surface=wall", SurfaceLines(surface="wall")),
     ],
 )
@@ -77,7 +77,7 @@ def test_a_slanting_line_runs_from_edge_to_edge():
         (SurfaceLines(), UNKNOWN),
         (SurfaceLines(surface="floor"), FLOOR),
         (SurfaceLines(surface="ceiling"), CEILING),
-        (SurfaceLines(corner=0.5), WALL),
+        (SurfaceLines(corner=(0.5, 0.5)), WALL),
     ],
 )
 def test_without_lines_all_of_it_is_one_surface(lines, value):
@@ -141,7 +141,7 @@ def test_a_stain_begins_below_the_ceiling():
 def test_mold_grows_where_surfaces_meet():
     prefer = rows("mold")
     assert min(prefer[20], prefer[70]) > 3 * prefer[45]
-    columns = preference_map("mold", SIZE, SurfaceLines(corner=0.25)).mean(axis=0)
+    columns = preference_map("mold", SIZE, SurfaceLines(corner=(0.25, 0.25))).mean(axis=0)
     assert columns.argmax() in (19, 20) and columns[20] > 2 * columns[60]
 
 
