@@ -41,7 +41,7 @@ from wetgen.runtime.bundle.graphs import Plan, StepKind, denoise_name, kinds_of
 from wetgen.runtime.bundle.targets import DEFAULT_BATCHES, DEFAULT_TARGET, TARGETS
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.errors import Say, WetgenError
-from wetgen.runtime.sampling.conditioning import check_guidance
+from wetgen.runtime.sampling.generator import check_guidance
 from wetgen.training.card import CARD_NAME
 from wetgen.training.checkpoint import Checkpoint, return_memory
 from wetgen.training.mask_statistics import to_json

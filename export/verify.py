@@ -17,7 +17,7 @@ from wetgen.runtime.bundle.graphs import Array, Graph
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import CONSTANT, NOT_FINITE
+from wetgen.runtime.sampling.sampler import CONSTANT, NOT_FINITE
 
 LEAST_PSNR = 45.0  # dB over bytes: beyond it the difference is mostly single bytes that rounded the other way
 LEAST_AGREEMENT = 0.995  # share of mask pixels

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wetgen.runtime.errors import WetgenError as WetgenError
     from wetgen.runtime.sampling.generator import Generator as Generator
-    from wetgen.runtime.sampling.pair import Pair as Pair
+    from wetgen.runtime.sampling.sampler import Pair as Pair
 
 __all__ = ["Generator", "Pair", "WetgenError"]
 
 _HOMES = {
     "Generator": "wetgen.runtime.sampling.generator",
-    "Pair": "wetgen.runtime.sampling.pair",
+    "Pair": "wetgen.runtime.sampling.sampler",
     "WetgenError": "wetgen.runtime.errors",
 }
 

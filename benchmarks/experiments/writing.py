@@ -36,7 +36,7 @@ from wetgen.runtime.run.record import RunConfig, pair_row
 from wetgen.runtime.run.run import SilentProgress
 from wetgen.runtime.run.tasks import Listed, PromptRequests, PromptTask
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import Pair
+from wetgen.runtime.sampling.sampler import Pair
 
 VARIED = 64  # different pairs that the decoder gives in turn
 PROMPTS = tuple(f"a brown water stain on a {wall} wall" for wall in ("white", "grey", "brick", "wooden", "tiled"))
@@ -62,7 +62,8 @@ class InstantEngine:
 class InstantGenerator(Generator):
     """A generator with instant engines."""
 
-    def _engine(self, name: str, batch: int) -> InstantEngine:
+    def _load(self, name: str) -> InstantEngine:
+        batch = 1 if name == "text" else self.batch
         return InstantEngine(self.bundle.graphs[name], batch, drawn_like(self.bundle.sizes))
 
 

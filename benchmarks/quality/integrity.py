@@ -13,7 +13,8 @@ from wetgen.runtime.dataset.metadata import Row
 from wetgen.runtime.dataset.reader import check, dataset_folders
 from wetgen.runtime.files import os_errors
 from wetgen.runtime.masks.classes import unknown_ids
-from wetgen.runtime.sampling.pair import mask_faults, picture_faults
+from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.sampling.sampler import class_faults, picture_faults
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -59,7 +60,9 @@ def _faults(pairs: Pairs, words: Synonyms) -> list[PairFaults]:
         faults: PairFaults = [("constant", fault) for fault in picture_faults(np.zeros(1, np.float32), image)]
         unknown = unknown_ids(mask, pairs.table, "the mask")
         faults += [("unknown id", unknown.what)] if unknown else []
-        faults += [("asked class absent", fault) for fault in mask_faults(text, mask, pairs.table, words)]
+        faults += [
+            ("asked class absent", fault) for fault in class_faults(mentioned_classes(text, words), mask, pairs.table)
+        ]
         earlier = first.setdefault(image.tobytes(), i)
         faults += [("repeat", f"the same picture as {pairs.names[earlier]}")] if earlier != i else []
         found.append(faults)

@@ -19,7 +19,7 @@ from wetgen.benchmarks.speed.watch import ResourceMonitor
 from wetgen.benchmarks.speed.work import work_key
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import Pair
+from wetgen.runtime.sampling.sampler import Pair
 
 BORDER = "prompts and noise to the bytes of a batch of pairs; loaded and warm, embeddings of prompts kept"
 THUMBNAIL = 16  # pixels a side

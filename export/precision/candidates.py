@@ -26,7 +26,7 @@ from wetgen.export.precision.precision import Precision, lowered
 from wetgen.export.reference import SEED, Picture
 from wetgen.runtime.bundle.graphs import GUIDED, Plan, Step, StepKind, walk
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.sampling.pair import picture_faults
+from wetgen.runtime.sampling.sampler import picture_faults
 from wetgen.training.checkpoint import Checkpoint
 
 _Key = tuple[str | Precision, ...]

@@ -66,10 +66,6 @@ class LoadedGraphs:
         """Load a graph once more, to be fed with arrays from the host."""
         return HostFed(lambda stream: self.load(name, stream))
 
-    def judge(self) -> HostFed:
-        """Load the judge."""
-        return self.fed(JUDGE)
-
 
 class TensorRTGraphs(LoadedGraphs):
     """Engines for the smallest batch built that is large enough; all keys are checked before an engine is read.
@@ -89,8 +85,12 @@ class TensorRTGraphs(LoadedGraphs):
     def load(self, name: str, stream: int) -> TrtGraph:
         return load_engine(self.bundle.graphs[name], self._file(name))
 
-    def judge(self) -> HostFed:
-        """Load the judge, beside all the rest; raises WetgenError if there is too little memory left."""
+    def fed(self, name: str) -> HostFed:
+        if name == JUDGE:  # beside all that the run was planned with
+            self._check_judge()
+        return super().fed(name)
+
+    def _check_judge(self) -> None:
         stated, free = self._file(JUDGE).check(), cuda.free_memory(self._gpu)
         needed = int(stated["file"]["bytes"]) + int(stated["built"]["scratch_bytes"])
         if needed > free:
@@ -99,7 +99,6 @@ class TensorRTGraphs(LoadedGraphs):
                 why=f"it needs {_mib(needed)} at batches of {self.batch}, and {_mib(free)} are free.",
                 fix="use a smaller --batch, or do without --keep-agreement.",
             )
-        return super().judge()
 
     def _file(self, name: str) -> EngineFile:
         return engine_file(self.bundle, self.exported, name, self.batch, gpu=self._gpu, tensorrt=self._version)

@@ -16,7 +16,7 @@ from wetgen.runtime.bundle.graphs import Plan
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import os_errors
 from wetgen.runtime.masks.images import Pixels, read_image
-from wetgen.runtime.sampling.conditioning import SampleInputs
+from wetgen.runtime.sampling.sampler import SampleInputs
 from wetgen.runtime.sampling.tiled import TiledGraphs
 
 CLEAN_TRIES = 6  # of a surface without damage, before the whole pair is drawn again
@@ -90,7 +90,8 @@ def draw_surfaces(sampler: TiledGraphs, plan: Plan, surfaces: Sequence[SampleInp
         inputs = [replace(surfaces[i], attempt=surfaces[i].attempt * CLEAN_TRIES + clean_try) for i in left]
         for i, surface, output in zip(left, inputs, sampler.decode(sampler.draw(inputs, plan)), strict=True):
             assert output.mask is not None
+            _, guidance, negative = surface.params
             metadata = {"prompt": surface.prompt, "seed": surface.seed, "number": surface.number}
-            metadata |= {"try": surface.attempt, "guidance": surface.guidance, "negative": surface.negative}
+            metadata |= {"try": surface.attempt, "guidance": guidance, "negative": negative}
             drawn[i] = Background(output.image, metadata, float((output.mask > 0).mean()) > _SPECK)
     return [drawn[i] for i in range(len(surfaces))]

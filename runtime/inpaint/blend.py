@@ -14,7 +14,7 @@ from PIL import Image
 from wetgen.runtime.inpaint.crop import CropRegion
 from wetgen.runtime.masks.images import Pixels
 from wetgen.runtime.masks.regions import BoolMask, Box, connected_components
-from wetgen.runtime.sampling.conditioning import Floats
+from wetgen.runtime.sampling.sampler import Floats
 from wetgen.runtime.sampling.tiled import Drawn
 
 _SOFT = 1  # pixels over which damage fades out beyond its mask

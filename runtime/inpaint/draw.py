@@ -13,9 +13,8 @@ from wetgen.runtime.inpaint.blend import PaintedImage
 from wetgen.runtime.inpaint.painter import InpaintRequest, InpaintResult, Painter, PlannedDamage
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.masks.rle import mask_to_json, region_to_json
-from wetgen.runtime.sampling.conditioning import SampleInputs, SamplingParams
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import DAMAGED, Pair, missing_class
+from wetgen.runtime.sampling.sampler import DAMAGED, Pair, SampleInputs, SamplingParams, class_faults
 
 _STRIDE = 2**32  # more than a pair has attempts: so the noise of a damage is never that of its pair, or of another
 
@@ -41,9 +40,10 @@ class InpaintJob:
 
     def request(self, i: int) -> InpaintRequest:
         """The request for damage `i`."""
-        damage, attempt, params = self.damages[i], (1 + i) * _STRIDE + self.attempt, self.params
-        inputs = SampleInputs(damage.prompt, self.seed, self.number, params.guidance, params.negative, attempt)
-        return InpaintRequest(self.target, damage, inputs)
+        damage, attempt = self.damages[i], (1 + i) * _STRIDE + self.attempt
+        return InpaintRequest(
+            self.target, damage, SampleInputs(damage.prompt, self.seed, self.number, self.params, attempt)
+        )
 
     def add(self, result: InpaintResult) -> None:
         """Record the result of the next damage; one that is not in the image is noted as dropped."""
@@ -70,7 +70,7 @@ def finished_pair(job: InpaintJob, bundle: Bundle) -> Pair:
     assert bundle.classes is not None
     target, table = job.target, bundle.classes
     names = dict.fromkeys(damage.class_name for damage in job.damages)
-    faults = [missing_class(name) for name in names if not (target.mask == table.names.index(name)).any()]
+    faults = class_faults(tuple(names), target.mask, table)
     metadata = {**job.metadata, "background": dict(job.background.metadata)}
     if job.number != job.index:
         metadata["number"] = job.number
@@ -84,7 +84,7 @@ def finished_pair(job: InpaintJob, bundle: Bundle) -> Pair:
         target.image,
         target.mask,
         target.confidence,
-        (DAMAGED,) if job.background.damaged else tuple(faults),
+        (DAMAGED,) if job.background.damaged else faults,
         job.attempt,
         params=job.params,
         metadata=metadata,

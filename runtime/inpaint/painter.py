@@ -16,8 +16,8 @@ from wetgen.runtime.inpaint.crop import CropRegion, crop_around
 from wetgen.runtime.masks.images import Pixels
 from wetgen.runtime.masks.regions import BoolMask, Box
 from wetgen.runtime.masks.resize import resize_mask
-from wetgen.runtime.sampling.conditioning import Floats, Known, SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.sampler import Floats, Known, SampleInputs, layout_of
 from wetgen.runtime.sampling.tiled import Drawn, TiledGraphs
 
 DETAIL = 2  # windows of the graphs along the longer side of a crop

@@ -20,7 +20,7 @@ from wetgen.runtime.prompts.lines import PromptLine, PromptRequest
 from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.prompts.quota import LineShare
 from wetgen.runtime.prompts.read import PromptFile, resolve
-from wetgen.runtime.sampling.conditioning import check_guidance, check_negative
+from wetgen.runtime.sampling.generator import check_guidance, check_negative
 
 MOST_EXPANSIONS = 20_000  # that are looked at: a few seconds
 SHOWN = 3  # expansions of each line

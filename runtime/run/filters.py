@@ -19,7 +19,7 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import IGNORE, ClassTable
 from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.run.fingerprints import BITS, Fingerprints
-from wetgen.runtime.sampling.pair import Pair
+from wetgen.runtime.sampling.sampler import Pair
 
 KINDS = ("broken", "copy", "asked", "layout", "area", "confidence", "agreement")  # of reasons to reject a pair
 

@@ -21,7 +21,7 @@ from wetgen.runtime.prompts.read import read_prompt_file
 from wetgen.runtime.run.filters import Filter
 from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.run.tasks import PromptRequests, PromptTask, Requests
-from wetgen.runtime.sampling.conditioning import check_inputs
+from wetgen.runtime.sampling.generator import check_inputs
 
 
 @dataclass(frozen=True, kw_only=True)

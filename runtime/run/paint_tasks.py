@@ -30,9 +30,8 @@ from wetgen.runtime.layouts.surfaces import SurfaceLines, parse_lines
 from wetgen.runtime.run.options import ComposeOptions, PaintOptions
 from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.run.tasks import Attempts, postprocess_pair
-from wetgen.runtime.sampling.conditioning import SampleInputs, SamplingParams, check_inputs, undamaged
-from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import Pair
+from wetgen.runtime.sampling.generator import Generator, check_inputs, checked_cells
+from wetgen.runtime.sampling.sampler import Pair, SampleInputs, SamplingParams, undamaged
 from wetgen.runtime.tables import Column, read_table
 
 GROUP = "painted"
@@ -62,8 +61,8 @@ class PaintingTask:
         bundle = generator.bundle
         self.generator, self.bundle, self.plan = generator, bundle, bundle.plan(self.config.plan)
         self.painter = Painter(generator, self.plan, detail=self.detail)
-        texts, negative = dict.fromkeys(self.prompts), self.config.negative
-        generator.check([negative, *texts], self.plan, [self.config.guidance], truncate=False, negative=bool(negative))
+        self.params = SamplingParams(self.plan.name, self.config.guidance, self.config.negative)
+        generator.check(self.params, dict.fromkeys(self.prompts), truncate=False)
 
     def group_of(self, index: int) -> Hashable:
         return GROUP
@@ -79,13 +78,12 @@ class PaintingTask:
 
     def job(self, index: int, attempt: int, background: Background, plan: DamagePlan, text: str) -> InpaintJob:
         """A pair to be painted, with the run's guidance and negative prompt; `text` is the background's prompt."""
-        params = SamplingParams(self.plan.name, self.config.guidance, self.config.negative)
         damages, dropped = plan
         prompts = dict.fromkeys(damage.prompt for damage in damages)
         caption = ", ".join([*([text] if text else []), *prompts]) or "a photograph without damage"
         metadata: dict[str, object] = {} if self.size is None else {"size": list(self.size)}
         seed = self.config.seed
-        return InpaintJob(index, attempt, seed, index, caption, params, background, damages, dropped, metadata)
+        return InpaintJob(index, attempt, seed, index, caption, self.params, background, damages, dropped, metadata)
 
 
 @dataclass
@@ -148,20 +146,18 @@ class ComposeTask(PaintingTask):
 
     def begin(self, generator: Generator) -> None:
         super().begin(generator)
-        self.cells, self.at_once = generator.cells(self.size), generator.batch
+        self.cells, self.at_once = checked_cells(self.size, self.bundle.sizes), generator.batch
         self.pixels = self.bundle.sizes.pixels(self.cells)
         for row in self.backgrounds:
-            scales = [] if row.guidance is None else [row.guidance]
-            generator.check([row.prompt, row.negative], self.plan, scales, truncate=False, negative=bool(row.negative))
+            generator.check(self._params(row), [row.prompt], truncate=False)
 
     def jobs(self, batch: Sequence[tuple[int, int]]) -> list[InpaintJob]:
         rows = [self._row(index, attempt) for index, attempt in batch]
         clean = undamaged(self.bundle.sizes, self.cells)
         surfaces = []
         for (index, attempt), row in zip(batch, rows, strict=True):
-            guidance = self.config.guidance if row.guidance is None else row.guidance
-            key = (self.config.seed, index, guidance, row.negative, attempt)
-            surfaces.append(SampleInputs(row.prompt, *key, clean, size=self.cells))
+            params = self._params(row)
+            surfaces.append(SampleInputs(row.prompt, self.config.seed, index, params, attempt, clean, size=self.cells))
         backgrounds = draw_surfaces(self.generator.tiled(self.plan), self.plan, surfaces)
         assert self.pixels is not None  # it has begun
         jobs = []
@@ -170,6 +166,10 @@ class ComposeTask(PaintingTask):
             plan = planner.plan(index, attempt, "", self.pixels)
             jobs.append(self.job(index, attempt, background, plan, row.prompt))
         return jobs
+
+    def _params(self, row: BackgroundRow) -> SamplingParams:
+        guidance = self.config.guidance if row.guidance is None else row.guidance
+        return SamplingParams(self.plan.name, guidance, row.negative)
 
     def _row(self, index: int, attempt: int) -> BackgroundRow:
         weights = np.array([row.weight for row in self.backgrounds])

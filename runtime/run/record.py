@@ -24,7 +24,7 @@ from wetgen.runtime.files import atomic_write, os_errors, read_bytes
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.filters import Filter
-from wetgen.runtime.sampling.pair import Pair
+from wetgen.runtime.sampling.sampler import Pair
 
 FORMAT = 1
 FILE_NAME = "run.json"

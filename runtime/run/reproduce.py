@@ -29,16 +29,15 @@ from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.masks.rle import mask_from_json, region_from_json
 from wetgen.runtime.run.record import FILE_NAME, read_record
 from wetgen.runtime.run.tasks import postprocess_pair
-from wetgen.runtime.sampling.conditioning import SampleInputs, SamplingParams, layout_of, undamaged
-from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import Pair
+from wetgen.runtime.sampling.generator import Generator, checked_cells
+from wetgen.runtime.sampling.sampler import Pair, SampleInputs, SamplingParams, layout_of, undamaged
 
 StoredRow = Mapping[str, Any]
 
 
 def drawn_pair(generator: Generator, row: StoredRow, plan: Plan) -> Pair:
     """The pair of a row that was drawn from its prompt, and a layout if it had one."""
-    cells = generator.cells(_size(row))
+    cells = checked_cells(_size(row), generator.bundle.sizes)
     index, attempt = int(row["index"]), int(row["try"])
     layout = None
     if "layout" in row:
@@ -50,8 +49,7 @@ def drawn_pair(generator: Generator, row: StoredRow, plan: Plan) -> Pair:
         str(row["text"]),
         int(row["seed"]),
         int(row.get("number", index)),
-        float(row["guidance"]),
-        str(row["negative"]),
+        _params(row),
         attempt,
         layout,
         size=cells,
@@ -62,19 +60,22 @@ def drawn_pair(generator: Generator, row: StoredRow, plan: Plan) -> Pair:
 
 def painted_pair(generator: Generator, row: StoredRow, plan: Plan, photos: Path | None) -> Pair:
     """The pair of a row that was painted, into a photograph of `photos` or into a surface that is drawn again."""
-    params = SamplingParams(plan.name, float(row["guidance"]), str(row["negative"]))
     sheet = InpaintJob(
         int(row["index"]),
         int(row["try"]),
         int(row["seed"]),
         int(row.get("number", row["index"])),
         str(row["text"]),
-        params,
+        _params(row),
         Background(_background(generator, row, plan, photos), row["background"]),
         list(_planned(generator, row)),
     )
     painter, attempts = Painter(generator, plan, detail=int(row["detail"])), iter([(sheet.index, sheet.attempt)])
     return next(draw_painted(generator, painter, lambda _: [sheet], attempts, at_once=1, judge=False))
+
+
+def _params(row: StoredRow) -> SamplingParams:
+    return SamplingParams(str(row["plan"]), float(row["guidance"]), str(row["negative"]))
 
 
 def _planned(generator: Generator, row: StoredRow) -> Iterator[PlannedDamage]:
@@ -89,7 +90,7 @@ def _planned(generator: Generator, row: StoredRow) -> Iterator[PlannedDamage]:
 
 def _background(generator: Generator, row: StoredRow, plan: Plan, photos: Path | None) -> Pixels:
     said, sizes = row["background"], generator.bundle.sizes
-    cells = generator.cells(_size(row))
+    cells = checked_cells(_size(row), generator.bundle.sizes)
     if "photo" in said:
         image = read_image(_photograph(said, photos))
         return cropped(image, sizes.pixels(cells)) if said.get("cropped") else image
@@ -97,8 +98,7 @@ def _background(generator: Generator, row: StoredRow, plan: Plan, photos: Path |
         str(said["prompt"]),
         int(said["seed"]),
         int(said["number"]),
-        float(said["guidance"]),
-        str(said["negative"]),
+        _params({**said, "plan": plan.name}),
         int(said["try"]),
         undamaged(sizes, cells),
         size=cells,

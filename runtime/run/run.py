@@ -49,7 +49,7 @@ from wetgen.runtime.run.record import (
 )
 from wetgen.runtime.run.tasks import Task
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import Pair
+from wetgen.runtime.sampling.sampler import Pair
 
 DEFAULT_BATCH = 4
 DEFAULT_TRIES = 4
@@ -183,7 +183,7 @@ class RunFolder:
         `shards` is how many pairs go into a tar file; None writes every picture as a file.
         """
         self.out, self._bundle, self._config, self._progress = out, bundle, task.config, progress
-        self._total, self._tries, self._stored_now = task.total, tries, 0
+        self._total, self._tries, self._stored_now, self._contents = task.total, tries, 0, Contents()
         with os_errors(out, "created"):
             out.mkdir(parents=True, exist_ok=True)
         self.record = new_record(task.config, details)
@@ -196,7 +196,6 @@ class RunFolder:
         self._rejected = RejectedLog(out)
         self._background = BackgroundWriter(self._writer, self._stored)
         self._writer.expect(index for index, _ in self.missing())
-        self._contents = Contents()
         for name, row in self._writer.rows():
             self._contents.add(name, row)
 

@@ -22,7 +22,7 @@ from wetgen.runtime.bundle.tokenizer import PromptTooLong
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.layout import random_layout
 from wetgen.runtime.layouts.surfaces import SurfaceLines, preference_map
-from wetgen.runtime.masks.classes import IGNORE, ClassTable
+from wetgen.runtime.masks.classes import IGNORE
 from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.masks.images import Pixels, read_image
 from wetgen.runtime.masks.resize import read_layout
@@ -31,9 +31,16 @@ from wetgen.runtime.prompts.lines import LazyRequests, PromptRequest
 from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.prompts.read import resolve, source_name
 from wetgen.runtime.run.record import RunConfig
-from wetgen.runtime.sampling.conditioning import Floats, SampleInputs, SamplingParams, layout_of, undamaged
-from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import Pair, missing_class
+from wetgen.runtime.sampling.generator import Generator, checked_cells
+from wetgen.runtime.sampling.sampler import (
+    Floats,
+    Pair,
+    SampleInputs,
+    SamplingParams,
+    class_faults,
+    layout_of,
+    undamaged,
+)
 
 if TYPE_CHECKING:
     from wetgen.runtime.inpaint.backgrounds import Background
@@ -198,7 +205,7 @@ class PromptTask:
 
     def begin(self, generator: Generator) -> None:
         self.generator, self.bundle = generator, generator.bundle
-        self.cells = generator.cells(self.size)
+        self.cells = checked_cells(self.size, self.bundle.sizes)
         self.pixels = self.bundle.sizes.pixels(self.cells)
         self._file_layout = lru_cache(maxsize=_LAYOUTS)(self._read_layout)
         # Needed when a pair is drawn, and again when its row is written.
@@ -236,8 +243,7 @@ class PromptTask:
             request.prompt,
             request.seed,
             request.number,
-            request.params.guidance,
-            request.params.negative,
+            request.params,
             attempt[1],
             None if layout is None else layout.shares,
             size=self.cells,
@@ -303,11 +309,9 @@ class PromptTask:
 
     def _check(self, request: PairRequest) -> None:
         """Raise WetgenError, naming the line, for a request that the bundle cannot draw."""
-        params, prompt = request.params, request.scene_prompt
+        prompt = request.scene_prompt
         try:
-            plan, negative = self.bundle.plan(params.plan), params.negative
-            texts, scales = [negative, prompt], [params.guidance]
-            self.generator.check(texts, plan, scales, truncate=self.truncate, negative=bool(negative))
+            self.generator.check(request.params, [prompt], truncate=self.truncate)
             self.requests.check(request)
             self._check_layout(request)
         except PromptTooLong as error:
@@ -389,8 +393,7 @@ class PromptTask:
 
         plan, clean = self.bundle.plan(params.plan), undamaged(self.bundle.sizes, self.cells)
         for earlier in range(attempt + 1):
-            key = (seed, number, params.guidance, params.negative, earlier)
-            surface = SampleInputs(prompt, *key, clean, size=self.cells)
+            surface = SampleInputs(prompt, seed, number, params, earlier, clean, size=self.cells)
             (drawn,) = draw_surfaces(self.generator.tiled(plan), plan, [surface])
             if not drawn.damaged:
                 break
@@ -434,15 +437,10 @@ def _with_faults(pair: Pair, drawn: NDArray[np.uint8], bundle: Bundle, asked: Se
     assert table is not None and mask is not None
     if pair.broken:
         return pair
-    lost: list[str] = []
-    if mask is not drawn:
-        lost = [name for name in mentioned_classes(pair.prompt, bundle.words) if _shows(drawn, name, table)]
-    missing = [missing_class(name) for name in (*lost, *asked) if not _shows(mask, name, table)]
-    return replace(pair, faults=tuple(dict.fromkeys([*pair.faults, *missing])))
-
-
-def _shows(mask: NDArray[np.uint8], name: str, table: ClassTable) -> bool:
-    return bool((mask == table.names.index(name)).any())
+    mentioned = () if mask is drawn else mentioned_classes(pair.prompt, bundle.words)
+    lost = [name for name in mentioned if not class_faults([name], drawn, table)]
+    faults = (*pair.faults, *class_faults([*lost, *asked], mask, table))
+    return replace(pair, faults=tuple(dict.fromkeys(faults)))
 
 
 def layout_agreement(mask: NDArray[np.uint8], layout: NDArray[np.uint8]) -> dict[str, float]:

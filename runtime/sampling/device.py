@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wetgen.runtime.bundle.graphs import AFTER, LATENT, Array, Plan, Sizes, Step, kept_tensors, walk
+from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines.device_graph import DeviceGraphs, aligned, nbytes
 from wetgen.runtime.engines.load import SETS, embedding_slots
 from wetgen.runtime.errors import Say, WetgenError
-from wetgen.runtime.sampling.conditioning import SampleInputs
-from wetgen.runtime.sampling.pair import CONSTANT, picture_faults
+from wetgen.runtime.sampling.sampler import CONSTANT, SampleInputs, picture_faults
 
 Redecode = Callable[[Array], dict[str, Array]]
 """Decodes latents (B, C, h, w) with another decoder, in float32; gives the decoder's outputs by name."""
@@ -58,16 +58,16 @@ class DeviceSampler:
     def __init__(
         self,
         graphs: DeviceGraphs,
-        tokenize: Callable[[str], Array],
+        tokenizer: PromptTokenizer,
         plan: Plan,
         sizes: Sizes,
         *,
         say: Say,
         redecode: Redecode | None,
     ) -> None:
-        """`tokenize` gives a prompt's ids int32 (1, T). `redecode` serves pictures that came out as one colour, None
+        """`redecode` serves pictures that came out as one colour, None
         where the bundle has nothing to decode them with again."""
-        self._graphs, self._tokenize, self._plan, self._sizes = graphs, tokenize, plan, sizes
+        self._graphs, self._tokenizer, self._plan, self._sizes = graphs, tokenizer, plan, sizes
         self._say, self._redecode = say, redecode
         self._batch = graphs.decode.batch
         self._under_way: deque[_Set] = deque()
@@ -194,11 +194,11 @@ class DeviceSampler:
         address, array = chosen.noise
         array[...] = np.stack([each.noise(self._sizes) for each in batch])
         cuda.to_device(chosen.latents[0], address, array.nbytes, stream)
-        self._upload(chosen, "guidance", np.array([each.guidance for each in batch], np.float32))
+        self._upload(chosen, "guidance", np.array([each.params.guidance for each in batch], np.float32))
         if "conditioning" in chosen.inputs:
             self._upload(chosen, "conditioning", np.stack([each.conditioning(self._sizes) for each in batch]))
         encoded = 0
-        negatives = [each.negative for each in batch]
+        negatives = [each.params.negative for each in batch]
         if self._plan.guided and negatives != chosen.negatives:
             for row, negative in enumerate(negatives):
                 encoded += self._put_embedding(chosen, negative, [(True, row)], encoded)
@@ -235,7 +235,7 @@ class DeviceSampler:
         """One prompt at a time, so that an embedding never depends on other prompts."""
         text, stream = self._graphs.text, self._graphs.feed
         address, array = chosen.token_ids
-        array[row] = self._tokenize(prompt)[0]
+        array[row] = self._tokenizer.encode([prompt], truncate=True)[0]
         on_device = chosen.tokens + row * aligned(self._token_bytes)
         cuda.to_device(on_device, address + row * self._token_bytes, self._token_bytes, stream)
         text.enqueue({text.graph.inputs[0].name: on_device, text.graph.outputs[0].name: target}, stream)

@@ -1,12 +1,8 @@
-"""From prompts to image-mask pairs: the runtime's Python API.
-
-Axes: B pairs of a batch, C h w of a latent, H W of a picture, T tokens, E text width.
-"""
+"""From prompts to image-mask pairs: the runtime's Python API, and the checks of what may be asked of it."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -16,37 +12,36 @@ from numpy.typing import NDArray
 
 from wetgen.runtime.bundle.archive import TOKENIZER_NAME
 from wetgen.runtime.bundle.bundle import Bundle, check_layouts, open_bundle
-from wetgen.runtime.bundle.graphs import JUDGE, Array, Plan, StepKind, denoise_name, kind_of
-from wetgen.runtime.bundle.targets import DEFAULT_TARGET
+from wetgen.runtime.bundle.graphs import JUDGE, Array, Plan, Sizes, denoise_name
+from wetgen.runtime.bundle.targets import DEFAULT_TARGET, DEVICES
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.engines import Engine, open_engine
 from wetgen.runtime.engines.device_graph import HostFed
 from wetgen.runtime.engines.load import load_on_device
-from wetgen.runtime.errors import WetgenError
+from wetgen.runtime.errors import Say, WetgenError
 from wetgen.runtime.masks.classes import unknown_ids
 from wetgen.runtime.masks.resize import resize_mask
-from wetgen.runtime.sampling.conditioning import (
+from wetgen.runtime.noise import SEED_LIMIT
+from wetgen.runtime.sampling.sampler import (
     Floats,
+    HostEngines,
+    HostSampler,
+    Pair,
     SampleInputs,
+    Sampler,
     SamplingParams,
-    check_guidance,
-    check_inputs,
-    check_loading,
-    check_negative,
-    check_prompts,
-    checked_cells,
-    checked_indexes,
+    TextEncoder,
     layout_of,
+    make_pair,
+    pad_batch,
 )
-from wetgen.runtime.sampling.host import HostSampler, Sampler, pad_batch
-from wetgen.runtime.sampling.host import sample as sample
-from wetgen.runtime.sampling.pair import Pair, mask_faults, picture_faults
-from wetgen.runtime.sampling.tiled import TiledGraphs, TiledSampler, TileEngines
+from wetgen.runtime.sampling.tiled import TiledGraphs, TiledSampler
 
-_EMBEDDINGS_BYTES = 64 * 2**20  # kept for prompts that come again; making one anew costs far less than a picture
+MOST_PIXELS = 2**24  # of a drawn picture: beyond, its windows and their latents fill the memory
+_LARGEST = float(np.finfo(np.float32).max)
 
 
-class Generator:
+class Generator(AbstractContextManager["Generator"]):
     """A bundle loaded on a device, at a fixed batch. On a GPU it holds memory until `close`, or the end of a `with`.
 
     `target` is which of the bundle's targets the device runs, `batch` how many pairs are drawn at a time: what was
@@ -60,60 +55,23 @@ class Generator:
         device: str = "cpu",
         batch: int = 4,
         threads: int | None = None,
-        say: Callable[[str], None] = lambda _: None,
+        say: Say = lambda _: None,
     ) -> None:
         """`say` is told what people should know about the device; `notes` keeps it."""
-        check_loading(device, batch, threads)
+        _check_loading(device, batch, threads)
         self.bundle, self.device, self.batch, self.threads = bundle, device, batch, threads
         self.notes: list[str] = []
         self._say = say
-        self._tokenizer = PromptTokenizer(bundle.folder / TOKENIZER_NAME, bundle.sizes.tokens)
         self._drawing: list[Sampler] = []
+        self._engines: dict[str, Engine] = {}  # by graph; all are fed with arrays
+        self._tokenizer = PromptTokenizer(bundle.folder / TOKENIZER_NAME, bundle.sizes.tokens)
+        self._text = TextEncoder(self._tokenizer, lambda: self._engine("text"), bundle.sizes)
         self.target, self._on_device = load_on_device(bundle, device, batch, self._note)
-        self._denoise: dict[StepKind, Engine] = {}
-        self._fed: dict[str, HostFed] = {}  # on a GPU: graphs whose arrays come from the host
-        if self._on_device is None:
-            self._text = self._engine("text", 1)  # one at a time, so an embedding never depends on other prompts
-            self._load_denoisers(bundle.plan(None))
-            self._decode = self._engine("decode", batch)
-        else:
-            self.batch = self._on_device.batch
-
-    def _load_denoisers(self, plan: Plan) -> None:
-        """Load what a plan's steps run on and no plan before it did."""
-        for kind in plan.kinds:
-            if kind not in self._denoise:
-                self._denoise[kind] = self._engine(denoise_name(kind), self.batch)
-
-    def _note(self, text: str) -> None:
-        self.notes.append(text)
-        self._say(text)
-
-    def close(self) -> None:
-        """Give back the memory of the GPU; pairs that are still being drawn are dropped."""
-        while self._drawing:
-            self._drawing.pop().close()
-        judge = self.__dict__.pop("_judge", None)
         if self._on_device is not None:
-            if judge is not None:
-                judge.close()
-            while self._fed:
-                self._fed.popitem()[1].close()
-            self.__dict__.pop("_embedding", None)
-            self._on_device.graphs.close()
-            self._on_device = None
-
-    def __enter__(self) -> "Generator":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            with suppress(WetgenError):  # report what ended the block, not the error from cleanup
-                self.close()
+            self.batch = self._on_device.batch
+        else:  # what cannot be loaded is said here, not by the first pair
+            self._engine("text")
+            self._on_host(bundle.plan(None))
 
     @classmethod
     def open(
@@ -123,13 +81,34 @@ class Generator:
         device: str = "cpu",
         batch: int = 4,
         threads: int | None = None,
-        say: Callable[[str], None] = lambda _: None,
+        say: Say = lambda _: None,
     ) -> "Generator":
         """Verify a bundle folder (None: the one that ships with wetgen) and load it.
 
         Raises WetgenError for a bundle that is damaged or a device that cannot run it here; no other device is tried.
         """
         return cls(open_bundle(bundle), device=device, batch=batch, threads=threads, say=say)
+
+    def close(self) -> None:
+        """Give back the memory of the GPU; pairs that are still being drawn are dropped."""
+        while self._drawing:
+            self._drawing.pop().close()
+        if self._on_device is not None:
+            while self._engines:
+                engine = self._engines.popitem()[1]
+                if isinstance(engine, HostFed):
+                    engine.close()
+            self._on_device.graphs.close()
+            self._on_device = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            with suppress(WetgenError):  # report what ended the block, not the error from cleanup
+                self.close()
 
     def generate(
         self,
@@ -157,22 +136,26 @@ class Generator:
         Everything is checked before the first pair is made; raises WetgenError for a value that is not possible and,
         unless `truncate`, for a prompt that is too long.
         """
-        check_prompts(prompts)
-        check_inputs(seed, guidance, count)
-        total = count * len(prompts)
-        chosen = range(total) if indexes is None else checked_indexes(indexes, total)
+        if isinstance(prompts, str):
+            raise TypeError("prompts is a list of prompts, not one string")
+        if not prompts:
+            raise WetgenError("There are no prompts.", why="the list is empty.", fix="give at least one prompt.")
         if attempt < 0:
             raise WetgenError(f"The attempt is {attempt}.", why="attempts count from 0.", fix="use 0 or more.")
+        check_inputs(seed, guidance, count)
+        total = count * len(prompts)
+        chosen = range(total) if indexes is None else _checked_indexes(indexes, total)
         steps = self.bundle.plan(plan)
         scale = self.bundle.default_guidance if guidance is None else guidance
-        self.check([negative, *dict.fromkeys(prompts)], steps, [scale], truncate=truncate, negative=bool(negative))
-        cells = self.cells(size)
+        params = SamplingParams(steps.name, scale, negative)
+        self.check(params, dict.fromkeys(prompts), truncate=truncate)
+        cells = checked_cells(size, self.bundle.sizes)
         shares = None if layouts is None else self._layouts(prompts, layouts, cells)
 
         def inputs(index: int) -> SampleInputs:
             i = index % len(prompts)
             layout = None if shares is None else shares[i]
-            return SampleInputs(prompts[i], seed, index, scale, negative, attempt, layout, size=cells, index=index)
+            return SampleInputs(prompts[i], seed, index, params, attempt, layout, size=cells, index=index)
 
         return self.sample(map(inputs, chosen), steps, cells=cells, judge=judge)
 
@@ -189,12 +172,21 @@ class Generator:
         A batch of inputs is taken when every pair of the last batch was yielded; on a GPU, which draws a batch while
         the last one is looked at, one batch earlier. Inputs that ran out are asked again after each batch, so that the
         caller may add some, such as pairs to be drawn again. Drawing ends when there are none and no batch is under
-        way. Prompts and guidance must be ones that `check` lets pass: longer prompts are cut.
+        way. Prompts and parameters must be ones that `check` lets pass: longer prompts are cut.
         """
-        judging = self._judge if judge else None  # a bundle without one stops here
         if judge:
+            self._engine(JUDGE)  # a bundle without one stops here
             self.check_judge(self.bundle.sizes.pixels(cells))
-        return self._pairs(iter(inputs), plan, cells, judging)
+        return self._pairs(iter(inputs), plan, cells, judge)
+
+    def check(self, params: SamplingParams, prompts: Iterable[str], *, truncate: bool) -> None:
+        """Raise WetgenError for a prompt that is too long, unless `truncate`, a plan that the bundle lacks, a guidance
+        that the denoiser does not know, and a negative prompt where the plan has no use for one."""
+        plan = self.bundle.plan(params.plan)
+        if params.negative:
+            check_negative(plan)
+        check_guidance(params.guidance, self.bundle.guidance_range)
+        self._tokenizer.encode([params.negative, *prompts], truncate=truncate)
 
     def check_judge(self, size: tuple[int, int] | None) -> None:
         """Raise WetgenError unless the judge can look at pictures of that size (H, W), None for any size."""
@@ -206,58 +198,33 @@ class Generator:
                 fix="leave out --keep-agreement, or --size.",
             )
 
-    def check(
-        self, texts: Iterable[str], plan: Plan, scales: Iterable[float], *, truncate: bool, negative: bool
-    ) -> None:
-        """Raise WetgenError for a prompt that is too long, unless `truncate`, a guidance that the denoiser does not
-        know, and a `negative` prompt where the plan has no use for one."""
-        if negative:
-            check_negative(plan)
-        for scale in scales:
-            check_guidance(scale, self.bundle.guidance_range)
-        self._tokenizer.encode(list(texts), truncate=truncate)
+    def judge(self, images: Array) -> dict[str, Array]:
+        """What the bundle's judge sees in images uint8 (N, H, W, 3): `judged` and `judge_confidence`, uint8 (N, H, W).
 
-    def cells(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
-        """(h, w) of the latent of a picture of (width, height) pixels, None for that of the bundle's graphs.
-
-        Raises WetgenError for a size that the graphs cannot cover.
+        Raises WetgenError if the bundle has no judge.
         """
-        return None if size is None else checked_cells(size, self.bundle.sizes)
+        sizes, engine = self.bundle.sizes, self._engine(JUDGE)
+        none: Array = np.zeros((0, sizes.height, sizes.width), np.uint8)
+        parts = [(none, none)]
+        for start in range(0, len(images), self.batch):
+            part = images[start : start + self.batch]
+            seen = engine.run({"image": np.stack(pad_batch(list(part), self.batch))})
+            parts.append((seen["mask"][: len(part)], seen["confidence"][: len(part)]))
+        judged, confidence = map(np.concatenate, zip(*parts, strict=True))
+        return {"judged": judged, "judge_confidence": confidence}
 
     def tiled(self, plan: Plan) -> TiledGraphs:
         """What draws pairs of any size, and into pictures, with the steps of a plan; arrays stay on the host."""
-        if not self._on_device:
-            self._load_denoisers(plan)
-        elif not self._fed:
+        if self._on_device is not None and "decode" not in self._engines:
             self._note("pictures of other sizes and photographs are drawn through the host, step by step")
-        denoise = {kind: self._fed_engine(denoise_name(kind)) for kind in plan.kinds}
-        return TiledGraphs(
-            TileEngines(
-                denoise=denoise,
-                decode=self._fed_engine("decode"),
-                encode=lambda: self._encoder,
-                embed=self._embedding,
-                sizes=self.bundle.sizes,
-                batch=self.batch,
-            )
-        )
+        return TiledGraphs(self._on_host(plan))
 
-    def judge(self, images: NDArray[np.uint8]) -> dict[str, Array]:
-        """What the bundle's judge sees in images uint8 (N, H, W, 3): `judged` and `judge_confidence`, uint8 (N, H, W).
-
-        Raises WetgenError when the bundle has no judge.
-        """
-        sizes = self.bundle.sizes
-        none = np.zeros((0, sizes.height, sizes.width), np.uint8)
-        parts: list[dict[str, Array]] = [{"judged": none, "judge_confidence": none}]
-        for start in range(0, len(images), self.batch):
-            part = images[start : start + self.batch]
-            seen = _look(self._judge, np.concatenate([part, *[part[:1]] * (self.batch - len(part))]))
-            parts.append({name: array[: len(part)] for name, array in seen.items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self._say(text)
 
     def _pairs(
-        self, inputs: Iterator[SampleInputs], plan: Plan, cells: tuple[int, int] | None, judging: Engine | None
+        self, inputs: Iterator[SampleInputs], plan: Plan, cells: tuple[int, int] | None, judge: bool
     ) -> Iterator[Pair]:
         sampler = self._sampler(plan, cells)
         self._drawing.append(sampler)
@@ -271,11 +238,10 @@ class Generator:
                     return
                 batch = under_way.popleft()
                 outputs = sampler.collect()
-                latents = outputs.pop("latent")
-                if judging is not None:
-                    outputs.update(_look(judging, outputs["image"]))
+                if judge:
+                    outputs.update(self.judge(outputs["image"]))
                 for i, each in enumerate(batch):
-                    yield self._pair(each, plan, latents[i], {name: array[i] for name, array in outputs.items()})
+                    yield make_pair(each, {name: array[i] for name, array in outputs.items()}, self.bundle)
         finally:
             if sampler in self._drawing:
                 self._drawing.remove(sampler)
@@ -286,37 +252,59 @@ class Generator:
         if cells is not None and cells != sizes.latent[1:]:
             return TiledSampler(self.tiled(plan), plan)
         if self._on_device is None:
-            self._load_denoisers(plan)
-            return HostSampler(self._denoise, self._decode, self._embedding, plan, sizes)
+            return HostSampler(self._on_host(plan), plan)
         from wetgen.runtime.sampling.device import DeviceSampler
 
-        graphs = self._on_device.graphs
         again = self._decode_again if DEFAULT_TARGET in self.bundle.targets else None
-        return DeviceSampler(graphs, self._token_ids, plan, sizes, say=self._note, redecode=again)
+        return DeviceSampler(self._on_device.graphs, self._tokenizer, plan, sizes, say=self._note, redecode=again)
 
-    def _token_ids(self, prompt: str) -> Array:
-        """(1, T) int32; `generate` has refused what may not be cut."""
-        return self._tokenizer.encode([prompt], truncate=True)
+    def _on_host(self, plan: Plan) -> HostEngines:
+        """The engines for a plan's steps, loaded if no plan before needed them."""
+        return HostEngines(
+            denoise={kind: self._engine(denoise_name(kind)) for kind in plan.kinds},
+            decode=self._engine("decode"),
+            encode=lambda: self._engine("encode"),
+            embed=self._text.embed,
+            sizes=self.bundle.sizes,
+            batch=self.batch,
+        )
+
+    def _engine(self, name: str) -> Engine:
+        """The graph of that name as an engine that is fed with arrays, loaded when it is first asked for."""
+        if name not in self._engines:
+            self._engines[name] = self._load(name)
+        return self._engines[name]
+
+    def _load(self, name: str) -> Engine:
+        if name == JUDGE and not self.bundle.has_judge:
+            raise WetgenError(
+                "This bundle has no judge.",
+                why=f"{self.bundle.folder} was exported without one.",
+                fix="train one on real photographs and add it: wetgen judge REAL --bundle BUNDLE --out NEW",
+            )
+        if name == "encode":
+            return self._load_on_cpu(name, self.batch)
+        if self._on_device is not None:
+            return self._on_device.fed(name)
+        path = self.bundle.targets[self.target.name].files[name]
+        batch = 1 if name == "text" else self.batch
+        return open_engine(self.bundle.graphs[name], path, device=self.device, batch=batch, threads=self.threads)
+
+    def _load_on_cpu(self, name: str, batch: int) -> Engine:
+        held = self.bundle.targets.get(DEFAULT_TARGET)
+        if held is None:
+            raise WetgenError(
+                "This bundle cannot take photographs.",
+                why=f"they are encoded on the CPU, and {self.bundle.folder} holds no graphs for {DEFAULT_TARGET}.",
+                fix=f"export it again with --target {DEFAULT_TARGET} added.",
+            )
+        return open_engine(self.bundle.graphs[name], held.files[name], device="cpu", batch=batch, threads=self.threads)
 
     def _decode_again(self, latents: Array) -> dict[str, Array]:
         """Decode latents (B, C, h, w) on the CPU, one by one: it is rare, and memory is short on small boards."""
-        path = self.bundle.targets[DEFAULT_TARGET].files["decode"]
-        engine = open_engine(self.bundle.graphs["decode"], path, device="cpu", batch=1, threads=self.threads)
+        engine = self._load_on_cpu("decode", 1)
         parts = [engine.run({"latent": latent[None]}) for latent in latents]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    @cached_property
-    def _embedding(self) -> Callable[[str], Array]:
-        """A function from prompt to embedding float32 (T, E) that remembers as many as fit into a fixed memory."""
-        sizes = self.bundle.sizes
-        text = self._fed_engine("text")
-
-        @lru_cache(maxsize=max(2, _EMBEDDINGS_BYTES // (4 * sizes.tokens * sizes.text_width)))
-        def embed(prompt: str) -> Array:
-            embedding: Array = text.run({"token_ids": self._token_ids(prompt)})["embedding"][0]
-            return embedding
-
-        return embed
 
     def _layouts(
         self, prompts: Sequence[str], masks: Sequence[NDArray[np.uint8]], cells: tuple[int, int] | None
@@ -338,71 +326,90 @@ class Generator:
                 raise fault
         return [layout_of(resize_mask(mask, sizes.pixels(cells)), sizes) for mask in masks]
 
-    def _pair(self, inputs: SampleInputs, plan: Plan, latent: Array, outputs: Mapping[str, Array]) -> Pair:
-        # Copies, because a pair that is kept must not keep its whole batch in memory.
-        image, mask, confidence = (_bytes(outputs.get(name)) for name in ("image", "mask", "confidence"))
-        judged, judge_confidence = (_bytes(outputs.get(name)) for name in ("judged", "judge_confidence"))
-        assert image is not None  # every decode graph declares it
-        faults = picture_faults(latent, image)
-        if mask is not None and self.bundle.classes is not None:
-            faults += mask_faults(inputs.prompt, mask, self.bundle.classes, self.bundle.words)
-        return Pair(
-            inputs.index,
-            inputs.prompt,
-            inputs.seed,
-            image,
-            mask,
-            confidence,
-            faults,
-            inputs.attempt,
-            judged,
-            judge_confidence,
-            params=SamplingParams(plan.name, inputs.guidance, inputs.negative),
+
+def _check_loading(device: str, batch: int, threads: int | None) -> None:
+    if device not in DEVICES:
+        raise WetgenError(
+            f"There is no device '{device}'.", why=f"devices are {', '.join(DEVICES)}.", fix="choose one."
+        )
+    for name, value in (("batch", batch), ("threads", threads)):
+        if value is not None and value < 1:
+            raise WetgenError(f"{name} is {value}.", why="it must be at least 1.", fix=f"use {name} 1 or more.")
+
+
+def check_inputs(seed: int, guidance: float | None, count: int = 1) -> None:
+    """Raise WetgenError for values that no bundle can generate from."""
+    if count < 1:
+        raise WetgenError(f"The count is {count}.", why="it is the number of pairs per prompt.", fix="use 1 or more.")
+    if not 0 <= seed < SEED_LIMIT:
+        raise WetgenError(f"The seed is {seed}.", why="seeds run from 0 to 2^63 - 1.", fix="use a seed in that range.")
+    if guidance is not None and not abs(guidance) <= _LARGEST:  # false for NaN too
+        raise WetgenError(
+            f"The guidance is {guidance}.",
+            why="it scales the difference that the prompt makes, so it must be a finite number.",
+            fix="use a number such as 3; 1 is the prompt alone, 0 ignores the prompt.",
         )
 
-    def _fed_engine(self, name: str) -> Engine:
-        """The graph of that name as an engine that is fed with arrays."""
-        if self._on_device is None:
-            host = {"text": self._text, "decode": self._decode}
-            return host[name] if name in host else self._denoise[kind_of(name)]
-        if name not in self._fed:
-            self._fed[name] = self._on_device.fed(name)
-        return self._fed[name]
 
-    @cached_property
-    def _encoder(self) -> Engine:
-        """Loaded when it is first asked: only photographs need it. It runs on the CPU, once for a photograph."""
-        held = self.bundle.targets.get(DEFAULT_TARGET)
-        if held is None:
-            raise WetgenError(
-                "This bundle cannot take photographs.",
-                why=f"they are encoded on the CPU, and {self.bundle.folder} holds no graphs for {DEFAULT_TARGET}.",
-                fix=f"export it again with --target {DEFAULT_TARGET} added.",
-            )
-        path = held.files["encode"]
-        return open_engine(self.bundle.graphs["encode"], path, device="cpu", batch=self.batch, threads=self.threads)
-
-    @cached_property
-    def _judge(self) -> Engine:
-        """Loaded when it is first asked: most runs have no use for it."""
-        if not self.bundle.has_judge:
-            raise WetgenError(
-                "This bundle has no judge.",
-                why=f"{self.bundle.folder} was exported without one.",
-                fix="train one on real photographs and add it: wetgen judge REAL --bundle BUNDLE --out NEW",
-            )
-        return self._engine(JUDGE, self.batch) if self._on_device is None else self._on_device.judge()
-
-    def _engine(self, name: str, batch: int) -> Engine:
-        path = self.bundle.targets[self.target.name].files[name]
-        return open_engine(self.bundle.graphs[name], path, device=self.device, batch=batch, threads=self.threads)
+def check_negative(plan: Plan) -> None:
+    """Raise WetgenError where a negative prompt would have no effect."""
+    if not plan.guided:
+        raise WetgenError(
+            f"The plan '{plan.name}' has no use for a negative prompt.",
+            why="it acts where a step is guided, and no step of this plan is.",
+            fix="leave it out, or choose a plan with guided steps; `wetgen inspect` lists them.",
+        )
 
 
-def _look(judge: Engine, images: Array) -> dict[str, Array]:
-    """What the judge sees in a full batch of images (B, H, W, 3), under the names that a pair has for it."""
-    seen = judge.run({"image": images})
-    return {"judged": seen["mask"], "judge_confidence": seen["confidence"]}
+def check_guidance(guidance: float, known: tuple[float, float] | None) -> None:
+    """Raise WetgenError for a scale outside the range `known` to a network; None where guidance is not distilled."""
+    if known is not None and not known[0] <= guidance <= known[1]:
+        raise WetgenError(
+            f"The guidance is {guidance:g}.",
+            why=f"guidance was distilled into this bundle's denoiser, which learnt scales from {known[0]:g} to "
+            f"{known[1]:g}.",
+            fix="choose a guidance in that range, or a bundle whose guidance is not distilled.",
+        )
 
 
-def _bytes(array: Array | None) -> NDArray[np.uint8] | None:
-    return None if array is None else array.astype(np.uint8, copy=True)
+def _checked_indexes(indexes: Iterable[int], total: int) -> list[int]:
+    wanted = list(indexes)
+    wrong = [index for index in wanted if not 0 <= index < total]
+    if wrong:
+        raise WetgenError(
+            f"There is no pair {wrong[0]}.",
+            why=f"prompts times count make {total} pairs, 0 to {total - 1}.",
+            fix="ask for indexes in that range, or raise count.",
+        )
+    return wanted
+
+
+def checked_cells(size: tuple[int, int] | None, sizes: Sizes) -> tuple[int, int] | None:
+    """(h, w) of the latent of a picture of (width, height) pixels, None for that of the bundle's graphs.
+
+    Raises WetgenError for a size that windows of the graphs' size cannot cover.
+    """
+    if size is None:
+        return None
+    rows, columns = sizes.stride
+    width, height = size
+    if width % columns or height % rows:
+        near = f"{max(sizes.width, round(width / columns) * columns)}x{max(sizes.height, round(height / rows) * rows)}"
+        raise WetgenError(
+            f"Pictures of {width} x {height} pixels are not possible.",
+            why=f"a cell of the latent is {columns} x {rows} pixels, and pictures are whole cells.",
+            fix=f"use multiples of {columns} and {rows}, such as {near}.",
+        )
+    if width < sizes.width or height < sizes.height:
+        raise WetgenError(
+            f"Pictures of {width} x {height} pixels are not possible.",
+            why=f"the bundle's graphs draw windows of {sizes.width} x {sizes.height}, and a picture is at least one.",
+            fix=f"use at least {sizes.width}x{sizes.height}, or a bundle exported for smaller pictures.",
+        )
+    if width * height > MOST_PIXELS:
+        raise WetgenError(
+            f"Pictures of {width} x {height} pixels are not possible.",
+            why=f"at most {MOST_PIXELS:,} pixels are drawn at a time.",
+            fix="draw smaller pictures.",
+        )
+    return height // rows, width // columns

@@ -10,7 +10,7 @@ Axes: C h w of a latent, H W of a picture, N windows of all pairs, B the engines
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -19,13 +19,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.bundle.graphs import AFTER, LATENT, Array, Plan, Sizes, Step, StepKind, walk
-from wetgen.runtime.engines import Engine
-from wetgen.runtime.sampling.conditioning import Floats, Known, SampleInputs
-from wetgen.runtime.sampling.host import embedded, pad_batch
+from wetgen.runtime.bundle.graphs import AFTER, LATENT, Array, Plan, Step, walk
+from wetgen.runtime.sampling.sampler import Bytes, Floats, HostEngines, Known, SampleInputs, embedded, pad_batch
 
 N = TypeVar("N", bound=np.generic)
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -155,18 +152,6 @@ class _Tiles:
         return [grid.paste(own) for grid, own in zip(self.grids, self.windows(batches), strict=True)]
 
 
-@dataclass(frozen=True)
-class TileEngines:
-    """The engines, all of one batch, and `embed`, which gives the embedding (T, E) of a prompt."""
-
-    denoise: Mapping[StepKind, Engine]
-    decode: Engine
-    encode: Callable[[], Engine]  # loads it at the first call: only photographs need it
-    embed: Callable[[str], Array]
-    sizes: Sizes
-    batch: int
-
-
 class Drawn(NamedTuple):
     """A picture uint8 (H, W, 3), its mask of class ids and the confidence in 255ths, both uint8 (H, W) or None."""
 
@@ -178,7 +163,7 @@ class Drawn(NamedTuple):
 class TiledGraphs:
     """Draws, decodes and encodes at any size, window by window."""
 
-    def __init__(self, engines: TileEngines) -> None:
+    def __init__(self, engines: HostEngines) -> None:
         self._engines, self._sizes, self._batch = engines, engines.sizes, engines.batch
 
     def draw(self, pairs: Sequence[SampleInputs], plan: Plan, alphas: Sequence[float] = ()) -> list[Floats]:
@@ -211,7 +196,7 @@ class TiledGraphs:
     ) -> list[dict[str, Array]]:
         """The inputs of every batch that no step changes."""
         feeds: list[dict[str, Array]] = [
-            {"guidance": np.array([pair.guidance for pair in batch], np.float32)} for batch in batches
+            {"guidance": np.array([pair.params.guidance for pair in batch], np.float32)} for batch in batches
         ]
         if self._sizes.conditioning_channels:
             whole = [pair.conditioning(self._sizes) for pair in pairs]

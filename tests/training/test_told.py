@@ -6,7 +6,7 @@ import torch
 
 from wetgen.runtime.bundle.graphs import Sizes
 from wetgen.runtime.masks.resize import resize_mask
-from wetgen.runtime.sampling.conditioning import Known, SampleInputs, layout_of
+from wetgen.runtime.sampling.sampler import Known, SampleInputs, SamplingParams, layout_of
 from wetgen.training.data import resize_pair
 from wetgen.training.denoiser import condition, conditioning_channels
 from wetgen.training.latents import to_layout
@@ -44,7 +44,7 @@ def test_the_conditioning_tensor_is_trainings(give_layout: bool, give_known: boo
         torch.from_numpy(where)[None, None],
     )
     known, told = Known(latent, where) if give_known else None, layout if give_layout else None
-    wanted = SampleInputs("a crack", 0, 0, 1.0, layout=told, known=known)
+    wanted = SampleInputs("a crack", 0, 0, SamplingParams("four", 1.0, ""), layout=told, known=known)
     np.testing.assert_array_equal(wanted.conditioning(sizes(8, 3)), expected[0].numpy())
 
 

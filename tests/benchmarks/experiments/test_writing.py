@@ -16,7 +16,7 @@ from wetgen.runtime.files import lines_sha256
 from wetgen.runtime.run.options import RunOptions
 from wetgen.runtime.run.run import SilentProgress
 from wetgen.runtime.run.tasks import Listed, PromptRequests, PromptTask
-from wetgen.runtime.sampling.pair import Pair
+from wetgen.runtime.sampling.sampler import Pair
 
 PARTS = ["drawing", "checking", "encoding images", "encoding masks", "encoding confidence", "rows", "files"]
 

@@ -79,6 +79,6 @@ def test_a_session_that_fails_is_told_and_everything_is_given_back(exported_fold
 def test_without_cuda_python_arrays_travel_through_the_host_and_that_is_said(exported_folder, monkeypatch):
     said = []
     monkeypatch.setattr(load, "has_cuda_python", lambda: False)
-    monkeypatch.setattr(Generator, "_engine", lambda *_: None)
+    monkeypatch.setattr(Generator, "_load", lambda *_: None)
     Generator(Bundle.open(exported_folder), device="cuda", say=said.append)
     assert len(said) == 1 and "pip install cuda-python" in said[0]

@@ -17,7 +17,7 @@ from wetgen.runtime.inpaint.backgrounds import (
 )
 from wetgen.runtime.layouts.surfaces import SurfaceLines
 from wetgen.runtime.run.paint_tasks import BackgroundRow, read_backgrounds
-from wetgen.runtime.sampling.conditioning import SampleInputs, layout_of
+from wetgen.runtime.sampling.sampler import SampleInputs, SamplingParams, layout_of
 
 # backgrounds.csv
 
@@ -122,7 +122,8 @@ def clean(bundle):
 @pytest.fixture
 def surfaces(clean):
     def make(count: int, attempt: int = 0) -> list[SampleInputs]:
-        return [SampleInputs(f"wall {number}", 5, number, 2.0, "dirt", attempt, clean) for number in range(count)]
+        params = SamplingParams("four", 2.0, "dirt")
+        return [SampleInputs(f"wall {number}", 5, number, params, attempt, clean) for number in range(count)]
 
     return make
 
@@ -130,7 +131,7 @@ def surfaces(clean):
 def test_surfaces_are_drawn_with_a_layout_that_shows_no_damage(bundle, canvas_double, surfaces):
     made = draw_surfaces(canvas_double, bundle.plan(None), surfaces(3))
     ((first, *_),) = canvas_double.asked
-    assert (first.prompt, first.negative, first.guidance, first.seed, first.number, first.attempt) == (
+    assert (first.prompt, first.params.negative, first.params.guidance, first.seed, first.number, first.attempt) == (
         "wall 0", "dirt", 2.0, 5, 0, 0
     )  # fmt: skip
     np.testing.assert_array_equal(first.layout[0], 1)

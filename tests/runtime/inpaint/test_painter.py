@@ -10,10 +10,11 @@ from wetgen.runtime.inpaint.blend import PaintedImage
 from wetgen.runtime.inpaint.painter import GROWTHS, InpaintRequest, Painter, PlannedDamage
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.sampling.conditioning import SampleInputs
 from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.sampler import SampleInputs, SamplingParams
 
 STAIN, MOLD = 2, 3
+PARAMS = SamplingParams("four", 3.0, "")
 
 
 def picture(height: int = 70, width: int = 90, seed: int = 0) -> np.ndarray:
@@ -29,7 +30,7 @@ def damage(box: Box, *, fill: float = 0.6, class_id: int = STAIN, where: np.ndar
 
 
 def request(canvas: PaintedImage, what: PlannedDamage, *, number: int = 0, attempt: int = 0) -> InpaintRequest:
-    return InpaintRequest(canvas, what, SampleInputs("a stain", 7, number, 3.0, attempt=attempt))
+    return InpaintRequest(canvas, what, SampleInputs("a stain", 7, number, PARAMS, attempt))
 
 
 def blob(side: int):
@@ -267,10 +268,11 @@ def test_requests_that_are_whole_are_painted_once_while_others_grow(painter, can
 
 def test_the_denoiser_is_told_prompt_layout_noise_and_what_is_known(painter, canvas_double, bundle):
     canvas, box = PaintedImage.over(picture(32, 32)), Box(8, 8, 16, 16)
-    what = InpaintRequest(canvas, damage(box, fill=0.5), SampleInputs("a stain", 7, 5, 2.5, "dry", 9))
+    params = SamplingParams("four", 2.5, "dry")
+    what = InpaintRequest(canvas, damage(box, fill=0.5), SampleInputs("a stain", 7, 5, params, 9))
     painter.paint([what])
     ((wanted,),) = canvas_double.asked
-    assert (wanted.prompt, wanted.negative, wanted.guidance) == ("a stain", "dry", 2.5)
+    assert (wanted.prompt, wanted.params) == ("a stain", params)
     assert (wanted.seed, wanted.number, wanted.attempt) == (7, 5, 9)
     known = np.ones((8, 8), np.float32)
     known[2:6, 2:6] = 0
@@ -283,7 +285,7 @@ def test_the_denoiser_is_told_prompt_layout_noise_and_what_is_known(painter, can
 
 def test_a_growing_request_keeps_its_noise_and_its_layout(painter, canvas_double):
     canvas_double.shape = everything
-    inputs = SampleInputs("a stain", 7, 5, 2.5, attempt=9)
+    inputs = SampleInputs("a stain", 7, 5, PARAMS, 9)
     painter.paint([InpaintRequest(PaintedImage.over(picture(200, 300)), damage(Box(140, 90, 12, 12), fill=1), inputs)])
     told = [asked[0] for asked in canvas_double.asked]
     assert {(each.seed, each.number, each.attempt, each.prompt) for each in told} == {(7, 5, 9, "a stain")}

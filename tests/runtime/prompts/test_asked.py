@@ -1,11 +1,13 @@
 """Which classes a prompt asks for, and the faults that follow."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.prompts.mentions import mentioned_classes
-from wetgen.runtime.sampling.pair import CONSTANT, NOT_FINITE, broken, mask_faults, picture_faults
+from wetgen.runtime.sampling.sampler import CONSTANT, NOT_FINITE, Pair, class_faults, missing_class, picture_faults
 
 WORDS = {
     "crack": ("crack", "cracks", "cracked"),
@@ -63,8 +65,8 @@ def test_a_class_that_is_asked_for_and_absent_is_a_fault():
     classes = ClassTable(("background", "crack", "stain", "mold", "corrosion"))
     mask = np.zeros((4, 4), np.uint8)
     mask[0, 0] = 3
-    assert mask_faults("mold and a crack", mask, classes, WORDS) == ("asked for crack, none in the mask",)
-    assert mask_faults("mold", mask, classes, WORDS) == ()
+    assert class_faults(["mold", "crack", "moss"], mask, classes) == tuple(map(missing_class, ("crack", "moss")))
+    assert class_faults(["mold"], mask, classes) == ()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -74,7 +76,9 @@ def test_a_latent_that_is_not_finite_is_broken(value):
     assert picture_faults(latent, image) == ()
     latent[3, 1, 1] = value
     assert picture_faults(latent, image) == (NOT_FINITE,)
-    assert broken((NOT_FINITE,)) and not broken(("asked for mold, none in the mask",)) and not broken(())
+    plain = Pair(0, "mold", 0, image, None, None)
+    assert replace(plain, faults=(NOT_FINITE,)).broken
+    assert not replace(plain, faults=(missing_class("mold"),)).broken and not plain.broken
 
 
 @pytest.mark.parametrize("colour, noise, constant", [(0, 0, True), (0, 3, True), (90, 2, True), (0, 60, False)])

@@ -9,7 +9,7 @@ from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.run.filters import Examiner, Filter, mean_confidence
 from wetgen.runtime.run.fingerprints import Fingerprints, fingerprint
-from wetgen.runtime.sampling.pair import CONSTANT, NOT_FINITE, Pair
+from wetgen.runtime.sampling.sampler import CONSTANT, NOT_FINITE, Pair
 
 PLAIN = Filter(refuse_copies=False)
 

@@ -13,7 +13,7 @@ from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.masks.classes import IGNORE
 from wetgen.runtime.masks.cleanup import MaskCleanup
 from wetgen.runtime.run.tasks import layout_agreement, postprocess_pair
-from wetgen.runtime.sampling.pair import CONSTANT, Pair, missing_class
+from wetgen.runtime.sampling.sampler import CONSTANT, Pair, missing_class
 
 OFF = MaskCleanup()
 CRACK, STAIN, MOLD = 1, 2, 3

@@ -25,8 +25,9 @@ from wetgen.runtime.masks.images import encode_mask, read_mask
 from wetgen.runtime.masks.resize import resize_mask
 from wetgen.runtime.masks.rle import mask_from_json
 from wetgen.runtime.run.tasks import Listed
+from wetgen.runtime.sampling import generator as generating
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import missing_class
+from wetgen.runtime.sampling.sampler import missing_class
 from wetgen.training.scenes.scene import CLASSES
 
 LONG = "crack " * 40
@@ -223,13 +224,13 @@ def test_a_row_is_enough_to_make_its_pair_again(drawn, bundle):
 
 
 def test_a_class_that_a_line_asks_for_and_the_mask_lacks_is_a_fault(drawn, bundle, monkeypatch):
-    make = Generator._pair
+    make = generating.make_pair
 
-    def without_mold(self, *given):
-        pair = make(self, *given)
+    def without_mold(*given):
+        pair = make(*given)
         return replace(pair, mask=np.where(pair.mask == 3, 0, pair.mask).astype(np.uint8))
 
-    monkeypatch.setattr(Generator, "_pair", without_mold)
+    monkeypatch.setattr(generating, "make_pair", without_mold)
     found = rows(drawn(["a wall --class mold", "a wall --class crack", "a wall"]))
     assert found[0]["faults"] == [missing_class("mold")] and found[0]["class"] == "mold"
     assert found[1]["faults"] == [] and "class" not in found[2]

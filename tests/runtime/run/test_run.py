@@ -24,8 +24,9 @@ from wetgen.runtime.dataset.sheet import LIMIT
 from wetgen.runtime.files import pair_name
 from wetgen.runtime.run.fingerprints import Fingerprints, fingerprint
 from wetgen.runtime.run.run import Contents
+from wetgen.runtime.sampling import generator as generating
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import CONSTANT, NOT_FINITE
+from wetgen.runtime.sampling.sampler import CONSTANT, NOT_FINITE
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "Nässe an der Decke")
 
@@ -339,14 +340,14 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_finished(wetgen, finished, 
 
 
 def test_a_bug_is_no_message_and_still_keeps_what_is_finished(wetgen, tmp_path, monkeypatch):
-    make = Generator._pair
+    make = generating.make_pair
 
-    def fails_at_two(self, inputs, *rest):
+    def fails_at_two(inputs, *rest):
         if inputs.index == 2:
             raise ZeroDivisionError
-        return make(self, inputs, *rest)
+        return make(inputs, *rest)
 
-    monkeypatch.setattr(Generator, "_pair", fails_at_two)
+    monkeypatch.setattr(generating, "make_pair", fails_at_two)
     assert isinstance(wetgen(tmp_path / "out").exception, ZeroDivisionError)
     assert sorted(rows(tmp_path / "out")) == [0, 1] and record(tmp_path / "out")["status"] == "failed"
 
@@ -356,13 +357,13 @@ def test_a_bug_is_no_message_and_still_keeps_what_is_finished(wetgen, tmp_path, 
 
 def spoil(monkeypatch, faults: dict[int, tuple[str, ...]], tries: int = 10**9):
     """Give the first `tries` of the named pairs these faults."""
-    make = Generator._pair
+    make = generating.make_pair
 
-    def spoiled(self, inputs, *rest):
-        pair = make(self, inputs, *rest)
+    def spoiled(inputs, *rest):
+        pair = make(inputs, *rest)
         return replace(pair, faults=faults.get(inputs.index, pair.faults)) if inputs.attempt < tries else pair
 
-    monkeypatch.setattr(Generator, "_pair", spoiled)
+    monkeypatch.setattr(generating, "make_pair", spoiled)
 
 
 def test_broken_pairs_are_listed_and_never_written(wetgen, tmp_path, monkeypatch):
@@ -642,13 +643,13 @@ def test_copies_of_training_pictures_are_replaced_unless_they_may_stay(wetgen, t
 
 
 def test_pairs_that_the_judge_cannot_judge_are_kept_and_counted(wetgen, judged_folder, tmp_path, monkeypatch):
-    make = Generator._pair
+    make = generating.make_pair
 
-    def moldy(self, *given):
-        pair = make(self, *given)
+    def moldy(*given):
+        pair = make(*given)
         return replace(pair, mask=np.full_like(pair.mask, 3))
 
-    monkeypatch.setattr(Generator, "_pair", moldy)
+    monkeypatch.setattr(generating, "make_pair", moldy)
     (tmp_path / "p.txt").write_text("black mold\n")
     result = wetgen(tmp_path / "out", "--keep-agreement", "0.9", bundle=judged_folder, prompts=tmp_path / "p.txt")
     assert rows(tmp_path / "out")[0]["agreement"] is None and record(tmp_path / "out")["counts"]["unjudged"] == 1

@@ -2,7 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from wetgen.runtime.sampling.conditioning import SampleInputs
+from wetgen.runtime.sampling.sampler import SampleInputs, SamplingParams
+
+
+def params(guidance: float = 3.0, negative: str = "") -> SamplingParams:
+    """Parameters of a pair; samplers get their plan apart."""
+    return SamplingParams("four", guidance, negative)
 
 
 class Batches(Iterator[SampleInputs]):

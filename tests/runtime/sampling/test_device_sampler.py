@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.runtime.read_back import bytes_of
-from tests.runtime.sampling.batches import Batches
+from tests.runtime.sampling.batches import Batches, params
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines import load as memory
@@ -18,9 +18,8 @@ from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.engines.load import TensorRTGraphs
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.sampling import device as module
-from wetgen.runtime.sampling.conditioning import SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.pair import NOT_FINITE
+from wetgen.runtime.sampling.sampler import NOT_FINITE, SampleInputs, layout_of
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 
@@ -62,17 +61,17 @@ def layout(bundle, seed):
 def batches_that_differ(bundle):
     """Batches of four, of which every other one goes through the same buffers: each pair has something of its own in
     one of them and not in the next."""
-    plain = [SampleInputs(PROMPTS[index % 5], 5, index, 3.0) for index in range(40)]
+    plain = [SampleInputs(PROMPTS[index % 5], 5, index, params()) for index in range(40)]
     changes = {
-        8: {"guidance": 5.0},
-        13: {"negative": "a dry wall"},
-        18: {"guidance": 0.0, "negative": "people"},
+        8: {"params": params(5.0)},
+        13: {"params": params(negative="a dry wall")},
+        18: {"params": params(0.0, "people")},
         20: {"layout": layout(bundle, 0)},
-        24: {"guidance": 1.0, "negative": "people", "layout": layout(bundle, 1)},
-        25: {"negative": "a dry wall", "layout": layout(bundle, 2), "attempt": 1},
-        26: {"guidance": 7.5},
+        24: {"params": params(1.0, "people"), "layout": layout(bundle, 1)},
+        25: {"params": params(negative="a dry wall"), "layout": layout(bundle, 2), "attempt": 1},
+        26: {"params": params(7.5)},
         29: {"layout": layout(bundle, 3)},
-        30: {"negative": "a dry wall"},
+        30: {"params": params(negative="a dry wall")},
         37: {"layout": layout(bundle, 0)},
     }
     return plain, [replace(each, **changes.get(index, {})) for index, each in enumerate(plain)], set(changes)
@@ -110,7 +109,9 @@ def test_what_a_batch_says_like_the_last_one_is_not_uploaded_again(built, gpu, m
         for number in range(8):
             guidance = 3.0 if number < 6 else 4.0
             before = len(uploads)
-            sampler.submit([SampleInputs(prompt, 0, 4 * number + i, guidance) for i, prompt in enumerate(PROMPTS[:4])])
+            sampler.submit(
+                [SampleInputs(prompt, 0, 4 * number + i, params(guidance)) for i, prompt in enumerate(PROMPTS[:4])]
+            )
             sampler.collect()
             counts.append(len(uploads) - before)
         sampler.close()
@@ -123,7 +124,9 @@ def test_what_was_collected_is_not_overwritten_by_the_next_batch(built, gpu):
         sampler = generator._sampler(built.plan(None), None)
         made, kept = [], []
         for first in range(0, 24, 4):
-            sampler.submit([SampleInputs(prompt, 0, first + place, 3.0) for place, prompt in enumerate(PROMPTS[:4])])
+            sampler.submit(
+                [SampleInputs(prompt, 0, first + place, params()) for place, prompt in enumerate(PROMPTS[:4])]
+            )
             made.append(sampler.collect())
             kept.append({name: array.copy() for name, array in made[-1].items()})
         sampler.close()
@@ -156,7 +159,7 @@ def test_the_whole_trajectory_is_one_launch_from_the_second_batch_on(built, gpu)
 def test_two_batches_are_under_way(built, gpu):
     """The second is handed over before the first is taken, and no third."""
     seen = []
-    made = [[SampleInputs(PROMPTS[i], 0, 4 * n + i, 3.0) for i in range(4)] for n in range(4)]
+    made = [[SampleInputs(PROMPTS[i], 0, 4 * n + i, params()) for i in range(4)] for n in range(4)]
     batches = Batches(4, made, seen)
     with Generator(built, device="tensorrt", batch=4) as generator:
         for pair in generator.sample(batches, built.plan(None)):
@@ -165,7 +168,7 @@ def test_two_batches_are_under_way(built, gpu):
 
 
 def test_what_comes_back_for_another_try_is_drawn_though_nothing_else_was_left(built, gpu):
-    first, second = (SampleInputs(PROMPTS[0], 0, 0, 3.0, attempt=attempt) for attempt in (0, 1))
+    first, second = (SampleInputs(PROMPTS[0], 0, 0, params(), attempt=attempt) for attempt in (0, 1))
     with Generator(built, device="tensorrt", batch=4) as generator:
         pairs = generator.sample(Batches(4, [[first], [], [second]]), built.plan(None))
         assert [pair.attempt for pair in pairs] == [0, 1]
@@ -388,7 +391,7 @@ def _forget(gpu):
 
 def test_loading_needs_no_generator(built, gpu):
     loaded = TensorRTGraphs(built, built.targets["jp6"], 1, gpu.trt.version, lambda _: None)
-    judge = loaded.judge()
+    judge = loaded.fed("judge")
     seen = judge.run({"image": np.zeros((1, 32, 32, 3), np.uint8)})
     assert seen["mask"].shape == (1, 32, 32)
     with pytest.raises(WetgenError, match="'image' has shape"):

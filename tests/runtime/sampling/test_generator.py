@@ -9,16 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.runtime.sampling.batches import Batches
+from tests.runtime.sampling.batches import Batches, params
 from wetgen.runtime import Generator, Pair, WetgenError
 from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.bundle.graphs import GUIDED, Plan, Step
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.sampling import generator as module
-from wetgen.runtime.sampling.conditioning import SampleInputs, layout_of
-from wetgen.runtime.sampling.host import sample
-from wetgen.runtime.sampling.pair import NOT_FINITE
+from wetgen.runtime.sampling.sampler import NOT_FINITE, SampleInputs, layout_of, sample
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 
@@ -57,7 +54,8 @@ def test_sampling_walks_the_plan_row_by_row():
     engine, noise = Recorder(), np.zeros((2, 4, 8, 8), np.float32)
     plan = Plan("p", 7, tuple(Step(t, 1.0, 0.0) for t in (999, 499, 0)))
     embedding = np.arange(4 * 3 * 5, dtype=np.float32).reshape(4, 3, 5)
-    latents = list(sample({GUIDED: engine}, plan, noise, embedding, 2.5, {"conditioning": noise}))
+    guidance = np.full(2, 2.5, np.float32)
+    latents = list(sample({GUIDED: engine}, plan, noise, embedding, {"guidance": guidance, "conditioning": noise}))
     assert [feed["step"].tolist() for feed in engine.feeds] == [[7], [8], [9]]
     assert [float(latent[0, 0, 0, 0]) for latent in latents] == [2.5, 5.0, 7.5]
     for feed in engine.feeds:
@@ -70,16 +68,16 @@ def test_sampling_walks_the_plan_row_by_row():
 
 def _first_feed(plan, noise, embedding):
     engine = Recorder()
-    list(sample({GUIDED: engine}, plan, noise, embedding, 1.0, {}))
+    list(sample({GUIDED: engine}, plan, noise, embedding, {"guidance": np.ones(2, np.float32)}))
     return engine.feeds
 
 
 def test_a_batch_has_uncond_before_cond_and_zeros_for_what_is_free(bundle, monkeypatch):
     generator = Generator(bundle, batch=2, threads=1)
-    recorder = generator._denoise[GUIDED] = Recorder()
+    recorder = generator._engines["denoise"] = Recorder()
     list(generator.generate(PROMPTS[:2], seed=9, negative="a dry wall", guidance=4.0))
     uncond, first, second = (
-        generator._text.run({"token_ids": generator._tokenizer.encode([text])})["embedding"][0]
+        generator._engines["text"].run({"token_ids": generator._tokenizer.encode([text])})["embedding"][0]
         for text in ("a dry wall", *PROMPTS[:2])
     )
     feed = recorder.feeds[0]
@@ -209,14 +207,14 @@ def test_zero_is_a_value_and_none_the_bundles_default(generator):
 
 def test_an_embedding_is_made_once_per_prompt(bundle):
     generator = Generator(bundle, batch=2, threads=1)
-    calls, run = [], generator._text.run
-    generator._text.run = lambda feed: calls.append(1) or run(feed)
+    calls, run = [], generator._engines["text"].run
+    generator._engines["text"].run = lambda feed: calls.append(1) or run(feed)
     list(generator.generate(PROMPTS, count=4))
     assert len(calls) == len(PROMPTS) + 1
 
 
 def test_many_prompts_do_not_fill_the_memory(bundle, monkeypatch):
-    monkeypatch.setattr(module, "_EMBEDDINGS_BYTES", 0)
+    monkeypatch.setattr("wetgen.runtime.sampling.sampler._EMBEDDING_BYTES", 0)
     small = Generator(bundle, batch=3, threads=1)
     assert digest(small.generate(PROMPTS, seed=5, count=2)) == digest(
         Generator(bundle, batch=3, threads=1).generate(PROMPTS, seed=5, count=2)
@@ -248,7 +246,7 @@ def test_every_try_is_another_picture_and_the_first_the_usual_one(generator, pai
 def test_what_is_drawn_next_may_depend_on_what_was_drawn(generator):
     """The next batch is taken when every pair of the last one was yielded, and a batch may have gaps."""
     drawn, seen = [[(0, 0), (1, 0)], [(1, 1)], [(2, 0), (1, 2), (0, 3)]], []
-    made = [[SampleInputs(PROMPTS[i], 5, i, 3.0, attempt=n, index=i) for i, n in batch] for batch in drawn]
+    made = [[SampleInputs(PROMPTS[i], 5, i, params(), attempt=n, index=i) for i, n in batch] for batch in drawn]
     batches = Batches(3, made, seen)
     for pair in generator.sample(batches, generator.bundle.plan(None)):
         seen.append((pair.index, pair.attempt))
@@ -307,7 +305,7 @@ def test_a_latent_that_is_not_finite_is_caught_and_its_neighbours_are_not(bundle
         return outputs
 
     generator = Generator(bundle, batch=3, threads=1)
-    generator._denoise[GUIDED] = Spoiled(generator._denoise[GUIDED], one_nan)
+    generator._engines["denoise"] = Spoiled(generator._engines["denoise"], one_nan)
     good, bad, other = generator.generate(["mold", "a crack", "mold"])
     assert not good.broken and good.faults == () and not other.broken
     assert bad.broken and NOT_FINITE in bad.faults
@@ -318,7 +316,7 @@ def test_a_class_that_was_asked_for_and_is_absent_is_a_fault(bundle):
         return {**outputs, "mask": np.where(outputs["mask"] == 3, 0, outputs["mask"]).astype(np.uint8)}
 
     generator = Generator(bundle, batch=2, threads=1)
-    generator._decode = Spoiled(generator._decode, without_mold)
+    generator._engines["decode"] = Spoiled(generator._engines["decode"], without_mold)
     mold, crack = generator.generate(["mold", "a crack without mold"])
     assert mold.faults == ("asked for mold, none in the mask",) and not mold.broken
     assert crack.faults == ()
@@ -337,7 +335,7 @@ def halves(*ids, shape=(32, 32)):
 
 def test_each_prompt_has_the_layout_at_its_place(bundle, monkeypatch):
     generator = Generator(bundle, batch=2, threads=1)
-    recorder = generator._denoise[GUIDED] = Recorder()
+    recorder = generator._engines["denoise"] = Recorder()
     layouts = halves(1, 3)
     list(generator.generate(PROMPTS[:2], count=2, layouts=layouts))
     assert len(recorder.feeds) == 8

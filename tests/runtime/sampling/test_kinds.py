@@ -8,18 +8,30 @@ import numpy as np
 import pytest
 
 from tests.runtime.read_back import bytes_of
+from tests.runtime.sampling.batches import params
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.describe import describe_bundle
-from wetgen.runtime.bundle.graphs import DEEP, KINDS, Plan, Step, StepKind, denoise_graph, denoise_name, kinds_of
+from wetgen.runtime.bundle.graphs import (
+    DEEP,
+    KINDS,
+    Plan,
+    Step,
+    StepKind,
+    denoise_graph,
+    denoise_name,
+    denoises,
+    kind_of,
+    kinds_of,
+)
 from wetgen.runtime.engines import load as memory
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.engines.build import BuildOptions, build_engines, needed_engines
 from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.sampling import host as module
-from wetgen.runtime.sampling.conditioning import SampleInputs, layout_of
+from wetgen.runtime.sampling import sampler as module
 from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.sampler import SampleInputs, layout_of
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 PLAIN = KINDS[:6]  # the kinds of a plan of DDIM
@@ -107,7 +119,7 @@ def test_a_step_takes_its_half_of_the_embedding_and_the_features_kept_last():
         "unguided", "guided_keep", "guided_reuse", "guided", "guided_reuse", "unguided_keep", "unguided_reuse"
     )
     noise, embedding = np.zeros((2, 4, 8, 8), np.float32), np.arange(4 * 5, dtype=np.float32).reshape(4, 5, 1)
-    *_, last = module.sample(engines, walked, noise, embedding, 2.5, {})
+    *_, last = module.sample(engines, walked, noise, embedding, {"guidance": np.full(2, 2.5, np.float32)})
     assert [kind for kind, _ in said] == [step.kind for step in walked.steps]
     for kind, feed in said:
         np.testing.assert_array_equal(feed["embedding"], embedding if kind.guided else embedding[2:])
@@ -122,7 +134,7 @@ def test_a_pair_is_what_the_graphs_of_its_kinds_make_of_it(mixed):
     run = {name: open_engine(mixed.graphs[name], files[name], device="cpu", batch=1, threads=1).run for name in files}
     with Generator(mixed, batch=1, threads=1) as generator:
         (pair,) = generator.generate(PROMPTS[:1], seed=3, negative="a dry wall")
-        ids = [generator._token_ids(text) for text in ("a dry wall", PROMPTS[0])]
+        ids = [generator._tokenizer.encode([text]) for text in ("a dry wall", PROMPTS[0])]
     both = np.concatenate([run["text"]({"token_ids": row})["embedding"] for row in ids])
     made = {"latent_after": starting_noise(3, 0, mixed.sizes.latent)[None]}
     features = None
@@ -150,13 +162,17 @@ def test_pairs_do_not_depend_on_their_company(mixed, name):
     assert alone == together
 
 
+def loaded(generator):
+    return {kind_of(name) for name in generator._engines if denoises(name)}
+
+
 def test_only_the_graphs_of_the_plan_are_loaded(mixed):
     generator = Generator(mixed, batch=1, threads=1)
-    assert tuple(generator._denoise) == PLAIN  # the default plan has a step of each
+    assert loaded(generator) == set(PLAIN)  # the default plan has a step of each
     lean = Generator(replace(mixed, default_plan="unguided"), batch=1, threads=1)
-    assert tuple(lean._denoise) == PLAIN[3:]
+    assert loaded(lean) == set(PLAIN[3:])
     next(lean.generate(PROMPTS[:1], plan="every"))
-    assert set(lean._denoise) == set(PLAIN)
+    assert loaded(lean) == set(PLAIN)
 
 
 def test_a_negative_prompt_without_effect_is_refused(mixed):
@@ -196,7 +212,7 @@ def test_pairs_of_a_batch_may_differ_whatever_the_kind_of_the_steps(built_mixed,
     def inputs(index):
         negative = ["", "a dry wall", "people"][index % 3] if name == "every" else ""
         told = [None, *layouts][index // 3 % 4]
-        return SampleInputs(PROMPTS[index % 5], 5, index, float(index // 2 % 4), negative, layout=told)
+        return SampleInputs(PROMPTS[index % 5], 5, index, params(float(index // 2 % 4), negative), layout=told)
 
     def drawn(device):
         with Generator(built_mixed, device=device, batch=4, threads=1) as generator:

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from tests.runtime.sampling.batches import params
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import CLEAN, DEEP, Step, denoise_name
 from wetgen.runtime.engines import load as memory
@@ -12,8 +13,8 @@ from wetgen.runtime.engines import open_engine
 from wetgen.runtime.engines.build import BuildOptions, build_engines
 from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.sampling.conditioning import SampleInputs
 from wetgen.runtime.sampling.generator import Generator
+from wetgen.runtime.sampling.sampler import SampleInputs
 from wetgen.training.schedule import alphas_cumprod, dpmpp_steps, timesteps
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
@@ -37,7 +38,7 @@ def test_a_pair_is_what_the_graphs_make_of_it(multistep_folder, plan):
     run = {name: open_engine(bundle.graphs[name], files[name], device="cpu", batch=1, threads=1).run for name in files}
     with Generator(bundle, batch=1, threads=1) as generator:
         (pair,) = generator.generate(PROMPTS[:1], seed=3, plan=plan)
-        ids = [generator._token_ids(text) for text in ("", PROMPTS[0])]
+        ids = [generator._tokenizer.encode([text]) for text in ("", PROMPTS[0])]
     both = np.concatenate([run["text"]({"token_ids": row})["embedding"] for row in ids])
     latent = starting_noise(3, 0, bundle.sizes.latent)[None]
     clean, features = np.full_like(latent, 7.0), None  # the first step must not look at it
@@ -63,7 +64,7 @@ def test_tiles_draw_what_the_host_draws(multistep_folder, plan):
         steps = generator.bundle.plan(plan)
         tiles = generator.tiled(steps)
         (wide,) = generator.generate(PROMPTS[:1], seed=3, plan=plan, size=(48, 32))
-        (latent,) = tiles.draw([SampleInputs(PROMPTS[0], 3, 0, 3.0)], steps)
+        (latent,) = tiles.draw([SampleInputs(PROMPTS[0], 3, 0, params())], steps)
         (drawn,) = tiles.decode([latent])
     np.testing.assert_array_equal(drawn.image, pair.image)
     assert wide.image.shape == (32, 48, 3) and not wide.faults

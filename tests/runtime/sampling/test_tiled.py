@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from tests.runtime.read_back import bytes_of
+from tests.runtime.sampling.batches import params
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import DEEP, GUIDED, Plan, Step, denoise_name
 from wetgen.runtime.engines import open_engine
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.sampling.conditioning import Known, SampleInputs, layout_of
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.host import pad_batch
-from wetgen.runtime.sampling.tiled import TiledGraphs, TiledSampler, TileEngines
+from wetgen.runtime.sampling.sampler import Known, SampleInputs, layout_of, pad_batch
+from wetgen.runtime.sampling.tiled import HostEngines, TiledGraphs, TiledSampler
 from wetgen.training.schedule import alphas_cumprod, ddim_steps, timesteps
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
@@ -37,11 +37,11 @@ def pairs_wanted(bundle, cells=(8, 8)):
     """Pairs of one size that have nothing in common but that."""
     size = None if cells == (8, 8) else cells
     return [
-        SampleInputs(PROMPTS[0], 5, 0, 3.0, size=size),
-        SampleInputs(PROMPTS[1], 5, 1, 0.5, "a dry wall", size=size),
-        SampleInputs(PROMPTS[2], 6, 1, 3.0, "people", layout=some_layout(bundle, 1, cells), size=size),
-        SampleInputs(PROMPTS[3], 5, 9, 7.0, attempt=2, layout=some_layout(bundle, 2, cells), size=size),
-        SampleInputs(PROMPTS[4], 5, 2, 3.0, layout=some_layout(bundle, 3, cells), size=size),
+        SampleInputs(PROMPTS[0], 5, 0, params(), size=size),
+        SampleInputs(PROMPTS[1], 5, 1, params(0.5, "a dry wall"), size=size),
+        SampleInputs(PROMPTS[2], 6, 1, params(3.0, "people"), layout=some_layout(bundle, 1, cells), size=size),
+        SampleInputs(PROMPTS[3], 5, 9, params(7.0), attempt=2, layout=some_layout(bundle, 2, cells), size=size),
+        SampleInputs(PROMPTS[4], 5, 2, params(), layout=some_layout(bundle, 3, cells), size=size),
     ]
 
 
@@ -106,7 +106,9 @@ def test_sizes_may_be_mixed_in_one_call(bundle, batch):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_every_kind_of_step_draws_as_on_the_host(mixed, name, batch):
     generator, canvas, steps = canvas_of(mixed, batch, name)
-    wanted = [replace(each, negative="" if name == "unguided" else each.negative) for each in pairs_wanted(mixed)]
+    wanted = pairs_wanted(mixed)
+    if name == "unguided":
+        wanted = [replace(each, params=params(each.params.guidance)) for each in wanted]
     host = generator._sampler(steps, None)
     for each, latent in zip(wanted, canvas.draw(wanted, steps), strict=True):
         host.submit(pad_batch([each], batch))
@@ -125,8 +127,11 @@ def by_hand(bundle, wanted, plan):
     files = bundle.targets["cpu"].files
     names = ["text", *map(denoise_name, plan.kinds)]
     run = {name: open_engine(bundle.graphs[name], files[name], device="cpu", batch=1, threads=1).run for name in names}
-    tokenizer = Generator(bundle, batch=1, threads=1)._token_ids
-    both = [run["text"]({"token_ids": tokenizer(text)})["embedding"] for text in (wanted.negative, wanted.prompt)]
+    tokenizer = Generator(bundle, batch=1, threads=1)._tokenizer
+    both = [
+        run["text"]({"token_ids": tokenizer.encode([text])})["embedding"]
+        for text in (wanted.params.negative, wanted.prompt)
+    ]
     height, width = wanted.size
     places = [np.s_[:, top : top + 8, left : left + 8] for top in starts[height] for left in starts[width]]
     ramp = np.array([1, 2, 3, 4, 4, 3, 2, 1.0])
@@ -140,7 +145,7 @@ def by_hand(bundle, wanted, plan):
                 "embedding": np.concatenate(both) if step.guided else both[1],
                 "conditioning": conditioning[place][None],
                 "step": np.array([row], np.int32),
-                "guidance": np.array([wanted.guidance], np.float32),
+                "guidance": np.array([wanted.params.guidance], np.float32),
                 **({DEEP: deep[number]} if step.cache == "reuse" else {}),
             }
             made = run[denoise_name(step.kind)](feed)
@@ -159,8 +164,8 @@ def test_a_larger_canvas_is_the_weighted_mean_of_its_windows_at_every_step(mixed
     """With features of each window's own. Float32 and the batch's order of sums: some 1e-5 of latents of size 1."""
     _, canvas, steps = canvas_of(mixed, batch, name)
     negative = "a dry wall" if name == "every" else ""
-    wanted = SampleInputs(PROMPTS[1], 5, 3, 2.0, negative, layout=some_layout(mixed, 7, cells), size=cells)
-    other = SampleInputs(PROMPTS[0], 5, 4, 1.0)
+    wanted = SampleInputs(PROMPTS[1], 5, 3, params(2.0, negative), layout=some_layout(mixed, 7, cells), size=cells)
+    other = SampleInputs(PROMPTS[0], 5, 4, params(1.0))
     latent = canvas.draw([other, wanted], steps)[1]
     np.testing.assert_allclose(latent, by_hand(mixed, wanted, steps), atol=1e-4)
 
@@ -174,7 +179,7 @@ def test_pictures_meet_in_their_weighted_mean_to_the_nearest_level(bundle):
             image[0], image[1] = 10, 21
             return {"image": image}
 
-    engines = TileEngines({}, Levels(), None, None, bundle.sizes, 2)
+    engines = HostEngines({}, Levels(), None, None, bundle.sizes, 2)
     (drawn,) = TiledGraphs(engines).decode([np.zeros((4, 8, 12), np.float32)])
     ramp = np.array([*range(1, 17), *range(16, 0, -1)])
     middle = [(10 * ramp[16 + place] + 21 * ramp[place]) / (ramp[16 + place] + ramp[place]) for place in range(16)]
@@ -187,7 +192,7 @@ def test_windows_see_their_own_part_of_the_layout(bundle):
     """Damage on the right changes nothing in windows that end before it."""
     _, canvas, steps = canvas_of(bundle, 2)
     mask = np.zeros((32, 96), np.uint8)
-    free = SampleInputs("a wall", 5, 0, 1.0, layout=layout_of(mask, bundle.sizes), size=(8, 24))
+    free = SampleInputs("a wall", 5, 0, params(1.0), layout=layout_of(mask, bundle.sizes), size=(8, 24))
     mask[:, 90:] = 3
     told = replace(free, layout=layout_of(mask, bundle.sizes))
     plan = Plan("one", 0, steps.steps[:1])
@@ -248,7 +253,7 @@ def test_what_is_known_is_there_to_the_last_bit(bundle, cells, plan):
     _, canvas, steps = canvas_of(bundle, 3, plan)
     knowns = [some_known(seed, cells) for seed in range(3)]
     wanted = [
-        SampleInputs(PROMPTS[place], 5, place, 3.0, known=known, size=cells) for place, known in enumerate(knowns)
+        SampleInputs(PROMPTS[place], 5, place, params(), known=known, size=cells) for place, known in enumerate(knowns)
     ]
     free = replace(wanted[0], known=None)
     *latents, untouched = canvas.draw([*wanted, free], steps, bundle.alphas_after(steps))
@@ -276,8 +281,8 @@ def test_before_every_step_what_is_known_is_noised_as_the_latent_is(bundle, step
     table = alphas_cumprod()
     plan = Plan("tried", 0, ddim_steps(table, timesteps(1000, steps)))
     watched, known = Watched(), some_known(0)
-    engines = TileEngines({GUIDED: watched}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
-    wanted = SampleInputs("a crack", 5, 0, 3.0, known=known)
+    engines = HostEngines({GUIDED: watched}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
+    wanted = SampleInputs("a crack", 5, 0, params(), known=known)
     (latent,) = TiledGraphs(engines).draw([wanted], plan, bundle.alphas_after(plan))
     noise, there = wanted.noise(bundle.sizes), known.where > 0
     np.testing.assert_array_equal(watched.latents[0][0], noise)  # the noisiest timestep is nothing but noise
@@ -292,8 +297,8 @@ def test_before_every_step_what_is_known_is_noised_as_the_latent_is(bundle, step
 def test_a_schedule_that_does_not_end_clean_leaves_a_little_noise(bundle):
     table = alphas_cumprod()
     plan = Plan("tried", 0, ddim_steps(table, timesteps(1000, 2), final=float(table[0])))
-    engines = TileEngines({GUIDED: Watched()}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
-    wanted, alphas = SampleInputs("a crack", 5, 0, 3.0, known=some_known(0)), [float(table[499]), float(table[0])]
+    engines = HostEngines({GUIDED: Watched()}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
+    wanted, alphas = SampleInputs("a crack", 5, 0, params(), known=some_known(0)), [float(table[499]), float(table[0])]
     (latent,) = TiledGraphs(engines).draw([wanted], plan, alphas)
     there = wanted.known.where > 0
     expected = np.sqrt(table[0]) * wanted.known.latent + np.sqrt(1 - table[0]) * wanted.noise(bundle.sizes)
@@ -312,8 +317,8 @@ def test_the_denoiser_is_told_what_is_known(bundle):
             return {"latent_after": feed["latent"]}
 
     told, known = Told(), some_known(0, (8, 12))
-    engines = TileEngines({GUIDED: told}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
-    wanted = SampleInputs("a crack", 5, 0, 3.0, known=known, size=(8, 12))
+    engines = HostEngines({GUIDED: told}, None, None, lambda _: np.zeros((24, 16)), bundle.sizes, 1)
+    wanted = SampleInputs("a crack", 5, 0, params(), known=known, size=(8, 12))
     TiledGraphs(engines).draw([wanted], Plan("one", 0, (Step(999, 1.0, 0.0),)), [1.0])
     whole = wanted.conditioning(bundle.sizes)
     np.testing.assert_array_equal(np.stack(told.seen), [whole[..., :8], whole[..., 4:]])

@@ -8,22 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from tests.runtime.sampling.batches import params
 from wetgen.runtime.bundle.graphs import Sizes
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.sampling.conditioning import Known, SampleInputs, layout_of
+from wetgen.runtime.sampling.sampler import Known, SampleInputs, layout_of
 
 SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, 4, 9)  # 4 classes, 4 latent channels and the known map are 9
 
 
 def wanted(**given):
-    return SampleInputs(**{"prompt": "a crack", "seed": 3, "number": 7, "guidance": 2.0, **given})
+    return SampleInputs(**{"prompt": "a crack", "seed": 3, "number": 7, "params": params(2.0), **given})
 
 
 @pytest.mark.parametrize("size, cells", [(None, (8, 8)), ((10, 13), (10, 13))])
 def test_noise_follows_from_seed_number_and_try_alone(size, cells):
     plain = wanted(size=size)
     np.testing.assert_array_equal(plain.noise(SIZES), starting_noise(3, 7, (4, *cells), 0))
-    told = replace(plain, prompt="mold", guidance=9.0, negative="dry", layout=np.ones((4, *cells), np.float32))
+    told = replace(plain, prompt="mold", params=params(9.0, "dry"), layout=np.ones((4, *cells), np.float32))
     np.testing.assert_array_equal(told.noise(SIZES), plain.noise(SIZES))
     for other in ({"seed": 4}, {"number": 8}, {"attempt": 1}):
         assert not np.array_equal(replace(plain, **other).noise(SIZES), plain.noise(SIZES))
