@@ -16,7 +16,7 @@ from wetgen.benchmarks.speed.cases import BenchCase
 from wetgen.benchmarks.speed.tiny_models import one_operator
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.targets import target_for
-from wetgen.runtime.engines.ort import check_provider, import_onnxruntime, open_session, session_options
+from wetgen.runtime.engines.ort import import_onnxruntime, open_session, session_options
 from wetgen.runtime.files import usable_cores
 
 MATRICES = {"cpu": (256, 512, 1024), "cuda": (1024, 2048, 4096, 8192)}  # sides: a GPU has far more units to fill
@@ -112,8 +112,7 @@ def _copy(pool: ThreadPoolExecutor, parts: Sequence[tuple[Any, Any]]) -> None:
 def _bound(model: bytes, x: Any, result: tuple[int, ...], device: str, threads: int | None) -> Callable[[], object]:
     """A call of a model of one operator whose input and output stay on the device; it returns when it is done."""
     ort = import_onnxruntime()
-    check_provider(ort, device)
-    session = open_session(ort, model, "a model of one operator", device, session_options(ort, 1, threads))
+    session = open_session(model, "a model of one operator", device, session_options(1, threads))
     given = ort.OrtValue.ortvalue_from_numpy(x, device, 0)
     taken = ort.OrtValue.ortvalue_from_shape_and_type(list(result), x.dtype.type, device, 0)
     binding = session.io_binding()

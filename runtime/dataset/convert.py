@@ -235,7 +235,14 @@ def split_rows(rows: Sequence[Row], shares: Mapping[str, float] | None, group: s
             why="a new split could put test images into training.",
             fix='leave --split out, or delete "split" from the rows.',
         )
-    return [_stated(row) for row in rows]
+    for row in rows:
+        if row.extra["split"] not in SPLITS:
+            raise WetgenError(
+                f"metadata.jsonl, line {row.line}: {row.extra['split']!r} is not a split.",
+                why=f"splits are called {', '.join(SPLITS)}.",
+                fix="correct the row.",
+            )
+    return [str(row.extra["split"]) for row in rows]
 
 
 def _drawn(group: str, shares: Mapping[str, float]) -> str:
@@ -260,17 +267,6 @@ def _group(row: Row, key: str) -> str:
             fix=f'write "{key}" into every row, or group by scene.',
         )
     return str(value)
-
-
-def _stated(row: Row) -> str:
-    part = row.extra["split"]
-    if part not in SPLITS:
-        raise WetgenError(
-            f"metadata.jsonl, line {row.line}: {part!r} is not a split.",
-            why=f"splits are called {', '.join(SPLITS)}.",
-            fix="correct the row.",
-        )
-    return str(part)
 
 
 def _unusable(text: str, why: str) -> WetgenError:

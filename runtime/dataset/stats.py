@@ -1,7 +1,7 @@
 """Dataset statistics: sizes, classes, damage, captions, scenes and licences, for `wetgen inspect` and `wetgen card`."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wetgen.runtime.dataset.formats.base import TRAIN
 from wetgen.runtime.dataset.metadata import Row
 from wetgen.runtime.dataset.reader import Dataset, Report, check, dataset_folders, tables_differ
-from wetgen.runtime.errors import WetgenError, printable
+from wetgen.runtime.errors import printable
 from wetgen.runtime.masks.classes import IGNORE, IGNORE_KEY, MAX_CLASSES, ClassTable
 from wetgen.runtime.masks.images import Pixels
 
@@ -54,7 +54,6 @@ class Stats:
 
     @property
     def pairs(self) -> int:
-        """How many pairs were counted."""
         return len(self.damage)
 
     @property
@@ -93,27 +92,17 @@ def damage_bins(damage: list[float]) -> Iterator[tuple[str, int, int]]:
 def inspect_dataset(folder: Path) -> tuple[str, bool]:
     """Describe a dataset folder, or each one directly inside `folder`. Returns the text, and whether there is no fault.
 
-    Raises WetgenError when there is no dataset folder at all.
+    Raises WetgenError if there is no dataset folder at all.
     """
     found = [check_and_count(path) for path in dataset_folders(folder)]
+    tables = [(report.folder, report.classes) for report, _ in found if report.classes is not None]
+    differ = [tables_differ(*tables[0], *other) for other in tables[1:] if other[1] != tables[0][1]]
+    faults = sum(len(report.faults) for report, _ in found) + len(differ)
     texts = [render(report, stats) for report, stats in found]
-    disagreements = _disagreements([report for report, _ in found])
-    faults = sum(len(report.faults) for report, _ in found) + len(disagreements)
     if len(found) > 1:
         pairs = sum(stats.pairs for _, stats in found)
         texts.append(f"{folder}: {len(found)} datasets, {pairs:,} sound pairs, {_plural(faults, 'fault')}")
-    return "\n\n".join([*texts, *map(str, disagreements)]), faults == 0
-
-
-def _disagreements(reports: list[Report]) -> list[WetgenError]:
-    """The folders whose class table differs from the first one's."""
-    tables = [(report.folder, report.classes) for report in reports if report.classes is not None]
-    first_folder, first = tables[0] if tables else (Path(), None)
-    return [
-        tables_differ(first_folder, first, folder, table)
-        for folder, table in tables[1:]
-        if first is not None and table != first
-    ]
+    return "\n\n".join([*texts, *map(str, differ)]), faults == 0
 
 
 def render(report: Report, stats: Stats) -> str:
@@ -125,18 +114,18 @@ def render(report: Report, stats: Stats) -> str:
         parts.append(_render_damage(stats.damage))
     if rows:
         parts += [_render_captions(rows), _render_origins(rows)]
-    parts.append(_render_faults(report.faults))
-    return "\n\n".join(parts)
+    faults = f"{_plural(len(report.faults), 'fault')}:" if report.faults else "no faults"
+    return "\n\n".join([*parts, "\n".join([faults, *map(str, report.faults)])])
 
 
 def _render_sizes(sizes: Counter[tuple[int, int]]) -> str:
-    spreads = []
-    for side, name in enumerate(("width", "height")):
-        lengths = [size[side] for size in sizes.elements()]
-        spreads.append(f"{name} {min(lengths)} / {median(lengths):g} / {max(lengths)}")
+    widths, heights = zip(*sizes.elements(), strict=True)
     common = [f"{width} x {height} ({count:,})" for (width, height), count in sizes.most_common(4)]
     more = f", and {len(sizes) - 4} more" if len(sizes) > 4 else ""
-    return f"sizes (min / median / max): {', '.join(spreads)}\n  most common: {', '.join(common)}{more}"
+    return (
+        f"sizes (min / median / max): width {_spread(widths)}, height {_spread(heights)}\n"
+        f"  most common: {', '.join(common)}{more}"
+    )
 
 
 def _render_classes(stats: Stats, classes: ClassTable | None) -> str:
@@ -169,10 +158,9 @@ def _render_damage(damage: list[float]) -> str:
 
 
 def _render_captions(rows: tuple[Row, ...]) -> str:
-    lengths = [len(row.text.split()) for row in rows]
     words = Counter(word.strip(".,;:!?()\"'").lower() for row in rows for word in row.text.split())
     words.pop("", None)
-    spread = f"{min(lengths)} / {median(lengths):g} / {max(lengths)}"
+    spread = _spread([len(row.text.split()) for row in rows])
     distinct = len({row.text for row in rows})
     return (
         f"captions: {distinct:,} distinct, words in one (min / median / max) {spread}, {len(words):,} distinct words\n"
@@ -187,8 +175,8 @@ def _render_origins(rows: tuple[Row, ...]) -> str:
     return "\n".join([f"scenes: {len({row.scene for row in rows}):,}", "licences, in rows", *listed])
 
 
-def _render_faults(faults: tuple[WetgenError, ...]) -> str:
-    return "\n".join(["no faults" if not faults else _plural(len(faults), "fault") + ":", *map(str, faults)])
+def _spread(values: Sequence[int]) -> str:
+    return f"{min(values)} / {median(values):g} / {max(values)}"
 
 
 def _plural(count: int, noun: str) -> str:

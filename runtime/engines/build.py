@@ -26,6 +26,7 @@ from wetgen.runtime.engines import cuda
 from wetgen.runtime.engines.build_progress import BuildStatus, monitor
 from wetgen.runtime.engines.check import NetworkLayers, check_engine_layers, check_network, network_layers
 from wetgen.runtime.engines.key import EngineFile, engine_file, rebuild_command
+from wetgen.runtime.engines.load import mib
 from wetgen.runtime.engines.trt import Messages, create_logger, require_tensorrt
 from wetgen.runtime.errors import Say, WetgenError
 from wetgen.runtime.files import atomic_write, os_errors, read_bytes
@@ -94,15 +95,8 @@ class _EngineBuilder:
 
     def build(self, name: str, batch: int) -> Path:
         """The path of one engine, which is built if it has to be."""
-        compatible = self._options.version_compatible
         file = engine_file(
-            self._bundle,
-            self._graphs,
-            name,
-            batch,
-            gpu=self._gpu,
-            tensorrt=self._version,
-            version_compatible=compatible,
+            self._bundle, self._graphs, name, batch, self._gpu, self._version, self._options.version_compatible
         )
         if _is_built(file):
             self._say(f"{file.path.name}: built already")
@@ -131,7 +125,7 @@ class _EngineBuilder:
                 if attempt + 1 == _ATTEMPTS or limit // 2 < _LEAST_WORKSPACE:
                     raise self._too_little_memory(file, limit, str(error)) from error
                 half = limit // 2
-                self._say(f"{_label(file)}: no engine within {_mib(limit)}; trying {_mib(half)}")
+                self._say(f"{_label(file)}: no engine within {mib(limit)}; trying {mib(half)}")
                 limit = half
         raise AssertionError("the last attempt returns or raises")
 
@@ -184,7 +178,7 @@ class _EngineBuilder:
             "/swap; sudo mkswap /swap; sudo swapon /swap)."
         )
         return WetgenError(
-            f"TensorRT built no engine of {name} at batch {batch}, not even within {_mib(limit)} of scratch memory.",
+            f"TensorRT built no engine of {name} at batch {batch}, not even within {mib(limit)} of scratch memory.",
             why=f"{logged}.",
             fix=f"{smaller}free memory on the GPU and try again; finished engines are kept."
             f"{board if self._gpu.integrated else ''}",
@@ -193,10 +187,6 @@ class _EngineBuilder:
 
 def _label(file: EngineFile) -> str:
     return f"{file.key.graph}, batch {file.key.batch}"
-
-
-def _mib(size: int) -> str:
-    return f"{size // 2**20} MiB"
 
 
 def _is_built(file: EngineFile) -> bool:

@@ -124,14 +124,7 @@ class EngineFile:
 
 
 def engine_file(
-    bundle: Bundle,
-    graphs: TargetGraphs,
-    name: str,
-    batch: int,
-    *,
-    gpu: Gpu,
-    tensorrt: str,
-    version_compatible: bool = False,
+    bundle: Bundle, graphs: TargetGraphs, name: str, batch: int, gpu: Gpu, tensorrt: str, compatible: bool = False
 ) -> EngineFile:
     """The engine of the graph called `name` that draws `batch` pairs at a time on this machine, built or not."""
     rebuild = rebuild_command(bundle, graphs.target.name, [batch])
@@ -146,7 +139,7 @@ def engine_file(
         text_sha256=_graph_sha256(bundle, graphs, "text"),
         plans_sha256=hashlib.sha256(json.dumps(bundle.info["plans"], sort_keys=True).encode()).hexdigest(),
         tensorrt=tensorrt,
-        version_compatible=version_compatible,
+        version_compatible=compatible,
         gpu=gpu.name,
         capability=gpu.capability,
         multiprocessors=gpu.multiprocessors,

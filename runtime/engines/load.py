@@ -96,12 +96,12 @@ class TensorRTGraphs(LoadedGraphs):
         if needed > free:
             raise WetgenError(
                 "The judge does not fit into the GPU's memory.",
-                why=f"it needs {_mib(needed)} at batches of {self.batch}, and {_mib(free)} are free.",
+                why=f"it needs {mib(needed)} at batches of {self.batch}, and {mib(free)} are free.",
                 fix="use a smaller --batch, or do without --keep-agreement.",
             )
 
     def _file(self, name: str) -> EngineFile:
-        return engine_file(self.bundle, self.exported, name, self.batch, gpu=self._gpu, tensorrt=self._version)
+        return engine_file(self.bundle, self.exported, name, self.batch, self._gpu, self._version)
 
     def _check_memory(self) -> None:
         """Say how much of the GPU's memory the run will take; raises WetgenError if it is not free."""
@@ -192,8 +192,8 @@ class MemoryPlan:
     def text(self, free: int) -> str:
         """The plan in one line."""
         parts = {"weights": self.weights, "activations": self.scratch, "buffers": self.buffers, "pinned": self.pinned}
-        listed = ", ".join(f"{name} {_mib(size)}" for name, size in parts.items())
-        return f"memory: {listed}; {_mib(self.needed)} of the {_mib(free)} that are free"
+        sizes = ", ".join(f"{name} {mib(size)}" for name, size in parts.items())
+        return f"memory: {sizes}; {mib(self.needed)} of the {mib(free)} that are free"
 
     def check(self, free: int, batch: int) -> None:
         """Raise WetgenError unless it fits into `free` bytes."""
@@ -201,11 +201,11 @@ class MemoryPlan:
             return
         smaller = f"use a --batch smaller than {batch}, or " if batch > 1 else ""
         shared = " (on this board the GPU shares the machine's memory)" if self.integrated else ""
+        desktop = ": stop the desktop with `sudo init 3`" if self.integrated else ""
         raise WetgenError(
             f"A batch of {batch} does not fit into the GPU's memory.",
             why=f"{self.text(free)}{shared}.",
-            fix=f"{smaller}close what else uses the memory"
-            f"{': stop the desktop with `sudo init 3`' if self.integrated else ''}.",
+            fix=f"{smaller}close other programs that use the memory{desktop}.",
         )
 
 
@@ -220,11 +220,9 @@ def plan_memory(
 ) -> MemoryPlan:
     """The memory for a batch and a number of sampling steps; `weights` and `scratch` are bytes by graph.
 
-    The denoisers and the decoder work one after the other and share their scratch memory. Buffers are counted for a
+    The denoisers and the decoder run one after the other and share their scratch memory. Buffers are counted for a
     plan with every kind of step that there is a graph for.
     """
-    sharing = [name for name in scratch if name == "decode" or denoises(name)]
-    own = sum(size for name, size in scratch.items() if name not in sharing)
     denoisers = [graph for name, graph in graphs.items() if denoises(name)]
     inputs = {tensor for graph in denoisers for tensor in graph.inputs}
 
@@ -232,14 +230,14 @@ def plan_memory(
         return sum(aligned(nbytes(tensor, batch)) for tensor in inputs if tensor.name in names)
 
     token_ids, embedding, decode = graphs["text"].inputs[0], graphs["text"].outputs[0], graphs["decode"]
-    copied = 2 * aligned(nbytes(decode.inputs[0], batch))  # what travels between the host and the device
+    copied = 2 * aligned(nbytes(decode.inputs[0], batch))  # between the host and the device
     copied += sum(aligned(nbytes(tensor, batch)) for tensor in decode.outputs) + size("conditioning", "guidance")
     buffers = SETS * (copied + size("embedding") + 2 * batch * aligned(nbytes(token_ids, 1)))
     buffers += steps * aligned(4) + embedding_slots(embedding) * aligned(nbytes(embedding, 1))
     buffers += sum(map(aligned, kept_tensors(denoisers, batch).values()))
     pinned = SETS * (copied + 2 * batch * nbytes(token_ids, 1))
-    shared = max(scratch[name] for name in sharing)
-    return MemoryPlan(sum(weights.values()), shared + own, buffers, pinned, integrated)
+    shared = max(size for name, size in scratch.items() if name != "text")
+    return MemoryPlan(sum(weights.values()), shared + scratch["text"], buffers, pinned, integrated)
 
 
 def embedding_slots(embedding: Tensor) -> int:
@@ -247,5 +245,5 @@ def embedding_slots(embedding: Tensor) -> int:
     return max(2, EMBEDDING_BYTES // aligned(nbytes(embedding, 1)))
 
 
-def _mib(size: int) -> str:
+def mib(size: int) -> str:
     return f"{size / 2**20:.0f} MiB"

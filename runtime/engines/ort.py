@@ -54,17 +54,15 @@ class OrtEngine:
     """One graph in one session, at one batch size; on a CPU, each core runs a micro-batch where there are enough."""
 
     def __init__(self, graph: Graph, path: Path, *, device: str, batch: int, threads: int | None = None) -> None:
-        ort = import_onnxruntime()
-        check_provider(ort, device)
         self.graph, self.batch = graph, batch
         threads = usable_cores() if threads is None else threads
         self._part = part_size(batch, threads) if device == "cpu" else batch
         self._pool = ThreadPoolExecutor(threads) if self._part < batch else None
-        options = session_options(ort, self._part, threads if self._pool is None else 1)
+        options = session_options(self._part, threads if self._pool is None else 1)
         # The arena grows by doubling: with gigabytes of weights it would waste gigabytes.
-        options.enable_cpu_mem_arena = _weight_bytes(path) < _LARGE
+        options.enable_cpu_mem_arena = sum(map(size_of, (path, *_weight_files(path)))) < _LARGE
         with model_at(path, options) as model:
-            self._session = open_session(ort, model, path.name, device, options)
+            self._session = open_session(model, path.name, device, options)
         check_tensors(self._session, graph, path)
         self._outputs = [tensor.name for tensor in graph.outputs]
 
@@ -81,11 +79,6 @@ class OrtEngine:
 
     def _run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(feed)), strict=True))
-
-
-def _weight_bytes(path: Path) -> int:
-    """The size of a graph's file and of all files of weights beside it, even those of other graphs."""
-    return sum(size_of(file) for file in (path, *_weight_files(path)))
 
 
 def _weight_files(path: Path) -> list[Path]:
@@ -141,28 +134,14 @@ def installed_wheels() -> list[str]:
     return found
 
 
-def check_provider(ort: Any, device: str) -> None:
-    """Raise WetgenError unless this build of ONNX Runtime offers the device's provider."""
-    offered = ort.get_available_providers()
-    if PROVIDERS[device] in offered:
-        return
-    why = f"this build (onnxruntime {ort.__version__}) offers {', '.join(offered)}."
-    fix = "choose --device cpu, or: pip uninstall onnxruntime; pip install onnxruntime-gpu"
-    if len(installed_wheels()) > 1:
-        why = f"{' and '.join(WHEELS)} are both installed, and one overwrote the other's files; {why}"
-        fix = f"pip uninstall {' '.join(WHEELS)}; pip install onnxruntime-gpu"
-    raise WetgenError(f"ONNX Runtime cannot run on {device} here.", why=why, fix=fix)
-
-
 def try_device(device: str) -> None:
     """Raise WetgenError unless a session opens on the device; for `wetgen doctor`, which has no graph to try."""
-    ort = import_onnxruntime()
-    check_provider(ort, device)
-    open_session(ort, _IDENTITY, "a graph of one node", device, session_options(ort, batch=1, threads=1))
+    open_session(_IDENTITY, "a graph of one node", device, session_options(batch=1, threads=1))
 
 
-def session_options(ort: Any, batch: int, threads: int | None) -> "onnxruntime.SessionOptions":
+def session_options(batch: int, threads: int | None) -> "onnxruntime.SessionOptions":
     """The options of a session on any device; `threads` None means every usable core."""
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = usable_cores() if threads is None else threads
@@ -187,7 +166,6 @@ def _cores_are_idle() -> bool:
 
 
 def open_session(
-    ort: Any,
     model: str | bytes,
     name: str,
     device: str,
@@ -195,7 +173,8 @@ def open_session(
     more: Mapping[str, str] | None = None,
 ) -> "onnxruntime.InferenceSession":
     """A session on the device's provider and no other; `more` are options for the CUDA provider."""
-    expected = PROVIDERS[device]
+    ort, expected = import_onnxruntime(), PROVIDERS[device]
+    _check_provider(ort, device)
     provider: Any = expected
     if device == "cuda":
         provider = (expected, {**_CUDA_OPTIONS, **({} if more is None else more)})
@@ -219,6 +198,19 @@ def open_session(
             fix="install the CUDA and cuDNN that this onnxruntime-gpu asks for, or use --device cpu.",
         )
     return session
+
+
+def _check_provider(ort: Any, device: str) -> None:
+    """Raise WetgenError unless this build of ONNX Runtime offers the device's provider."""
+    offered = ort.get_available_providers()
+    if PROVIDERS[device] in offered:
+        return
+    why = f"this build (onnxruntime {ort.__version__}) offers {', '.join(offered)}."
+    fix = "choose --device cpu, or: pip uninstall onnxruntime; pip install onnxruntime-gpu"
+    if len(installed_wheels()) > 1:
+        why = f"{' and '.join(WHEELS)} are both installed, and one overwrote the other's files; {why}"
+        fix = f"pip uninstall {' '.join(WHEELS)}; pip install onnxruntime-gpu"
+    raise WetgenError(f"ONNX Runtime cannot run on {device} here.", why=why, fix=fix)
 
 
 def check_tensors(session: Any, graph: Graph, path: Path) -> None:

@@ -78,14 +78,12 @@ def _open_session(path: Path, batch: int, stream: int) -> tuple[Any, str]:
 
     If nodes are left to the CPU, the provider cannot record, and says so when the session is opened.
     """
-    module = ort.import_onnxruntime()
-    ort.check_provider(module, "cuda")
 
     def opened(recorded: str) -> Any:
-        options = ort.session_options(module, batch, threads=1)
+        options = ort.session_options(batch, threads=1)
         provider = {"user_compute_stream": str(stream), "enable_cuda_graph": recorded}
         with ort.model_at(path, options) as model:
-            return ort.open_session(module, model, path.name, "cuda", options, provider)
+            return ort.open_session(model, path.name, "cuda", options, provider)
 
     try:
         return opened("1"), ""

@@ -39,7 +39,6 @@ class _Facts:
 
     @property
     def splits(self) -> list[str]:
-        """The splits that have pairs."""
         return [name for name in SPLITS if self.stats.splits[name]]
 
 
@@ -121,25 +120,21 @@ def _drawn_by(rows: list[Row], folder: Path | None) -> Bundle | None:
 
 def _sections(facts: _Facts, bundle: Bundle | None) -> Iterator[str]:
     yield _summary(facts)
-    yield "## Classes"
-    yield _class_table(facts)
+    yield from ("## Classes", _class_table(facts))
     yield "## Damaged share of a picture"
     yield f"In pictures, {facts.stats.pairs:,} in all:\n\n```\n{damage_chart(facts.stats.damage)}\n```"
-    yield "## How it was made"
-    yield _making(facts)
-    yield "## Sources and licences"
-    yield _origins(facts.rows)
+    yield from ("## How it was made", _making(facts))
+    yield from ("## Sources and licences", _origins(facts.rows))
     if bundle is not None:
-        yield "The bundle that drew the pictures was trained on:"
-        yield _trained_on(bundle.info.get("trained_on"))
-    yield "## Limits"
-    yield "\n".join(f"- {limit}" for limit in _limits(facts))
+        yield from ("The bundle that drew the pictures was trained on:", _trained_on(bundle.info.get("trained_on")))
+    yield from ("## Limits", "\n".join(f"- {limit}" for limit in _limits(facts)))
 
 
 def _summary(facts: _Facts) -> str:
     stats = facts.stats
     splits = ", ".join(f"{stats.splits[split]:,} {split}" for split in facts.splits)
-    sizes = ", ".join(f"{w} x {h} ({count:,})" for (w, h), count in sorted(stats.sizes.items(), key=_commonest)[:4])
+    commonest = sorted(stats.sizes.items(), key=lambda size: (-size[1], size[0]))[:4]
+    sizes = ", ".join(f"{width} x {height} ({count:,})" for (width, height), count in commonest)
     more = f", and {len(stats.sizes) - 4} other sizes" if len(stats.sizes) > 4 else ""
     scenes = len({row.scene for row in facts.rows})
     return (
@@ -148,10 +143,6 @@ def _summary(facts: _Facts) -> str:
         "A mask is a PNG of one 8-bit channel whose values are the class ids below. Columns: image or `file_name`, "
         "mask or `mask_file_name`, `text` (the caption), `scene` (pictures of one scene belong in one split)."
     )
-
-
-def _commonest(size: tuple[tuple[int, int], int]) -> tuple[int, tuple[int, int]]:
-    return -size[1], size[0]
 
 
 def _class_table(facts: _Facts) -> str:
@@ -188,17 +179,12 @@ def _making(facts: _Facts) -> str:
 
 def _row_facts(drawn: list[dict[str, object]]) -> Iterator[list[str]]:
     """What the rows of drawn pairs state: each key's most common values."""
-    for key, words in (
-        ("bundle_sha256", "bundle (sha256)"),
-        ("plan", "sampling plan"),
-        ("guidance", "guidance"),
-        ("negative", "negative prompt"),
-        ("seed", "seed"),
-    ):
+    words = {"bundle_sha256": "bundle (sha256)", "plan": "sampling plan", "negative": "negative prompt"}
+    for key in ("bundle_sha256", "plan", "guidance", "negative", "seed"):
         values = Counter(json.dumps(row[key], ensure_ascii=False) for row in drawn if key in row and row[key] != "")
         listed = ", ".join(value.strip('"') for value, _ in values.most_common(4))
         if values:
-            yield [words, listed + (f", and {len(values) - 4} more" if len(values) > 4 else "")]
+            yield [words.get(key, key), listed + (f", and {len(values) - 4} more" if len(values) > 4 else "")]
 
 
 def _run_facts(run: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -212,15 +198,12 @@ def _run_facts(run: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _origins(rows: list[Row]) -> str:
-    origins = Counter(
-        (str(row.extra.get("source", _unstated(row))), str(row.extra.get("license", "not stated"))) for row in rows
-    )
+    origins: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        unstated = "drawn by wetgen" if row.extra.get("synthetic") is True else "not stated"
+        origins[str(row.extra.get("source", unstated)), str(row.extra.get("license", "not stated"))] += 1
     lines = [[source, license, f"{count:,}"] for (source, license), count in sorted(origins.items())]
     return _table(["source", "licence, as the rows state it", "pairs"], lines)
-
-
-def _unstated(row: Row) -> str:
-    return "drawn by wetgen" if row.extra.get("synthetic") is True else "not stated"
 
 
 def _trained_on(sources: object) -> str:
@@ -256,9 +239,6 @@ def _limits(facts: _Facts) -> Iterator[str]:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    lines = [[" ".join(text.split()).replace("|", "\\|").replace("<", "&lt;") for text in row] for row in (head, *rows)]
+    lines.insert(1, ["---"] * len(head))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -30,19 +30,17 @@ class Member(NamedTuple):
 
 
 def counterfactual(requests: Requests, kind: str, words: ClassWords) -> Requests:
-    """The requests with a family in place of each; raises WetgenError for a kind that there is not."""
+    """A family of requests for each request; raises WetgenError for an unknown kind."""
+    clean = Member("clean", None)
     if kind == "clean":
-        members = (Member("clean", None), Member("damaged", _SEVERITY))
-        return Families(requests, words, members, keep_severity=True)
+        return Families(requests, words, (clean, Member("damaged", _SEVERITY)), keep_severity=True)
     if kind == "severity":
-        return Families(
-            requests, words, (Member("clean", None), *(Member(f"severity {step:g}", step) for step in STEPS))
-        )
+        return Families(requests, words, (clean, *(Member(f"severity {step:g}", step) for step in STEPS)))
     old, equals, new = kind.partition("=")
     if not (equals and old.strip() and new.strip()):
         raise WetgenError(
             f"There is no counterfactual '{kind}'.",
-            why="it is clean, severity, or a word and what it becomes.",
+            why="it is clean, severity, or a word and its replacement.",
             fix="write --counterfactual clean, --counterfactual severity, or --counterfactual white=grey",
         )
     return Swapped(requests, old.strip(), new.strip())
@@ -66,13 +64,16 @@ class Families:
     def __getitem__(self, index: int) -> PairRequest:
         given, member = self._parts(index)
         family = f"{given.seed}-{given.number}"
-        told = {"family": family, "member": member.name, "prompt": given.prompt}
-        made = replace(given, index=index, surface=given.prompt, metadata={"scene": family, "counterfactual": told})
+        link = {"family": family, "member": member.name, "prompt": given.prompt}
+        request = replace(given, index=index, surface=given.prompt, metadata={"scene": family, "counterfactual": link})
         if member.severity is None:
-            return replace(made, prompt=_CLEAN, severity=None, layout=None)
+            return replace(request, prompt=_CLEAN, severity=None, layout=None)
         if given.severity is not None:
-            return made if self.keep_severity else replace(made, severity=member.severity)
-        return replace(made, prompt=_graded(given.prompt, member.severity, self.words), severity=member.severity)
+            return request if self.keep_severity else replace(request, severity=member.severity)
+        prompt = given.prompt
+        if mentioned_classes(prompt, self.words):  # the words of the severity, if the prompt names the damage
+            prompt = with_severity(prompt, member.severity, self.words)
+        return replace(request, prompt=prompt, severity=member.severity)
 
     def check(self, request: PairRequest) -> None:
         _refuse_photo(request)
@@ -80,18 +81,13 @@ class Families:
         if given.severity is not None and not self.keep_severity:
             raise WetgenError(
                 "A severity is given, and --counterfactual severity draws all of them.",
-                why="one of the two says how severe the damage is.",
-                fix="leave the severity out of the line.",
+                why="only one of the two can say how severe the damage is.",
+                fix="remove the severity from the line.",
             )
 
     def _parts(self, index: int) -> tuple[PairRequest, Member]:
         family, i = divmod(index, len(self.members))
         return self.requests[family], self.members[i]
-
-
-def _graded(text: str, severity: float, words: ClassWords) -> str:
-    """The prompt with the words of a severity, where it names the damage."""
-    return with_severity(text, severity, words) if mentioned_classes(text, words) else text
 
 
 @dataclass(frozen=True)
@@ -109,17 +105,17 @@ class Swapped:
         i, changed = divmod(index, 2)
         given = self.requests[i]
         family = f"{given.seed}-{given.number}"
-        told = {"family": family, "member": f"{self.old}={self.new}" if changed else "as asked"}
+        link = {"family": family, "member": f"{self.old}={self.new}" if changed else "as asked"}
         prompt = _word(self.old).sub(lambda _: self.new, given.prompt) if changed else given.prompt
-        return replace(given, index=index, prompt=prompt, metadata={"scene": family, "counterfactual": told})
+        return replace(given, index=index, prompt=prompt, metadata={"scene": family, "counterfactual": link})
 
     def check(self, request: PairRequest) -> None:
         _refuse_photo(request)
         if not _word(self.old).search(request.prompt) and not _word(self.new).search(request.prompt):
             raise WetgenError(
-                f"'{self.old}' does not stand in the prompt.",
-                why=f"it is {request.prompt!r}, and --counterfactual {self.old}={self.new} changes that word.",
-                fix="name a word of every prompt, or draw the others in a run of their own.",
+                f"'{self.old}' is not in the prompt.",
+                why=f"the prompt is {request.prompt!r}, and --counterfactual {self.old}={self.new} changes that word.",
+                fix="choose a word of every prompt, or draw the other prompts in another run.",
             )
 
 

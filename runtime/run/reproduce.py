@@ -1,8 +1,6 @@
-"""`wetgen reproduce`: make a pair again from its row alone, and compare the bytes of its files.
+"""`wetgen reproduce`: makes a pair again from its row alone, and compares the bytes of its files.
 
-What a row says of how its pair was drawn, read back.
-
-Rows are somebody's files: what does not fit raises KeyError, TypeError or ValueError, or WetgenError with its words.
+Anybody may have changed a row: reading one raises KeyError, TypeError or ValueError, which `make_again` explains.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +12,7 @@ import numpy as np
 from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import Plan
-from wetgen.runtime.dataset import shards as tar
+from wetgen.runtime.dataset import shards
 from wetgen.runtime.dataset.metadata import METADATA, parse
 from wetgen.runtime.dataset.metadata import lines as lines_of
 from wetgen.runtime.dataset.shards import SUFFIXES
@@ -30,52 +28,52 @@ from wetgen.runtime.masks.rle import mask_from_json, region_from_json
 from wetgen.runtime.run.record import FILE_NAME, read_record
 from wetgen.runtime.run.tasks import postprocess_pair
 from wetgen.runtime.sampling.generator import Generator, checked_cells
-from wetgen.runtime.sampling.sampler import Pair, SampleInputs, SamplingParams, layout_of, undamaged
+from wetgen.runtime.sampling.sampler import Floats, Pair, SampleInputs, SamplingParams, layout_of, undamaged
 
 StoredRow = Mapping[str, Any]
 
 
 def drawn_pair(generator: Generator, row: StoredRow, plan: Plan) -> Pair:
     """The pair of a row that was drawn from its prompt, and a layout if it had one."""
-    cells = checked_cells(_size(row), generator.bundle.sizes)
-    index, attempt = int(row["index"]), int(row["try"])
-    layout = None
+    cells, layout = checked_cells(_size(row), generator.bundle.sizes), None
     if "layout" in row:
         assert generator.bundle.classes is not None  # a bundle that took a layout has some
-        layout = layout_of(
-            mask_from_json(row["layout"], generator.bundle.classes, f"Row {index}"), generator.bundle.sizes
-        )
-    inputs = SampleInputs(
-        str(row["text"]),
-        int(row["seed"]),
-        int(row.get("number", index)),
-        _params(row),
-        attempt,
-        layout,
-        size=cells,
-        index=index,
-    )
-    return next(generator.sample([inputs], plan, cells=cells))
+        mask = mask_from_json(row["layout"], generator.bundle.classes, f"Row {row['index']}")
+        layout = layout_of(mask, generator.bundle.sizes)
+    return next(generator.sample([_inputs(row, row["text"], plan, layout, cells)], plan, cells=cells))
 
 
 def painted_pair(generator: Generator, row: StoredRow, plan: Plan, photos: Path | None) -> Pair:
     """The pair of a row that was painted, into a photograph of `photos` or into a surface that is drawn again."""
-    sheet = InpaintJob(
-        int(row["index"]),
-        int(row["try"]),
-        int(row["seed"]),
-        int(row.get("number", row["index"])),
-        str(row["text"]),
-        _params(row),
+    inputs = _inputs(row, row["text"], plan, None, None)
+    job = InpaintJob(
+        inputs.index,
+        inputs.attempt,
+        inputs.seed,
+        inputs.number,
+        inputs.prompt,
+        inputs.params,
         Background(_background(generator, row, plan, photos), row["background"]),
         list(_planned(generator, row)),
     )
-    painter, attempts = Painter(generator, plan, detail=int(row["detail"])), iter([(sheet.index, sheet.attempt)])
-    return next(draw_painted(generator, painter, lambda _: [sheet], attempts, at_once=1, judge=False))
+    painter, attempts = Painter(generator, plan, detail=int(row["detail"])), iter([(job.index, job.attempt)])
+    return next(draw_painted(generator, painter, lambda _: [job], attempts, at_once=1, judge=False))
 
 
-def _params(row: StoredRow) -> SamplingParams:
-    return SamplingParams(str(row["plan"]), float(row["guidance"]), str(row["negative"]))
+def _inputs(
+    row: StoredRow, prompt: object, plan: Plan, layout: Floats | None, cells: tuple[int, int] | None
+) -> SampleInputs:
+    """The model inputs that the row of a pair, or of a background, states."""
+    return SampleInputs(
+        str(prompt),
+        int(row["seed"]),
+        int(row["number"] if "number" in row else row["index"]),
+        SamplingParams(plan.name, float(row["guidance"]), str(row["negative"])),
+        int(row["try"]),
+        layout,
+        size=cells,
+        index=int(row.get("index", 0)),
+    )
 
 
 def _planned(generator: Generator, row: StoredRow) -> Iterator[PlannedDamage]:
@@ -89,39 +87,31 @@ def _planned(generator: Generator, row: StoredRow) -> Iterator[PlannedDamage]:
 
 
 def _background(generator: Generator, row: StoredRow, plan: Plan, photos: Path | None) -> Pixels:
-    said, sizes = row["background"], generator.bundle.sizes
-    cells = checked_cells(_size(row), generator.bundle.sizes)
-    if "photo" in said:
-        image = read_image(_photograph(said, photos))
-        return cropped(image, sizes.pixels(cells)) if said.get("cropped") else image
-    wanted = SampleInputs(
-        str(said["prompt"]),
-        int(said["seed"]),
-        int(said["number"]),
-        _params({**said, "plan": plan.name}),
-        int(said["try"]),
-        undamaged(sizes, cells),
-        size=cells,
-    )
+    background, sizes = row["background"], generator.bundle.sizes
+    cells = checked_cells(_size(row), sizes)
+    if "photo" in background:
+        image = read_image(_photograph(background, photos))
+        return cropped(image, sizes.pixels(cells)) if background.get("cropped") else image
+    inputs = _inputs(background, background["prompt"], plan, undamaged(sizes, cells), cells)
     canvas = generator.tiled(plan)
-    return canvas.decode(canvas.draw([wanted], plan))[0].image
+    return canvas.decode(canvas.draw([inputs], plan))[0].image
 
 
-def _photograph(said: StoredRow, photos: Path | None) -> Path:
-    """Where the photograph of a row lies now, if it is still the same."""
-    name = str(said["photo"])
+def _photograph(background: StoredRow, photos: Path | None) -> Path:
+    """The path of a row's photograph, which must not have changed."""
+    name = str(background["photo"])
     path = Path(name) if photos is None else photos / name
     if not path.is_file():
         raise WetgenError(
             f"The photograph {name} is needed to make this pair again.",
-            why=f"{path} is not there.",
-            fix="say with --photos which folder it lies in.",
+            why=f"{path} does not exist.",
+            fix="give its folder with --photos.",
         )
-    if file_sha256(path) != said["sha256"]:
+    if file_sha256(path) != background["sha256"]:
         raise WetgenError(
-            f"{path} is not the photograph that was painted in.",
-            why="its hash is another than the row's.",
-            fix="say with --photos where the one lies that was.",
+            f"{path} is not the photograph of this pair.",
+            why="its hash is not the one in the row.",
+            fix="give the folder of the original with --photos.",
         )
     return path
 
@@ -133,18 +123,15 @@ def _size(row: StoredRow) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
-_KEYS = {"image": "file_name", "mask": "mask_file_name", "confidence": "confidence_file_name"}
-
-
 class Compared(NamedTuple):
-    """A file of the pair beside the same made again: `difference` says how far they differ, None that they do not."""
+    """A stored file of a pair, and how it differs from the same made again; None if they are equal."""
 
     kind: str
     difference: str | None
 
 
 def find_row(dataset: Path, index: int) -> dict[str, object]:
-    """The row of the pair of an index; raises WetgenError when there is none."""
+    """The row of the pair with this index; raises WetgenError if there is none."""
     path = dataset / METADATA
     with os_errors(path, "read"), path.open("rb") as file:
         for line in lines_of(file):
@@ -163,15 +150,14 @@ def make_again(
 ) -> Pair:
     """The pair of a row.
 
-    Raises WetgenError for another bundle than drew it, for photographs that lack, and for a row that does not say how.
+    Raises WetgenError if another bundle drew it, if its photograph is missing, and for a row that is not complete.
     """
-    where = f"Row {row.get('index')}"
     try:
         if row["bundle_sha256"] != bundle.hash:
             raise WetgenError(
                 f"{bundle.folder} is not the bundle that drew this pair.",
                 why=f"its hash is {bundle.hash[:12]}..., the row names {str(row['bundle_sha256'])[:12]}...",
-                fix="give the one that did with --bundle.",
+                fix="give the bundle that did with --bundle.",
             )
         plan = bundle.plan(str(row["plan"]))
         with Generator(bundle, device=device, batch=batch, threads=threads) as generator:
@@ -181,48 +167,41 @@ def make_again(
         return postprocess_pair(pair, {}, bundle, MaskCleanup(**tidy))
     except (KeyError, TypeError, ValueError) as error:
         raise WetgenError(
-            f"{where} does not say how its pair was drawn.",
+            f"Row {row.get('index')} does not say how its pair was drawn.",
             why=f"{type(error).__name__}: {error}.",
             fix="only pairs that wetgen drew can be made again, from rows that nobody changed.",
         ) from error
 
 
 def compare(dataset: Path, row: StoredRow, pair: Pair) -> list[Compared]:
-    """Each file of the pair beside the same made again, byte for byte."""
-    text = png_text(row)
-    made: dict[str, tuple[bytes, Pixels]] = {"image": (encode_png(pair.image, text), pair.image)}
-    if pair.mask is not None:
-        made["mask"] = encode_mask(pair.mask, text), pair.mask
-    if pair.confidence is not None:
-        made["confidence"] = encode_png(pair.confidence, text), pair.confidence
-    stored = dict(_stored(dataset, row))
-    return [
-        Compared(kind, _difference(kind, stored[kind], *made[kind]) if kind in stored else "it is not there")
-        for kind in made
-    ]
+    """Compares each file of the pair with the same made again, byte for byte."""
+    text, stored, compared = png_text(row), _stored(dataset, row), []
+    for kind, pixels in (("image", pair.image), ("mask", pair.mask), ("confidence", pair.confidence)):
+        if pixels is not None:
+            data = encode_mask(pixels, text) if kind == "mask" else encode_png(pixels, text)
+            difference = _difference(kind, stored[kind], data, pixels) if kind in stored else "it does not exist"
+            compared.append(Compared(kind, difference))
+    return compared
 
 
 def how_drawn(dataset: Path) -> dict[str, Any]:
     """The device, batch and threads of the run that wrote the folder, or the usual ones without its run.json."""
-    if not (dataset / FILE_NAME).is_file():
-        return {"device": "cpu", "batch": 1, "threads": None}
-    record = read_record(dataset)
+    record = read_record(dataset) if (dataset / FILE_NAME).is_file() else {}
     return {name: record.get(name, usual) for name, usual in (("device", "cpu"), ("batch", 1), ("threads", None))}
 
 
-def _stored(dataset: Path, row: StoredRow) -> Iterator[tuple[str, bytes]]:
+def _stored(dataset: Path, row: StoredRow) -> dict[str, bytes]:
+    """The files of a pair that exist, by kind."""
     if "shard" in row:
         names = {kind: f"{row['key']}.{suffix}" for kind, suffix in SUFFIXES.items()}
-        found = tar.read(dataset / str(row["shard"]), list(names.values()))
-        yield from ((kind, found[name]) for kind, name in names.items() if name in found)
-        return
-    for kind, key in _KEYS.items():
-        if key in row:
-            yield kind, read_bytes(dataset / str(row[key]))
+        found = shards.read(dataset / str(row["shard"]), list(names.values()))
+        return {kind: found[name] for kind, name in names.items() if name in found}
+    keys = {"image": "file_name", "mask": "mask_file_name", "confidence": "confidence_file_name"}
+    return {kind: read_bytes(dataset / str(row[key])) for kind, key in keys.items() if key in row}
 
 
 def _difference(kind: str, stored: bytes, data: bytes, pixels: Pixels) -> str | None:
-    """How far a stored file differs from the one made again; None where it does not."""
+    """How far a stored file differs from the one made again; None if it does not."""
     if stored == data:
         return None
     before = decode_mask(stored, kind) if pixels.ndim == 2 else decode_image(stored, kind)

@@ -524,7 +524,7 @@ def _session(model):
 
     from wetgen.runtime.engines.ort import session_options
 
-    options = session_options(onnxruntime, batch=1, threads=1)
+    options = session_options(batch=1, threads=1)
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 

@@ -12,7 +12,6 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from wetgen.runtime.dataset.metadata import IMAGES, MASKS, METADATA, leads_outside, lines, location, parse
@@ -116,6 +115,16 @@ def read_inside(root: Path, name: str, where: str) -> bytes:
     return read_bytes(path)
 
 
+def images_in(folder: Path, labels: Path, pattern: str = "*") -> list[Path]:
+    """The images in a folder; raises WetgenError for a file of labels without an image."""
+    files = sorted(folder.iterdir())
+    paths = [path for path in files if path.name[0] != "." and path.suffix != ".cache"]  # caches of Ultralytics
+    lonely = sorted({path.stem for path in labels.glob(pattern)} - {path.stem for path in paths})
+    if lonely and labels != folder:
+        raise bad_labels(str(labels / pattern.replace("*", lonely[0])), f"there is no image of that name in {folder}")
+    return paths
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file."""
     try:
@@ -127,38 +136,17 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-@dataclass(frozen=True)
-class ImageFile:
-    """An image's file and its pixels uint8 (H, W, 3)."""
-
-    file: bytes
-    pixels: Pixels
-
-    @classmethod
-    def decode(cls, file: bytes, where: str) -> "ImageFile":
-        """Decode a PNG or JPEG. Raises WetgenError, which names `where`, if it is damaged or anything else."""
-        return cls(file, decode_image(file, where))
-
-    @property
-    def height(self) -> int:
-        return int(self.pixels.shape[0])
-
-    @property
-    def width(self) -> int:
-        return int(self.pixels.shape[1])
-
-    def check_size(self, width: object, height: object, where: str) -> None:
-        """Raise unless labels for an image of this size fit."""
-        if (width, height) == (self.width, self.height):
-            return
-        swapped = (height, width) == (self.width, self.height)
-        raise WetgenError(
-            f"{where}: the image is {self.width} x {self.height}, its labels are for {width} x {height}.",
-            why="width and height are swapped (an EXIF orientation counts)."
-            if swapped
-            else "they do not fit the image.",
-            fix="make the labels again on the upright image.",
-        )
+def check_size(pixels: Pixels, width: object, height: object, where: str) -> None:
+    """Raise WetgenError unless labels of this size fit an image (H, W, 3)."""
+    own_height, own_width = pixels.shape[:2]
+    if (width, height) == (own_width, own_height):
+        return
+    swapped = (height, width) == (own_width, own_height)
+    raise WetgenError(
+        f"{where}: the image is {own_width} x {own_height}, its labels are for {width} x {height}.",
+        why="width and height are swapped (an EXIF orientation counts)." if swapped else "they do not fit the image.",
+        fix="make the labels again on the upright image.",
+    )
 
 
 class Importer(ABC):
@@ -167,29 +155,45 @@ class Importer(ABC):
     `ignore` allows IGNORE in all masks; a row that states it allows it in its own.
     """
 
-    def __init__(self, classes: ClassTable, *, ignore: bool) -> None:
-        self.classes, self._ignore = classes, ignore
+    def __init__(self, source: Path, classes: ClassTable, *, ignore: bool) -> None:
+        self.source, self.classes, self._ignore = source, classes, ignore
+        self._names = Names()
 
     @abstractmethod
     def samples(self) -> Iterator[Sample]:
         """Yields the samples. Raises WetgenError at the first fault."""
 
+    def read_image(self, name: str, where: str) -> tuple[bytes, Pixels]:
+        """An image's file in the source, and its pixels uint8 (H, W, 3)."""
+        image = read_inside(self.source, name, where)
+        return image, decode_image(image, where)
+
     def sample(
-        self, name: str, split: str | None, image: ImageFile, mask: Pixels, row: Mapping[str, object], where: str
+        self,
+        file_name: str,
+        split: str | None,
+        image: tuple[bytes, Pixels],
+        mask: Pixels,
+        row: Mapping[str, object],
+        where: str,
     ) -> Sample:
-        """Returns a checked sample. Raises WetgenError, which names `where`, if a dataset folder could not hold it."""
-        image.check_size(mask.shape[1], mask.shape[0], where)
+        """Returns a checked sample, named after the image's file and with its file and pixels.
+
+        Raises WetgenError, which names `where`, if a dataset folder could not hold it.
+        """
+        check_size(image[1], mask.shape[1], mask.shape[0], where)
         ignore = states_ignore(row, where) or self._ignore
         fault = unknown_ids(mask, self.classes, f"{where}: its mask", ignore=ignore)
         if fault is not None:
             if (mask == IGNORE).any():
                 raise WetgenError(fault.what, why=fault.why, fix=f"{fault.fix} If {IGNORE} means ignore: --ignore-255.")
             raise fault
+        name = self._names.give(file_name)
         metadata = completed(row, name, mask, self.classes)
         stated = metadata.pop("split", None)  # with a single part only the row may know it
         if split is None and stated in SPLITS:
             split = str(stated)
-        return Sample(name, split, portable(image.file, image.pixels), mask, metadata)
+        return Sample(name, split, portable(*image), mask, metadata)
 
 
 def bad_labels(where: str, why: object) -> WetgenError:
@@ -201,19 +205,28 @@ SHORT = {TRAIN: "train", VALIDATION: "val", TEST: "test"}  # the splits' names i
 
 
 class Exporter(ABC):
-    """Writes a dataset in one format, sample by sample. `lost` counts what the format cannot hold, by description."""
+    """Writes a dataset in one format, sample by sample. `lost` counts what the format cannot hold, by description.
+
+    A format that has no place for captions, scenes and licences gets metadata.jsonl beside it, a row per image. Other
+    tools ignore it. `wetgen convert --from` reads it, so that converting back loses nothing of a row.
+    """
 
     def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
         self.folder, self.classes, self.options = folder, classes, options
         self.lost: Counter[str] = Counter()
+        self._metadata: list[str] = []
 
     @abstractmethod
     def add(self, sample: Sample) -> None:
         """Write one pair."""
 
-    @abstractmethod
+    def add_row(self, row: Mapping[str, object], **keys: str) -> None:
+        """Add a row to metadata.jsonl, after `keys`, which name its files in the new folder."""
+        self._metadata.append(json.dumps({**keys, **row}, ensure_ascii=False) + "\n")
+
     def close(self) -> None:
         """Write the files that are shared by all pairs."""
+        self.folder.write(METADATA, "".join(self._metadata).encode())
 
     def release(self) -> None:  # noqa: B027 - most exporters keep no file open
         """Close all open files; the conversion ends here, finished or not."""
@@ -229,28 +242,6 @@ class Exporter(ABC):
         """Write classes.json."""
         table = json.dumps(self.classes.to_json(), indent=1, ensure_ascii=False) + "\n"
         self.folder.write(FILE_NAME, table.encode())
-
-    def count_ignored(self, sample: Sample, becomes: str) -> None:
-        """Count the ignored pixels, for a format that has no such label."""
-        self.lost[f"ignored pixels, which {becomes}"] += int(np.count_nonzero(sample.mask == IGNORE))
-
-
-class Sidecar:
-    """metadata.jsonl beside a format that has no place for captions, scenes and licences: a row per image.
-
-    Other tools ignore it. `wetgen convert --from` reads it, so that converting back loses nothing of a row.
-    """
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-
-    def add(self, row: Mapping[str, object], **keys: str) -> None:
-        """Add a row after `keys`, which name its files in the new folder."""
-        self._lines.append(json.dumps({**keys, **row}, ensure_ascii=False) + "\n")
-
-    def write(self, folder: NewFolder) -> None:
-        """Write metadata.jsonl."""
-        folder.write(METADATA, "".join(self._lines).encode())
 
 
 def read_sidecar(folder: Path) -> dict[str, dict[str, object]]:
@@ -327,17 +318,13 @@ def _hashed(safe: str, whole: str) -> str:
 class DatasetFolderExporter(Exporter):
     """Writes a dataset folder. Its rows state a split if the source had several parts."""
 
-    def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
-        super().__init__(folder, classes, options)
-        self._sidecar = Sidecar()
-
     def add(self, sample: Sample) -> None:
         image, mask = f"{IMAGES}/{sample.name}{sample.suffix}", f"{MASKS}/{sample.name}.png"
         self.folder.write(image, sample.image)
         self.folder.write(mask, sample.mask_file)
         row = sample.metadata if sample.split is None else {**sample.metadata, "split": sample.split}
-        self._sidecar.add(row, file_name=image, mask_file_name=mask)
+        self.add_row(row, file_name=image, mask_file_name=mask)
 
     def close(self) -> None:
         self.write_classes()
-        self._sidecar.write(self.folder)
+        super().close()

@@ -16,15 +16,12 @@ from numpy.typing import NDArray
 from wetgen.runtime.dataset.formats.base import (
     SHORT,
     Exporter,
-    ImageFile,
     Importer,
-    Names,
     Options,
     Sample,
-    Sidecar,
     bad_labels,
+    check_size,
     parts_of,
-    read_inside,
     read_json,
     read_sidecar,
 )
@@ -47,13 +44,12 @@ class CocoExporter(Exporter):
         self._images: dict[str, list[dict[str, object]]] = {}
         self._annotations: dict[str, list[dict[str, object]]] = {}
         self._licenses: dict[str, int] = {}
-        self._sidecar = Sidecar()
         self._last_image = self._last_annotation = 0
 
     def add(self, sample: Sample) -> None:
         part, file_name = SHORT[sample.part], f"{sample.name}{sample.suffix}"
         self.folder.write(f"images/{part}/{file_name}", sample.image)
-        self._sidecar.add(sample.metadata, file_name=f"images/{part}/{file_name}")
+        self.add_row(sample.metadata, file_name=f"images/{part}/{file_name}")
         height, width = sample.mask.shape
         self._last_image += 1
         image: dict[str, object] = {"id": self._last_image, "file_name": file_name, "width": width, "height": height}
@@ -78,7 +74,7 @@ class CocoExporter(Exporter):
             }
             text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
             self.folder.write(f"annotations/instances_{part}.json", text.encode())
-        self._sidecar.write(self.folder)
+        super().close()
 
     def _segmentation(self, region: Component, height: int, width: int) -> object:
         if self.options.polygons:
@@ -127,26 +123,25 @@ class CocoImporter(Importer):
         names = [p.parent.name if p.name.startswith("_") else p.stem.removeprefix("instances_") for p in files]
         splits = parts_of(names, source)
         self._parts = [(path, split, read_json(path)) for path, split in zip(files, splits, strict=True)]
-        self._source = source
         self._ids, table = _categories(self._parts[0][2], files[0])
         for path, _split, data in self._parts[1:]:
             if _categories(data, path) != (self._ids, table):
                 raise bad_labels(str(path), f"its categories are not those of {files[0].name}")
-        super().__init__(table, ignore=ignore)
+        super().__init__(source, table, ignore=ignore)
 
     def samples(self) -> Iterator[Sample]:
-        names, rows = Names(), read_sidecar(self._source)
+        rows = read_sidecar(self.source)
         for path, split, data in self._parts:
             for entry in _images(data, path):
                 where = f"{path}, image {entry.file_name}"
-                file = _find_image(self._source, path, entry.file_name, where)
-                image = ImageFile.decode(read_inside(self._source, file, where), where)
-                image.check_size(entry.width, entry.height, where)
-                mask = _mask(entry.annotations, image.height, image.width, self._ids, where)
+                file = _find_image(self.source, path, entry.file_name, where)
+                image = self.read_image(file, where)
+                check_size(image[1], entry.width, entry.height, where)
+                mask = _mask(entry.annotations, image[1].shape[:2], self._ids, where)
                 row = dict(rows.get(file, {}))
                 if entry.license is not None:
                     row.setdefault("license", entry.license)
-                yield self.sample(names.give(entry.file_name), split, image, mask, row, where)
+                yield self.sample(entry.file_name, split, image, mask, row, where)
 
 
 class _ImageEntry(NamedTuple):
@@ -206,11 +201,11 @@ def _find_image(source: Path, path: Path, file_name: str, where: str) -> str:
     )
 
 
-def _mask(annotations: list[dict[str, Any]], height: int, width: int, ids: Mapping[int, int], where: str) -> Pixels:
-    mask = np.zeros((height, width), np.uint8)
+def _mask(annotations: list[dict[str, Any]], size: tuple[int, ...], ids: Mapping[int, int], where: str) -> Pixels:
+    mask = np.zeros(size, np.uint8)
     for annotation in annotations:
         try:
-            pixels = _pixels(annotation.get("segmentation"), height, width)
+            pixels = _pixels(annotation.get("segmentation"), *size)
             value = IGNORE if annotation.get("ignore") and annotation.get("iscrowd") else ids[annotation["category_id"]]
         except (KeyError, TypeError, ValueError, IndexError) as error:
             what = f"{where}, annotation {annotation.get('id')}"

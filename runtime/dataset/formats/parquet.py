@@ -10,21 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from wetgen.runtime.dataset.formats.base import (
-    SPLITS,
-    Exporter,
-    ImageFile,
-    Importer,
-    Names,
-    Options,
-    Sample,
-    bad_labels,
-    parts_of,
-)
+from wetgen.runtime.dataset.formats.base import SPLITS, Exporter, Importer, Options, Sample, bad_labels, parts_of
 from wetgen.runtime.errors import WetgenError, missing
 from wetgen.runtime.files import NewFolder, os_errors
 from wetgen.runtime.masks.classes import FILE_NAME, ClassTable
-from wetgen.runtime.masks.images import decode_mask
+from wetgen.runtime.masks.images import decode_image, decode_mask
 
 _GROUP = 100  # rows of a row group, the least that readers fetch at a time; the Hub's own value for images
 _FEATURES = {
@@ -104,14 +94,13 @@ class ParquetImporter(Importer):
         shards = sorted(source.glob("data/*.parquet")) or sorted(source.glob("*.parquet"))
         if not shards:
             raise WetgenError(f"{source} has no Parquet files.", why="there is no *.parquet.", fix="check the path.")
-        super().__init__(ClassTable.load(source / FILE_NAME) if classes is None else classes, ignore=ignore)
+        super().__init__(source, ClassTable.load(source / FILE_NAME) if classes is None else classes, ignore=ignore)
         parts = [path.stem.partition("-")[0] for path in shards]
         distinct = sorted(set(parts))
         splits = dict(zip(distinct, parts_of(distinct, source), strict=True))
         self._shards = [(path, splits[part]) for path, part in zip(shards, parts, strict=True)]
 
     def samples(self) -> Iterator[Sample]:
-        names = Names()
         for path, split in self._shards:
             for number, record in enumerate(_records(path), 1):
                 where = f"{path}, row {number}"
@@ -125,8 +114,8 @@ class ParquetImporter(Importer):
                 if not isinstance(image, bytes) or not isinstance(mask, bytes):
                     raise bad_labels(where, "it names image files and does not contain them")
                 pixels = decode_mask(mask, f"{where}: its mask")
-                name, decoded = names.give(Path(file_name).name), ImageFile.decode(image, where)
-                yield self.sample(name, split, decoded, pixels, row, where)
+                picture = image, decode_image(image, where)
+                yield self.sample(Path(file_name).name, split, picture, pixels, row, where)
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:

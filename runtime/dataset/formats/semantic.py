@@ -13,19 +13,14 @@ from wetgen.runtime.dataset.formats.base import (
     TRAIN,
     VALIDATION,
     Exporter,
-    ImageFile,
     Importer,
-    Names,
-    Options,
     Sample,
-    Sidecar,
-    bad_labels,
+    images_in,
     parts_of,
     read_inside,
     read_sidecar,
 )
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.files import NewFolder
 from wetgen.runtime.masks.classes import FILE_NAME, IGNORE, ClassTable, colour
 from wetgen.runtime.masks.images import decode_index_png
 
@@ -35,16 +30,12 @@ _PARTS = {TRAIN: "training", VALIDATION: "validation", TEST: "test"}
 class SemanticExporter(Exporter):
     """Writes images and masks under the same names."""
 
-    def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
-        super().__init__(folder, classes, options)
-        self._sidecar = Sidecar()
-
     def add(self, sample: Sample) -> None:
         stem = f"{_PARTS[sample.part]}/{sample.name}"
         image, mask = f"images/{stem}{sample.suffix}", f"annotations/{stem}.png"
         self.folder.write(image, sample.image)
         self.folder.write(mask, sample.mask_file)
-        self._sidecar.add(sample.metadata, file_name=image, mask_file_name=mask)
+        self.add_row(sample.metadata, file_name=image, mask_file_name=mask)
 
     def close(self) -> None:
         about = {
@@ -55,40 +46,30 @@ class SemanticExporter(Exporter):
         }
         self.folder.write("metainfo.json", (json.dumps(about, ensure_ascii=False) + "\n").encode())
         self.write_classes()
-        self._sidecar.write(self.folder)
+        super().close()
 
 
 class SemanticImporter(Importer):
     """Reads images/PART/* with annotations/PART/*.png, or both without parts; classes from classes.json or given."""
 
     def __init__(self, source: Path, ignore: bool, classes: ClassTable | None) -> None:
-        super().__init__(ClassTable.load(source / FILE_NAME) if classes is None else classes, ignore=ignore)
+        super().__init__(source, ClassTable.load(source / FILE_NAME) if classes is None else classes, ignore=ignore)
         if not (source / "images").is_dir() or not (source / "annotations").is_dir():
             raise WetgenError(
                 f"{source} has no semantic masks.",
                 why="images/ or annotations/ is missing.",
                 fix="give the folder that contains both.",
             )
-        self._source = source
         folders = sorted(path.name for path in (source / "images").iterdir() if path.is_dir()) or ["."]
         self._parts = list(zip(folders, parts_of(folders, source / "images"), strict=True))
 
     def samples(self) -> Iterator[Sample]:
-        names, rows = Names(), read_sidecar(self._source)
+        rows = read_sidecar(self.source)
         for part, split in self._parts:
-            for path in self._images(part):
-                name = path.relative_to(self._source).as_posix()
-                image = ImageFile.decode(read_inside(self._source, name, str(path)), str(path))
+            for path in images_in(self.source / "images" / part, self.source / "annotations" / part):
+                name = path.relative_to(self.source).as_posix()
+                image = self.read_image(name, str(path))
                 mask_path = (Path("annotations") / part / path.stem).as_posix() + ".png"
-                mask_file = read_inside(self._source, mask_path, str(path))
-                mask = decode_index_png(mask_file, str(self._source / mask_path))
-                yield self.sample(names.give(path.name), split, image, mask, rows.get(name, {}), str(path))
-
-    def _images(self, part: str) -> list[Path]:
-        """The images of a part; raises WetgenError for a mask without an image."""
-        paths = sorted(p for p in (self._source / "images" / part).iterdir() if not p.name.startswith("."))
-        masks = {path.stem for path in (self._source / "annotations" / part).glob("*")}
-        lonely = sorted(masks - {path.stem for path in paths})
-        if lonely:
-            raise bad_labels(f"annotations/{part}/{lonely[0]}", "there is no image of that name")
-        return paths
+                mask_file = read_inside(self.source, mask_path, str(path))
+                mask = decode_index_png(mask_file, str(self.source / mask_path))
+                yield self.sample(path.name, split, image, mask, rows.get(name, {}), str(path))

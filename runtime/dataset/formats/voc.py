@@ -16,12 +16,9 @@ from PIL import Image
 from wetgen.runtime.dataset.formats.base import (
     SHORT,
     Exporter,
-    ImageFile,
     Importer,
-    Names,
     Options,
     Sample,
-    Sidecar,
     bad_labels,
     parts_of,
     read_inside,
@@ -49,7 +46,6 @@ class VocExporter(Exporter):
                     why=f"{_LABELS} ends a name at a colon and a line, and takes # for a comment.",
                     fix="rename the class in classes.json.",
                 )
-        self._sidecar = Sidecar()
         self._lists: dict[str, list[str]] = {}
 
     def add(self, sample: Sample) -> None:
@@ -58,7 +54,7 @@ class VocExporter(Exporter):
         self.folder.write(f"SegmentationClass/{name}.png", encode_palette_png(sample.mask))
         self.folder.write(f"Annotations/{name}.xml", self._annotation(sample))
         self._lists.setdefault(SHORT[sample.part], []).append(name)
-        self._sidecar.add(sample.metadata, file_name=f"JPEGImages/{name}.jpg")
+        self.add_row(sample.metadata, file_name=f"JPEGImages/{name}.jpg")
 
     def close(self) -> None:
         if self._lists.keys() >= {"train", "val"}:
@@ -69,7 +65,7 @@ class VocExporter(Exporter):
         lines = ["# label:color_rgb:parts:actions\n"]
         lines += [f"{name}:{','.join(map(str, voc_colour(id)))}::\n" for id, name in enumerate(self.classes.names)]
         self.folder.write(_LABELS, "".join(lines).encode())
-        self._sidecar.write(self.folder)
+        super().close()
 
     def _jpeg(self, sample: Sample) -> bytes:
         if sample.suffix == ".jpg":
@@ -129,7 +125,7 @@ class VocImporter(Importer):
     """
 
     def __init__(self, source: Path, ignore: bool, classes: ClassTable | None) -> None:
-        super().__init__(_label_map(source / _LABELS) if classes is None else classes, ignore=ignore)
+        super().__init__(source, _label_map(source / _LABELS) if classes is None else classes, ignore=ignore)
         lists = sorted((source / "ImageSets" / "Segmentation").glob("*.txt"))
         lists = [path for path in lists if path.stem != "trainval" or len(lists) == 1]
         if not lists:
@@ -138,26 +134,25 @@ class VocImporter(Importer):
                 why="ImageSets/Segmentation/*.txt is missing.",
                 fix="give the folder that contains JPEGImages, SegmentationClass and ImageSets.",
             )
-        self._source = source
         splits = parts_of([path.stem for path in lists], source / "ImageSets")
         self._lists = list(zip(lists, splits, strict=True))
 
     def samples(self) -> Iterator[Sample]:
-        names, rows = Names(), read_sidecar(self._source)
+        rows = read_sidecar(self.source)
         for path, split in self._lists:
             for name in map(str.strip, read_bytes(path).decode(errors="replace").split("\n")):
                 if not name:
                     continue
                 where = f"{path}, {name}"
                 file = self._image_file(name, where)
-                image = ImageFile.decode(read_inside(self._source, file, where), where)
+                image = self.read_image(file, where)
                 mask_name = f"SegmentationClass/{name}.png"
-                mask = decode_index_png(read_inside(self._source, mask_name, where), str(self._source / mask_name))
-                yield self.sample(names.give(f"{name}.jpg"), split, image, mask, rows.get(file, {}), where)
+                mask = decode_index_png(read_inside(self.source, mask_name, where), str(self.source / mask_name))
+                yield self.sample(f"{name}.jpg", split, image, mask, rows.get(file, {}), where)
 
     def _image_file(self, name: str, where: str) -> str:
         for suffix in (".jpg", ".png", ".jpeg"):
-            if (self._source / f"JPEGImages/{name}{suffix}").exists():
+            if (self.source / f"JPEGImages/{name}{suffix}").exists():
                 return f"JPEGImages/{name}{suffix}"
         raise bad_labels(where, "there is no such image in JPEGImages")
 

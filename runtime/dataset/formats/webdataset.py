@@ -9,22 +9,13 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
-from wetgen.runtime.dataset.formats.base import (
-    Exporter,
-    ImageFile,
-    Importer,
-    Names,
-    Options,
-    Sample,
-    bad_labels,
-    part_named,
-)
+from wetgen.runtime.dataset.formats.base import Exporter, Importer, Options, Sample, bad_labels, part_named
 from wetgen.runtime.dataset.metadata import SHARDS
 from wetgen.runtime.dataset.shards import PART
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import NewFolder, os_errors
 from wetgen.runtime.masks.classes import FILE_NAME, ClassTable
-from wetgen.runtime.masks.images import decode_mask
+from wetgen.runtime.masks.images import decode_image, decode_mask
 
 _BLOCK = tarfile.BLOCKSIZE  # bytes of a header; files are padded to multiples of it
 _IMAGES = ("jpg", "jpeg", "png")
@@ -90,10 +81,9 @@ class WebDatasetImporter(Importer):
             raise WetgenError(
                 f"{source} contains no shards.", why="there is no *.tar.", fix="give the folder of the shards."
             )
-        super().__init__(ClassTable.load(source / FILE_NAME) if classes is None else classes, ignore=ignore)
+        super().__init__(source, ClassTable.load(source / FILE_NAME) if classes is None else classes, ignore=ignore)
 
     def samples(self) -> Iterator[Sample]:
-        names = Names()
         parts = [part_named(path.name.rpartition("-")[0] or path.stem) for path in self._shards]
         several = len(set(parts)) > 1
         for path, part in zip(self._shards, parts, strict=True):
@@ -105,9 +95,8 @@ class WebDatasetImporter(Importer):
                     raise bad_labels(where, f"it has {', '.join(sorted(files))}; an image and {_MASK} are needed")
                 row = _read_row(files.get(_ROW, b"{}"), f"{where}.{_ROW}")
                 pixels = decode_mask(files[mask], f"{where}.{mask}")
-                decoded = ImageFile.decode(files[image], where)
-                split = part if several else None
-                yield self.sample(names.give(f"{key}.{image}"), split, decoded, pixels, row, where)
+                picture = files[image], decode_image(files[image], where)
+                yield self.sample(f"{key}.{image}", part if several else None, picture, pixels, row, where)
 
 
 def _read_row(data: bytes, where: str) -> dict[str, object]:

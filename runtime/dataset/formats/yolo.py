@@ -23,20 +23,17 @@ from wetgen.runtime.dataset.formats.base import (
     TRAIN,
     VALIDATION,
     Exporter,
-    ImageFile,
     Importer,
-    Names,
     Options,
     Sample,
-    Sidecar,
     bad_labels,
-    read_inside,
+    images_in,
     read_sidecar,
 )
 from wetgen.runtime.dataset.formats.polygons import Polygon, filled, outline
 from wetgen.runtime.errors import WetgenError, missing
 from wetgen.runtime.files import NewFolder, read_bytes
-from wetgen.runtime.masks.classes import ClassTable
+from wetgen.runtime.masks.classes import IGNORE, ClassTable
 from wetgen.runtime.masks.images import Pixels
 from wetgen.runtime.masks.regions import Component
 
@@ -50,7 +47,6 @@ class _YoloExporter(Exporter):
 
     def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
         super().__init__(folder, classes, options)
-        self._sidecar = Sidecar()
         self._pairs: Counter[str] = Counter()
 
     def add(self, sample: Sample) -> None:
@@ -59,9 +55,9 @@ class _YoloExporter(Exporter):
         height, width = sample.mask.shape
         lines = [f"{region.class_id - 1} {self.label(region, height, width)}\n" for region in self.regions(sample)]
         self.folder.write(f"labels/{stem}.txt", "".join(lines).encode())
-        self._sidecar.add(sample.metadata, file_name=f"images/{stem}{sample.suffix}")
+        self.add_row(sample.metadata, file_name=f"images/{stem}{sample.suffix}")
         self._pairs[sample.part] += 1
-        self.count_ignored(sample, "become background")
+        self.lost["ignored pixels, which become background"] += int(np.count_nonzero(sample.mask == IGNORE))
 
     def close(self) -> None:
         if not (self._pairs[TRAIN] and self._pairs[VALIDATION]):
@@ -75,7 +71,7 @@ class _YoloExporter(Exporter):
         # A JSON string is a YAML string too.
         names = [f"  {id}: {json.dumps(name, ensure_ascii=False)}\n" for id, name in enumerate(self.classes.names[1:])]
         self.folder.write(_DATA, f"{parts}nc: {len(names)}\nnames:\n{''.join(names)}".encode())
-        self._sidecar.write(self.folder)
+        super().close()
 
     @abstractmethod
     def label(self, region: Component, height: int, width: int) -> str:
@@ -105,34 +101,25 @@ class YoloSegImporter(Importer):
 
     def __init__(self, source: Path, ignore: bool, _: ClassTable | None) -> None:
         data = _read_yaml(source / _DATA)
-        super().__init__(ClassTable(("background", *_names(data.get("names"), source / _DATA))), ignore=ignore)
-        self._source = source
+        table = ClassTable(("background", *_names(data.get("names"), source / _DATA)))
+        super().__init__(source, table, ignore=ignore)
         self._parts = [(part, _folder(source, data, key)) for key, part in _KEYS.items() if data.get(key)]
         if not self._parts:
             raise bad_labels(str(source / _DATA), "it names neither train nor val nor test")
 
     def samples(self) -> Iterator[Sample]:
-        source, names, rows = self._source, Names(), read_sidecar(self._source)
+        source, rows = self.source, read_sidecar(self.source)
         for part, folder in self._parts:
             split = part if len(self._parts) > 1 else None
             labels = _label_folder(source, folder)
-            for path in self._images(folder, labels):
+            for path in images_in(source / folder, labels, "*.txt"):
                 name = path.relative_to(source).as_posix()
-                image = ImageFile.decode(read_inside(source, name, str(path)), str(path))
+                image = self.read_image(name, str(path))
                 label = labels / f"{path.stem}.txt"
                 # For Ultralytics, a missing file means an image without objects.
                 lines = read_bytes(label).decode(errors="replace").split("\n") if label.exists() else []
-                mask = _painted(lines, label, image, len(self.classes) - 1)
-                yield self.sample(names.give(path.name), split, image, mask, rows.get(name, {}), str(path))
-
-    def _images(self, folder: str, labels: Path) -> list[Path]:
-        """The images of a part; raises WetgenError for labels without an image."""
-        files = sorted((self._source / folder).iterdir())
-        paths = [path for path in files if path.name[0] != "." and path.suffix != ".cache"]  # caches of Ultralytics
-        lonely = sorted({path.stem for path in labels.glob("*.txt")} - {path.stem for path in paths})
-        if lonely and labels != self._source / folder:
-            raise bad_labels(str(labels / f"{lonely[0]}.txt"), f"there is no image of that name in {folder}")
-        return paths
+                mask = _painted(lines, label, image[1].shape[:2], len(self.classes) - 1)
+                yield self.sample(path.name, split, image, mask, rows.get(name, {}), str(path))
 
 
 def _label_folder(source: Path, images: str) -> Path:
@@ -141,10 +128,10 @@ def _label_folder(source: Path, images: str) -> Path:
     return source / f"{head}/labels/{tail}".strip("/") if found else source / images
 
 
-def _painted(lines: list[str], label: Path, image: ImageFile, classes: int) -> Pixels:
-    """The mask uint8 (H, W) that the lines of a label file describe."""
-    height, width = image.height, image.width
-    mask = np.zeros((height, width), np.uint8)
+def _painted(lines: list[str], label: Path, size: tuple[int, ...], classes: int) -> Pixels:
+    """The mask uint8 of `size` (H, W) that the lines of a label file describe."""
+    height, width = size
+    mask = np.zeros(size, np.uint8)
     for number, line in enumerate(lines, 1):
         if words := line.split():
             id, polygon = _parsed(words, f"{label}, line {number}", classes)

@@ -128,7 +128,7 @@ def test_one_word_changed_is_the_same_noise(tmp_path):
     [
         ("blue", STAIN, "There is no counterfactual 'blue'"),
         ("=grey", STAIN, "There is no counterfactual '=grey'"),
-        ("green=grey", STAIN, "line 1: 'green' does not stand in the prompt"),
+        ("green=grey", STAIN, "line 1: 'green' is not in the prompt"),
         ("severity", f"{STAIN} --severity 0.5", "line 1: A severity is given"),
         ("clean", "a clean white wall", "line 1: A severity is given, and no damage for it"),
         ("clean", f"{STAIN} --photo x.jpg", "line 1: A photograph has no counterfactual"),

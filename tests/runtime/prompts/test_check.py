@@ -126,7 +126,7 @@ def test_files_lie_beside_the_prompts_file(check, tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.png").write_bytes(b"")
     check("mold --layout a.png", name="sub/p.txt")
-    assert "sub/b.png is no file" in check("mold --layout b.png", name="sub/p.txt", code=1).stderr
+    assert "sub/b.png is not a file" in check("mold --layout b.png", name="sub/p.txt", code=1).stderr
     check("mold --layout a.png", code=1)
 
 

@@ -317,7 +317,7 @@ def test_the_memory_plan_adds_up(built, integrated):
     assert needed(denoise=700, text=300)[0] == nothing + 1000
 
 
-@pytest.mark.parametrize("integrated, words", [(1, "shares the machine's memory"), (0, "close what else uses")])
+@pytest.mark.parametrize("integrated, words", [(1, "shares the machine's memory"), (0, "close other programs")])
 def test_a_run_that_does_not_fit_is_refused_before_anything_is_loaded(built, gpu, integrated, words):
     gpu.cuda.properties.integrated, gpu.cuda.free = integrated, 70 * 2**20
     gpu.trt.loads.clear()
