@@ -98,7 +98,7 @@ def cli(
     """
     from wetgen.runtime.prompts.read import read_prompts
 
-    texts = tuple(prompt.text for prompt in read_prompts(prompts)) if prompts is not None else ()
+    texts = () if prompts is None else tuple(read_prompts(prompts))
     try:
         from wetgen.export.bundle import Request, export_bundle
         from wetgen.training.checkpoint import Checkpoint

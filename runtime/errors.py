@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 Say = Callable[[str], None]  # what shows a line to people while they wait
 
@@ -31,24 +32,21 @@ class FileFault(WetgenError):
         super().__init__(f"{where}: {what}", why=why, fix=fix)
         self.line, self.column = line, column
 
+    def place(self) -> tuple[int, int]:
+        """What sorts faults as their file goes."""
+        return self.line, self.column or 0
 
+
+@dataclass
 class FaultList:
     """Everything that is wrong in the file called `name`, collected so that all of it can be shown at once."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._found: list[FileFault] = []
-
-    def __len__(self) -> int:
-        return len(self._found)
+    name: str
+    found: list[FileFault] = field(default_factory=list)
 
     def add(self, line: int, what: str, *, why: str, fix: str, column: int | None = None) -> None:
         """Adds a fault."""
-        self._found.append(FileFault(self.name, line, column, what, why=why, fix=fix))
-
-    def in_order(self) -> list[FileFault]:
-        """All faults in the order of the file."""
-        return sorted(self._found, key=lambda fault: (fault.line, fault.column or 0))
+        self.found.append(FileFault(self.name, line, column, what, why=why, fix=fix))
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from wetgen.runtime.errors import FaultList, WetgenError, suggestion
+from wetgen.runtime.errors import FaultList, FileFault, WetgenError, suggestion
 from wetgen.runtime.files import decode, read_bytes
 
 DELIMITERS = (",", ";", "\t")  # a spreadsheet of a country with decimal commas writes ;
@@ -238,8 +238,8 @@ def parse_table(data: bytes, source: str, columns: Mapping[str, Column]) -> list
         TableRow(source, min((cell.line for cell in cells.values()), default=0), cells)
         for cells in csv_rows(text, columns, faults, blanks=True)
     ]
-    for fault in faults.in_order():
-        raise fault
+    if faults.found:
+        raise min(faults.found, key=FileFault.place)
     for row in rows:
         for name, column in columns.items():
             if column.filled and name in row.cells:

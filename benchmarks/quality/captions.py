@@ -16,7 +16,7 @@ from wetgen.benchmarks.quality.floors import Entry, Rows, score_beside_floor
 from wetgen.benchmarks.quality.integrity import Synonyms
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.runtime.masks.classes import ClassTable
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.text import mentioned_classes
 
 FOUND = 0.01  # share of the picture from which a class counts as read
 LEAST_PROMPTED = 5  # pairs that ask for a class before its recall is told

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.layouts.layout import random_layout
-from wetgen.runtime.prompts.mentions import with_severity
+from wetgen.runtime.prompts.text import with_severity
 from wetgen.runtime.run.tasks import layout_agreement
 from wetgen.runtime.sampling.generator import Generator
 

@@ -13,7 +13,7 @@ from wetgen.runtime.dataset.metadata import Row
 from wetgen.runtime.dataset.reader import check, dataset_folders
 from wetgen.runtime.files import os_errors
 from wetgen.runtime.masks.classes import unknown_ids
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.runtime.sampling.sampler import class_faults, picture_faults
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from wetgen.benchmarks.quality.agreement import read
 from wetgen.benchmarks.quality.pairs import Pairs
 from wetgen.benchmarks.quality.segmenters import Segmenter, Trainer
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.runtime.run.filters import agreement
 
 MEMBERS = 3

@@ -22,7 +22,7 @@ from wetgen.runtime.bundle.targets import DEFAULT_TARGET
 from wetgen.runtime.engines import Engine, open_engine
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import ClassTable
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.runtime.run.filters import agreement
 
 

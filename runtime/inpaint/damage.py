@@ -25,7 +25,7 @@ from wetgen.runtime.layouts.surfaces import SurfaceLines
 from wetgen.runtime.masks.classes import ClassStatistics, area_for, unknown_ids
 from wetgen.runtime.masks.images import Pixels, read_mask
 from wetgen.runtime.masks.regions import Box, Size, connected_components
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.runtime.tables import Column, TableRow, read_table
 
 _RANGES = ("count", "size", "aspect", "severity")

@@ -1,30 +1,28 @@
-"""Which line of a prompts file each pair of a run belongs to, computed from the pair's index alone.
+"""`--quota mold=200,stain=300`: so many pairs of each class, whatever the counts of the lines.
 
-Without a quota the lines come in order. `--quota mold=200,stain=300` says how many pairs of each class there are,
-whatever the counts of the lines.
+Which line of the file a pair belongs to is computed from the pair's index alone.
 """
 
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from itertools import accumulate
 from typing import NamedTuple
 
 from wetgen.runtime.errors import WetgenError, suggestion
-from wetgen.runtime.prompts.lines import MOST_PAIRS, ClassWords, PromptLine
-from wetgen.runtime.prompts.template import CLASS
+from wetgen.runtime.prompts.text import ClassWords
 
+MOST_PAIRS = 10**7  # of a line, or of a class
 _FIX = "write classes and numbers of pairs: --quota mold=200,stain=300"
 
 
 class Turn(NamedTuple):
-    """One pair: the `number`-th of line `i`, and its `step`-th for the class `asked` of a quota, or for None."""
+    """One pair: the `number`-th of line `i`, and its `step`-th for the class `asked`."""
 
     i: int
     number: int
     step: int
-    asked: str | None
+    asked: str
 
 
 class LineShare(NamedTuple):
@@ -33,25 +31,6 @@ class LineShare(NamedTuple):
     i: int
     asked: str | None
     pairs: int
-
-
-class Rounds:
-    """The lines in order, each `count` times in a row; then all of it again, `rounds` times.
-
-    More rounds add pairs at the end and change none.
-    """
-
-    def __init__(self, counts: Sequence[int], rounds: int) -> None:
-        self._counts, self._rounds, self._ends = counts, rounds, list(accumulate(counts))
-
-    def turn(self, index: int) -> Turn:
-        rounds, within = divmod(index, self._ends[-1])
-        i = bisect_right(self._ends, within)
-        number = (rounds + 1) * self._counts[i] + within - self._ends[i]
-        return Turn(i, number, number, None)
-
-    def shares(self) -> list[LineShare]:
-        return [LineShare(i, None, self._rounds * count) for i, count in enumerate(self._counts)]
 
 
 class Quota:
@@ -171,35 +150,3 @@ def check_quota(quota: Mapping[str, int], count: int, words: ClassWords) -> None
             raise WetgenError(f"The quota names no class of the bundle: '{name}'.", why=known, fix=fix)
         if not 1 <= pairs <= MOST_PAIRS:
             raise WetgenError(f"The quota of {name} is {pairs}.", why=f"it must be from 1 to {MOST_PAIRS}.", fix=_FIX)
-
-
-def lines_by_class(
-    lines: Sequence[PromptLine], quota: Mapping[str, int], words: ClassWords, name: str
-) -> dict[str, dict[int, int]]:
-    """For each class of a quota the lines that can draw it: their counts by index.
-
-    They are the lines that name the class with their option; those with {class} in the text and no option, for every
-    class; and those without an option whose text mentions this class and no other. Raises WetgenError for a class that
-    no line can draw.
-    """
-    found: dict[str, dict[int, int]] = {asked: {} for asked in quota}
-    for i, line in enumerate(lines):
-        for asked in _drawable(line, quota, words):
-            found[asked][i] = line.count
-    for asked, weights in found.items():
-        if not weights:
-            raise WetgenError(
-                f"No line of {name} can draw the quota's class '{asked}'.",
-                why="a line draws a class if its option or {class} names it, or if its text mentions that class alone.",
-                fix="add a line such as: a white wall with {class}",
-            )
-    return found
-
-
-def _drawable(line: PromptLine, quota: Mapping[str, int], words: ClassWords) -> Sequence[str]:
-    if line.classes:
-        return [asked for asked in quota if asked in line.classes]
-    if CLASS in line.template.placeholders:
-        return list(quota)
-    mentioned = line.mentioned_class(words)
-    return [asked for asked in quota if asked == mentioned]

@@ -17,10 +17,10 @@ from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer, PromptTooLong
 from wetgen.runtime.errors import WetgenError, suggestion
 from wetgen.runtime.files import usable_cores
-from wetgen.runtime.prompts.lines import OPTIONS, PromptLine, PromptRequest
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.lines import PromptFile, PromptLine, PromptRequest
 from wetgen.runtime.prompts.quota import LineShare
-from wetgen.runtime.prompts.read import PromptFile, resolve
+from wetgen.runtime.prompts.read import OPTIONS, resolve
+from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.runtime.sampling.generator import check_guidance, check_negative
 
 MOST_EXPANSIONS = 20_000  # that are looked at: a few seconds

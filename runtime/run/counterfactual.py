@@ -13,8 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts.lines import ClassWords
-from wetgen.runtime.prompts.mentions import mentioned_classes, with_severity
+from wetgen.runtime.prompts.text import ClassWords, mentioned_classes, with_severity
 from wetgen.runtime.run.tasks import PairRequest, Requests
 
 STEPS = (0.2, 0.4, 0.6, 0.8, 1.0)  # of severity

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import IGNORE, ClassTable
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.runtime.run.fingerprints import BITS, Fingerprints
 from wetgen.runtime.sampling.sampler import Pair
 

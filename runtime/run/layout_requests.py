@@ -15,7 +15,7 @@ from wetgen.runtime.layouts.write import SHEET_NAME
 from wetgen.runtime.masks.classes import unknown_ids
 from wetgen.runtime.masks.images import read_mask
 from wetgen.runtime.prompts.lines import PromptRequest
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.runtime.run.tasks import NO_LINE
 
 SUFFIX = ".png"

@@ -3,7 +3,6 @@
 A field has its option's name: RunOptions(**values) takes what the command line parsed.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -174,8 +173,7 @@ def _read_prompts(bundle: Bundle, options: RunOptions) -> _Given:
         )
     quota = None if options.quota is None else parse_quota(options.quota)
     file = read_prompt_file(options.prompts, bundle.words, count=options.count, quota=quota)
-    sha256 = lines_sha256([file.lines_sha256, "" if quota is None else json.dumps(quota)])
-    return _Given(file, len(file.lines), sha256)
+    return _Given(file, len(file.lines), file.sha256)
 
 
 def _read_layouts(bundle: Bundle, options: RunOptions) -> _Given:

@@ -28,8 +28,8 @@ from wetgen.runtime.masks.images import Pixels, read_image
 from wetgen.runtime.masks.resize import read_layout
 from wetgen.runtime.masks.rle import mask_to_json
 from wetgen.runtime.prompts.lines import LazyRequests, PromptRequest
-from wetgen.runtime.prompts.mentions import mentioned_classes
 from wetgen.runtime.prompts.read import resolve, source_name
+from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.sampling.generator import Generator, checked_cells
 from wetgen.runtime.sampling.sampler import (

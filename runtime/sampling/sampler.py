@@ -20,7 +20,7 @@ from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.engines import Engine
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.text import mentioned_classes
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]

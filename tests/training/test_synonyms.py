@@ -1,7 +1,7 @@
 """What a caption names and what its mask holds must be found to agree, or good pairs would be reported as faulty."""
 
 from wetgen.runtime.masks.classes import ClassTable
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.training.scenes.captions import caption
 from wetgen.training.scenes.draw import draw_scene
 from wetgen.training.scenes.scene import CLASSES

@@ -20,7 +20,7 @@ from wetgen.runtime.layouts.boxes import BoxDamage, read_boxes
 from wetgen.runtime.layouts.surfaces import SurfaceLines, parse_lines
 from wetgen.runtime.masks.images import encode_mask
 from wetgen.runtime.masks.regions import Box
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.text import mentioned_classes
 
 SIZE = (240, 320)
 CRACK, STAIN, MOLD = 1, 2, 3

@@ -49,7 +49,7 @@ def test_every_class_takes_its_turn_and_a_run_reads_what_is_written(tmp_path, bu
 
 
 def test_prompts_ask_for_their_class_and_nothing_else(tmp_path, bundle):
-    from wetgen.runtime.prompts.mentions import mentioned_classes
+    from wetgen.runtime.prompts.text import mentioned_classes
 
     run(tmp_path / "out", "--count", "9", "--surface-lines", "ceiling=0.1,floor=0.7")
     for row in rows(tmp_path / "out"):

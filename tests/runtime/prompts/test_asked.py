@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wetgen.runtime.masks.classes import ClassTable
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.runtime.sampling.sampler import CONSTANT, NOT_FINITE, Pair, class_faults, missing_class, picture_faults
 
 WORDS = {

@@ -15,9 +15,10 @@ from click.testing import CliRunner
 
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.cli import Cli, prompts
-from wetgen.runtime.prompts.lines import MOST_LISTED, MOST_PAIRS, OPTIONS
-from wetgen.runtime.prompts.mentions import mentioned_classes
-from wetgen.runtime.prompts.read import read_prompt_file
+from wetgen.runtime.prompts.lines import MOST_LISTED
+from wetgen.runtime.prompts.quota import MOST_PAIRS
+from wetgen.runtime.prompts.read import OPTIONS, read_prompt_file
+from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.runtime.run.check import MOST_EXPANSIONS, survey
 
 

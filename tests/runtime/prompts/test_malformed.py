@@ -3,7 +3,7 @@
 import pytest
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts.read import check_prompt_file, read_prompt_file
+from wetgen.runtime.prompts.read import examine_prompt_file, read_prompt_file
 
 WORDS = {"stain": ("stain", "stains"), "mold": ("mold", "mould"), "lost": ()}
 
@@ -104,7 +104,7 @@ JSONL = [
     ('{"prompt": "a", "guidance": 1' + 400 * "0" + "}", 1, None, "is out of range", "in that range"),
     ('{"prompt": "a", "negative": ["b"]}', 1, None, "negative: '[\"b\"]' is no text", "quotes"),
     ('{"prompt": "a", "plan": {}}', 1, None, "plan: '{}' is no text", "quotes"),
-    ('{"prompt": "a", "class": ["mold"]}', 1, None, "class: '[\"mold\"]' is no class", "in quotes"),
+    ('{"prompt": "a", "class": ["mold"]}', 1, None, "class: '[\"mold\"]' is no text", "into quotes"),
     ('{"prompt": "\\u00e4 \\ud83d\\ude00 \\"\\\\ {b"}', 1, None, "prompt, character 8: this { is never closed", "{{"),
     ('{"prompt": " \\n a } b"}', 1, None, "prompt, character 6: this } closes nothing", "}}"),
     (
@@ -123,7 +123,7 @@ CASES = [(kind, *case) for kind, cases in (("txt", TXT), ("csv", CSV), ("jsonl",
 def test_every_fault_stands_at_its_line_and_column_or_name(tmp_path, kind, text, line, column, what, fix):
     file = tmp_path / f"p.{kind}"
     file.write_bytes(text.encode())
-    found = check_prompt_file(str(file), WORDS)
+    found = examine_prompt_file(str(file), WORDS).faults
     assert [(fault.line, fault.column) for fault in found] == [(line, column)]
     assert found[0].what.startswith(f"{file}, line {line}" + (": " if column is None else f", column {column}: "))
     assert what in found[0].what and fix in found[0].fix and found[0].why.endswith(".")
@@ -148,14 +148,14 @@ def test_every_fault_stands_at_its_line_and_column_or_name(tmp_path, kind, text,
 def test_files_that_hold_nothing_to_read(tmp_path, kind, data, what, why):
     file = tmp_path / f"p.{kind}"
     file.write_bytes(data)
-    (found,) = check_prompt_file(str(file), WORDS)
+    (found,) = examine_prompt_file(str(file), WORDS).faults
     assert found.what.startswith(f"{file} {what}") and why in found.why
 
 
 def test_every_fault_of_a_file_is_found_in_its_order(tmp_path):
     file = tmp_path / "p.csv"
     file.write_text('prompt,cuont,seed,class\na {b,1,x,molt\n"b"c,1\n,,3,\nmold,1,2,mold\nmold,1\n')
-    found = check_prompt_file(str(file), WORDS)
+    found = examine_prompt_file(str(file), WORDS).faults
     assert [(fault.line, fault.what.split(": ", 1)[1].rstrip(".")) for fault in found] == [
         (1, "there is no column 'cuont'"),
         (2, "prompt, character 3: this { is never closed"),

@@ -2,22 +2,24 @@
 
 import io
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts.read import Prompt, parse_prompts, read_prompts
+from wetgen.runtime.prompts.read import read_prompts
 
 
 def texts(data: bytes) -> list[str]:
-    return [prompt.text for prompt in parse_prompts(data)]
+    """The prompts of these bytes on standard input."""
+    with patch("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data))):
+        return read_prompts("-")
 
 
-def test_a_prompt_a_line_with_its_number():
-    data = b"# wet\n\n a crack \n   # indented\nblack mold # 3\n"
-    assert parse_prompts(data) == [Prompt(3, "a crack"), Prompt(5, "black mold # 3")]
+def test_a_prompt_a_line():
+    assert texts(b"# wet\n\n a crack \n   # indented\nblack mold # 3\n") == ["a crack", "black mold # 3"]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
@@ -36,8 +38,9 @@ def test_only_a_line_feed_ends_a_prompt(separator):
 @given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\n\0"), max_size=9)))
 def test_prompts_survive_their_file(lines):
     kept = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
-    data = "\n".join(["#", *lines]).encode()  # the first line keeps a byte order mark in the text from being one
-    assert texts(data) == kept
+    # The first line keeps a byte order mark in the text from being one.
+    data = "\n".join(["#", *lines, "last"]).encode()
+    assert texts(data) == [*kept, "last"]
 
 
 @pytest.mark.parametrize(
@@ -60,15 +63,15 @@ def test_a_file_without_prompts_is_refused(tmp_path, data, why):
     ],
 )
 def test_other_encodings_are_refused_with_byte_and_line(data, where):
-    with pytest.raises(WetgenError, match=rf"p.txt is not UTF-8 \({where}\)") as caught:
-        parse_prompts(data, "p.txt")
+    with pytest.raises(WetgenError, match=rf"standard input is not UTF-8 \({where}\)") as caught:
+        texts(data)
     assert "UTF-8" in caught.value.fix
 
 
 @pytest.mark.parametrize("data, where", [("a\nb".encode("utf-16-le"), "byte 1, line 1"), (b"a\nb\0", "byte 3, line 2")])
 def test_nul_characters_are_refused_with_byte_and_line(data, where):
     with pytest.raises(WetgenError, match=rf"holds a NUL character \({where}\)"):
-        parse_prompts(data, "p.txt")
+        texts(data)
 
 
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
@@ -78,9 +81,7 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
         read_prompts(str(tmp_path))
 
 
-def test_a_dash_is_standard_input(monkeypatch):
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"a crack\n")))
-    assert read_prompts("-") == [Prompt(1, "a crack")]
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"")))
+def test_a_dash_is_standard_input():
+    assert texts(b"a crack\n") == ["a crack"]
     with pytest.raises(WetgenError, match="standard input holds no prompts"):
-        read_prompts("-")
+        texts(b"")

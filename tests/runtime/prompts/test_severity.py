@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.prompts.mentions import first_mention, mentioned_classes, severity_words, with_severity
+from wetgen.runtime.prompts.text import first_mention, mentioned_classes, severity_words, with_severity
 
 WORDS = {
     "crack": ("crack", "cracks"),

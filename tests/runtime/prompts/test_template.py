@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.runtime.prompts.lines import PromptLine
-from wetgen.runtime.prompts.template import MOST_DEEP, TemplateError, parse_template, permuted
+from wetgen.runtime.prompts.text import MOST_DEEP, BadText, parse_template, permuted
 
 FILL = {"class": "mold", "severity": "severe large"}
 
@@ -59,18 +59,18 @@ def test_what_a_template_expands_to(text, expected):
     ],
 )
 def test_what_is_no_template(text, offset, words):
-    with pytest.raises(TemplateError, match=words) as caught:
+    with pytest.raises(BadText, match=words) as caught:
         parse_template(text)
     assert caught.value.offset == offset
 
 
 def test_a_hundred_thousand_braces_are_an_error_and_no_overflow():
-    with pytest.raises(TemplateError, match="nested"):
+    with pytest.raises(BadText, match="nested"):
         parse_template("x" + "{a|" * 10**5)
 
 
 def test_the_nearest_placeholder_is_suggested():
-    with pytest.raises(TemplateError) as caught:
+    with pytest.raises(BadText) as caught:
         parse_template("{severty}")
     assert caught.value.fix == "did you mean 'severity'?"
 

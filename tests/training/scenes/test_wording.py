@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from wetgen.runtime.prompts.mentions import mentioned_classes
+from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.training.scenes import Scene, captions, draw_scene, scene_from_json
 from wetgen.training.scenes.scene import CLASSES
 from wetgen.training.scenes.settings import SETTINGS
