@@ -32,6 +32,11 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+vae_option = click.option(
+    "--vae", type=click.Path(path_type=Path), help="Take this VAE, a vae/ folder, in place of one that the run trained."
+)
+
+
 @click.group(cls=Cli)
 @click.version_option(package_name="wetgen")
 def cli() -> None:
@@ -50,6 +55,7 @@ def vae(**given: Any) -> None:
 
 
 @cli.command()
+@vae_option
 @run_options
 def decoder(**given: Any) -> None:
     """Train the decoder of the VAE in --out further, with critics; a denoiser can be trained meanwhile."""
@@ -64,6 +70,7 @@ def text(**given: Any) -> None:
 
 
 @cli.command()
+@vae_option
 @run_options
 def denoiser(**given: Any) -> None:
     """Train the denoiser on the latents of the VAE in --out; leaves --out/checkpoint."""
@@ -140,6 +147,7 @@ def _train(
     init_from: Path | None,
     dry_run: bool,
     teacher: Path | None = None,
+    vae: Path | None = None,
 ) -> None:
     import json
     from dataclasses import replace
@@ -165,6 +173,8 @@ def _train(
         "denoiser": run.train_denoiser,
     }
     try:
+        if vae is not None:
+            run.adopt_vae(started, vae)
         finished = [train_stage[name](started) for name in stages]
         if taught_by is not None:
             finished.append(distill.distill(started, taught_by))

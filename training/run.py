@@ -142,6 +142,35 @@ def _keep_vae(run: Run, net: vae.JointVAE) -> None:
     run.accelerator.wait_for_everyone()
 
 
+def adopt_vae(run: Run, folder: Path) -> None:
+    """Take the VAE at `folder`, a vae/ part, in place of one that this run would train.
+
+    Raises WetgenError where it is none, has other classes or another size, or the run has one already.
+    """
+    if (run.vae_folder / "config.json").is_file():
+        raise WetgenError(
+            f"{run.folder} has a VAE already.",
+            why="latents and denoiser of one VAE mean nothing to another.",
+            fix="leave --vae out to go on with the run's own, or choose another --out.",
+        )
+    if not (folder / "config.json").is_file():
+        raise WetgenError(
+            f"{folder} is not a VAE.",
+            why="it has no config.json.",
+            fix="give the vae/ folder of a run or of a checkpoint.",
+        )
+    classes = len(run.photos.table)
+    net = checkpoint.load_vae(folder, classes)
+    channels = net.net.config.in_channels
+    if round((channels / (3 + classes)) ** 0.5) ** 2 * (3 + classes) != channels:
+        raise WetgenError(
+            f"The VAE of {folder} has other classes.",
+            why=f"it takes {channels} channels, which are no pictures with {classes} classes.",
+            fix="use data with its class table, or train a VAE.",
+        )
+    _keep_vae(run, net)
+
+
 def _vae_of(run: Run) -> vae.JointVAE:
     if not (run.vae_folder / "config.json").is_file():
         raise WetgenError(
