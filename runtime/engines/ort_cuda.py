@@ -27,9 +27,9 @@ class OrtCudaGraph:
 
     def __init__(self, graph: Graph, path: Path, *, batch: int, stream: int) -> None:
         self.graph, self.batch, self._stream = graph, batch, stream
-        self._resources = cuda.Resources()
         self._session, self.note = _open_session(path, batch, stream)
         ort.check_tensors(self._session, graph, path)
+        self._resources = cuda.Resources()
         try:
             self._bind()
         except BaseException:
@@ -41,7 +41,7 @@ class OrtCudaGraph:
 
         tensors = (*self.graph.inputs, *self.graph.outputs)
         self._sizes = {tensor.name: nbytes(tensor, self.batch) for tensor in tensors}
-        self._own = {tensor.name: self._resources.device(self._sizes[tensor.name]) for tensor in tensors}
+        self._own = {name: self._resources.device(size) for name, size in self._sizes.items()}
         self._binding = self._session.io_binding()
         for tensor in tensors:
             bind = self._binding.bind_input if tensor in self.graph.inputs else self._binding.bind_output

@@ -71,17 +71,14 @@ def check_known_faults(version: str) -> None:
         )
 
 
-class Messages:
+class Messages(deque[str]):
     """The last errors that TensorRT logged: its calls fail without saying why."""
 
     def __init__(self) -> None:
-        self._kept: deque[str] = deque(maxlen=_KEPT_MESSAGES)
-
-    def add(self, text: str) -> None:
-        self._kept.append(text.strip())
+        super().__init__(maxlen=_KEPT_MESSAGES)
 
     def text(self) -> str:
-        return "; ".join(self._kept) or "it logged no reason"
+        return "; ".join(self) or "it logged no reason"
 
 
 def create_logger(messages: Messages) -> "trt.ILogger":
@@ -94,7 +91,7 @@ def create_logger(messages: Messages) -> "trt.ILogger":
 
         def log(self, severity: "trt.ILogger.Severity", msg: str) -> None:
             if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                messages.add(msg)
+                messages.append(msg.strip())
 
     return Logger()
 

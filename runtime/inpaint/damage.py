@@ -20,7 +20,7 @@ from wetgen.runtime.inpaint.blend import dilated
 from wetgen.runtime.inpaint.painter import PlannedDamage
 from wetgen.runtime.layouts.boxes import BoxDamage, BoxRow, boxes_of
 from wetgen.runtime.layouts.layout import draw_layout
-from wetgen.runtime.layouts.place import Overlap, Placement, TakenBox, place
+from wetgen.runtime.layouts.place import Placement, TakenBox, place
 from wetgen.runtime.layouts.surfaces import SurfaceLines
 from wetgen.runtime.masks.classes import ClassStatistics, area_for, unknown_ids
 from wetgen.runtime.masks.images import Pixels, read_mask
@@ -34,6 +34,7 @@ COLUMNS = {
     **dict.fromkeys(("prompt", "probability", "overlap"), Column()),
     **{f"{end}_{name}": Column() for name in _RANGES for end in ("least", "most")},
 }
+OVERLAPS = {"never": 0.0, "any": 1.0}
 MOST = 50  # damages of one class in an image
 _FILLED = 0.35  # share of its box that damage covers, roughly
 _ASPECT = (0.6, 1.7)
@@ -53,7 +54,7 @@ class DamageClass:
     size: tuple[float, float]
     aspect: tuple[float, float]
     severity: tuple[float, float]
-    overlap: Overlap
+    overlap: float  # greatest intersection over union with other damages
 
     @property
     def placement(self) -> Placement:
@@ -71,34 +72,30 @@ def read_classes(
     path: Path, names: Sequence[str], words: Mapping[str, Sequence[str]], statistics: Mapping[str, ClassStatistics]
 ) -> list[DamageClass]:
     """The rows of classes.csv; `names` are the known classes. Raises WetgenError with line and column."""
-    rows = [_row(row, names, words, statistics) for row in read_table(path, COLUMNS)]
-    if not rows:
-        raise WetgenError(
-            f"{path} holds no classes.", why="there is nothing below its header.", fix="write one a line: stain"
+    classes = []
+    for row in read_table(path, COLUMNS):
+        name, probability = row.one_of("class", names), row.number("probability", 0, 1)
+        small, large = (min(0.5, area_for(statistics.get(name), severity) / _FILLED) for severity in (0.25, 0.75))
+        counts = _range(row, "count", (1.0, 1.0), 0, MOST)
+        for end, count in zip(("least_count", "most_count"), counts, strict=True):
+            if count != int(count):
+                raise row.fault(end, f"is {count:g}", "damages are counted", "write 1, 2, 3.")
+        damage = DamageClass(
+            name,
+            row.text("prompt") or class_prompt(name, words),
+            1.0 if probability is None else probability,
+            (int(counts[0]), int(counts[1])),
+            _range(row, "size", (small, large), 1e-5, 1),
+            _range(row, "aspect", _ASPECT, 0.05, 20),
+            _range(row, "severity", (0.0, 1.0), 0, 1),
+            _overlap(row),
         )
-    return rows
-
-
-def _row(
-    row: TableRow, names: Sequence[str], words: Mapping[str, Sequence[str]], statistics: Mapping[str, ClassStatistics]
-) -> DamageClass:
-    name = row.one_of("class", names)
-    probability = row.number("probability", 0, 1)
-    usual_size = tuple(min(0.5, area_for(statistics.get(name), severity) / _FILLED) for severity in (0.25, 0.75))
-    counts = _range(row, "count", (1.0, 1.0), 0, MOST)
-    for end, count in zip(("least_count", "most_count"), counts, strict=True):
-        if count != int(count):
-            raise row.fault(end, f"is {count:g}", "damages are counted", "write 1, 2, 3.")
-    return DamageClass(
-        name,
-        row.text("prompt") or class_prompt(name, words),
-        1.0 if probability is None else probability,
-        (int(counts[0]), int(counts[1])),
-        _range(row, "size", (usual_size[0], usual_size[1]), 1e-5, 1),
-        _range(row, "aspect", _ASPECT, 0.05, 20),
-        _range(row, "severity", (0.0, 1.0), 0, 1),
-        _overlap(row),
-    )
+        classes.append(damage)
+    if not classes:
+        raise WetgenError(
+            f"{path} has no classes.", why="nothing follows its header.", fix="write one per line, for example: stain"
+        )
+    return classes
 
 
 def class_prompt(name: str, words: Mapping[str, Sequence[str]]) -> str:
@@ -116,14 +113,12 @@ def _range(row: TableRow, name: str, usual: tuple[float, float], least: float, m
     return low, high
 
 
-def _overlap(row: TableRow) -> Overlap:
-    text = row.text("overlap")
-    if text in (None, "never"):
-        return "never"
-    if text == "any":
-        return "any"
+def _overlap(row: TableRow) -> float:
+    text = row.text("overlap") or "never"
+    if text in OVERLAPS:
+        return OVERLAPS[text]
     try:
-        return row.as_number("overlap", str(text), 0, 1)
+        return row.as_number("overlap", text, 0, 1)
     except WetgenError as error:
         why = "it is never, any, or the greatest intersection over union, 0 to 1."
         raise WetgenError(error.what, why=why, fix="write never, any or a number such as 0.2.") from error

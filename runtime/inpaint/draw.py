@@ -14,21 +14,19 @@ from wetgen.runtime.inpaint.painter import InpaintRequest, InpaintResult, Painte
 from wetgen.runtime.masks.regions import Box
 from wetgen.runtime.masks.rle import mask_to_json, region_to_json
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.sampler import DAMAGED, Pair, SampleInputs, SamplingParams, class_faults
+from wetgen.runtime.sampling.sampler import DAMAGED, Pair, SampleInputs, class_faults
 
 _STRIDE = 2**32  # more than a pair has attempts: so the noise of a damage is never that of its pair, or of another
 
 
 @dataclass(eq=False)
 class InpaintJob:
-    """A pair while it is painted: its image, its damages in their order, and the result of each."""
+    """A pair while it is painted: its image, its damages in their order, and the result of each.
 
-    index: int
-    attempt: int
-    seed: int
-    number: int  # of the noise, with the seed
-    text: str
-    params: SamplingParams
+    The prompt of its `inputs` is the caption of the pair.
+    """
+
+    inputs: SampleInputs
     background: Background
     damages: Sequence[PlannedDamage]
     dropped: list[str] = field(default_factory=list)
@@ -40,10 +38,8 @@ class InpaintJob:
 
     def request(self, i: int) -> InpaintRequest:
         """The request for damage `i`."""
-        damage, attempt = self.damages[i], (1 + i) * _STRIDE + self.attempt
-        return InpaintRequest(
-            self.target, damage, SampleInputs(damage.prompt, self.seed, self.number, self.params, attempt)
-        )
+        damage, attempt = self.damages[i], (1 + i) * _STRIDE + self.inputs.attempt
+        return InpaintRequest(self.target, damage, replace(self.inputs, prompt=damage.prompt, attempt=attempt))
 
     def add(self, result: InpaintResult) -> None:
         """Record the result of the next damage; one that is not in the image is noted as dropped."""
@@ -68,25 +64,25 @@ def paint_jobs(painter: Painter, jobs: Sequence[InpaintJob]) -> None:
 def finished_pair(job: InpaintJob, bundle: Bundle) -> Pair:
     """The pair of a painted job; a damage whose class is missing from the final mask is a fault."""
     assert bundle.classes is not None
-    target, table = job.target, bundle.classes
+    target, table, inputs = job.target, bundle.classes, job.inputs
     names = dict.fromkeys(damage.class_name for damage in job.damages)
     faults = class_faults(tuple(names), target.mask, table)
     metadata = {**job.metadata, "background": dict(job.background.metadata)}
-    if job.number != job.index:
-        metadata["number"] = job.number
+    if inputs.number != inputs.index:
+        metadata["number"] = inputs.number
     metadata["painted"] = [damage_row(job.request(i), result, bundle) for i, result in enumerate(job.results)]
     metadata["boxes"] = list(_boxes(job, bundle))
     metadata |= {"dropped": job.dropped} if job.dropped else {}
     return Pair(
-        job.index,
-        job.text,
-        job.seed,
+        inputs.index,
+        inputs.prompt,
+        inputs.seed,
         target.image,
         target.mask,
         target.confidence,
         (DAMAGED,) if job.background.damaged else faults,
-        job.attempt,
-        params=job.params,
+        inputs.attempt,
+        params=inputs.params,
         metadata=metadata,
     )
 

@@ -11,7 +11,7 @@ from wetgen.runtime.layouts.fields import FloatMap
 from wetgen.runtime.layouts.place import BRANCHES, spread
 from wetgen.runtime.layouts.shapes import first_pixels, growth
 from wetgen.runtime.layouts.surfaces import SurfaceLines, preference_map
-from wetgen.runtime.masks.classes import TYPICAL, ClassStatistics, ClassTable, area_for, check_severity
+from wetgen.runtime.masks.classes import TYPICAL, ClassStatistics, ClassTable, area_for
 from wetgen.runtime.masks.images import Pixels
 from wetgen.runtime.masks.regions import BoolMask, Box, Size
 
@@ -68,9 +68,8 @@ def draw_layout(
 
     A patch covers a seventh of its box at severity 0, half of it at 1. A crack first grows in length, then in width.
     Damages without a severity get a random one. Where surfaces are known, a class stays on those it occurs on. With the
-    same `rng` state, a greater severity covers more pixels, including all pixels of the smaller one. Raises WetgenError
-    for a class missing from the table, for a box that is not inside the picture, and for a box without a surface that
-    its class occurs on.
+    same `rng` state, a greater severity covers more pixels, including all pixels of the smaller one. Boxes lie inside
+    the picture. Raises WetgenError for a class missing from the table, and for a box on surfaces without its class.
     """
     known = SurfaceLines() if lines is None else lines
     canvas = MaskBuilder(size)
@@ -78,7 +77,12 @@ def draw_layout(
         chance, key = float(rng.random()), int(rng.integers(2**63))  # drawn even if not used
         severity, id = chance if damage.severity is None else damage.severity, class_id(table, damage.class_name)
         figures, ground = statistics.get(damage.class_name), _Ground.of(damage.class_name, size, known)
-        _check_box(damage, ground)
+        if ground.room(damage.box) == 0:
+            raise WetgenError(
+                f"{damage.class_name} cannot be in the box at ({damage.box.left}, {damage.box.top}).",
+                why=f"{damage.class_name} does not occur on the surface there.",
+                fix="move the box, or correct the surface lines.",
+            )
         share = fill(damage.class_name, damage.box, severity, figures, min(size))
         share *= ground.room(damage.box)
         canvas.paint(id, damage.box, _grown(damage.class_name, damage.box, share, figures, key, ground))
@@ -87,7 +91,6 @@ def draw_layout(
 
 def fill(name: str, box: Box, severity: float, statistics: ClassStatistics | None, side: int) -> float:
     """The share of its box that a damage covers at a severity, 0 to 1; `side` is the picture's shorter side."""
-    check_severity(severity)
     if name != "crack":
         return FILL[0] + (FILL[1] - FILL[0]) * severity
     thin = (TYPICAL if statistics is None else statistics).thickness[1] * side
@@ -176,20 +179,3 @@ def _grown(
     order = growth(name, box.size, statistics, stream(key, 0), side=min(ground.size), pull=pull)
     count = max(1, round(share * box.area))
     return first_pixels(order, count, within), first_pixels(order, max(1, round(CORE * count)), within)
-
-
-def _check_box(damage: BoxDamage, ground: _Ground) -> None:
-    box, size = damage.box, ground.size
-    corners = f"from ({box.left}, {box.top}) to ({box.right}, {box.bottom})"
-    if not box.inside(size):
-        raise WetgenError(
-            f"The box of {damage.class_name} {corners} is not inside the picture.",
-            why=f"the picture has {size[1]} x {size[0]} pixels.",
-            fix="move it, make it smaller, or clip it.",
-        )
-    if ground.room(box) == 0:
-        raise WetgenError(
-            f"{damage.class_name} cannot be in the box {corners}.",
-            why=f"no surface there is one that {damage.class_name} occurs on.",
-            fix="move the box, or correct the surface lines.",
-        )

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,6 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.surfaces import ANYWHERE, RULES, SurfaceLines, allowed_map, preference_map
 from wetgen.runtime.masks.classes import TYPICAL, ClassStatistics, Quantiles, area_for
 from wetgen.runtime.masks.regions import BoolMask, Box, Size
-
-Overlap = Literal["never", "any"] | float  # a number is the greatest intersection over union
 
 TRIES = 200
 SMALLEST = 5  # pixels: a shape leaves two free on either side
@@ -32,15 +30,15 @@ class Placement:
     class_name: str
     size: tuple[float, float]  # share of the picture's area
     aspect: tuple[float, float] = (0.6, 1.7)  # width to height
-    overlap: Overlap = "never"  # with other damages, whose own rule holds as well
+    overlap: float = 0.0  # greatest intersection over union with other damages, whose own limit holds as well
     heights: Quantiles | None = None  # how far down its middle lies (0 to 1), used where no surface is known
 
 
 class TakenBox(NamedTuple):
-    """The box of a damage that is placed already, and its rule for overlaps."""
+    """The box of a damage that is placed already, and its limit for overlaps."""
 
     box: Box
-    overlap: Overlap = "never"
+    overlap: float = 0.0
 
 
 def place(
@@ -77,13 +75,7 @@ def _sides(rng: np.random.Generator, size: Size, placement: Placement) -> tuple[
 
 
 def _collides(placement: Placement, box: Box, other: TakenBox) -> bool:
-    limit = min(_limit(placement.overlap), _limit(other.overlap))
-    return box.overlap(other.box) > 0 if limit == 0 else box.iou(other.box) > limit
-
-
-def _limit(overlap: Overlap) -> float:
-    """The greatest intersection over union that a rule allows."""
-    return {"never": 0.0, "any": 1.0}[overlap] if isinstance(overlap, str) else overlap
+    return box.iou(other.box) > min(placement.overlap, other.overlap)
 
 
 class _PreferenceGrid:
@@ -169,13 +161,13 @@ def spread(
     figures = TYPICAL if statistics is None else statistics
     room = 1.0 if free is None else float(free.mean())
     fits = min(1.0, ON_STRIP * room / area_for(figures, 1.0))
-    taken = [TakenBox(box, "any") for box in others]
+    taken = [TakenBox(box, 1.0) for box in others]
     regions = []
     for weight in _weights(rng, figures):
         box, shrunk = _fitting_box(rng, size, _placement(rng, size, name, figures, fits * weight), lines, taken)
         if box is None:  # on a strip too narrow for any box, the box is the whole strip
             box = Box(0, 0, size[1], size[0]) if free is None else Box.around(free)
-        taken.append(TakenBox(box, "any"))  # the rule of the next region decides
+        taken.append(TakenBox(box, 1.0))  # the limit of the next region decides
         regions.append(ClassRegion(box, fits * weight * shrunk, int(rng.integers(2**63))))
     return regions
 
@@ -185,7 +177,7 @@ def _fitting_box(
 ) -> tuple[Box | None, float]:
     """A box and how much smaller it had to become: beside the others, or else over them, or else smaller."""
     for shrunk in _SHRINKS:
-        for overlap in ("never", "any"):
+        for overlap in (0.0, 1.0):
             smaller = replace(placement, size=(placement.size[0] * shrunk,) * 2, overlap=overlap)
             with suppress(WetgenError):
                 return place(rng, size, smaller, lines, taken), shrunk

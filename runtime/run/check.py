@@ -60,16 +60,11 @@ def _line_faults(line: PromptLine, source: str, bundle: Bundle) -> Iterator[Wetg
             )
 
 
-class Expansion(NamedTuple):
-    """A request of a share, and how many pairs of the share differ from it by their number only."""
+def expansions(file: PromptFile, shares: Sequence[LineShare]) -> Iterator[tuple[int, PromptRequest, int]]:
+    """The different requests of the shares: the first of every share, then the second of every share, and so on.
 
-    share: int
-    request: PromptRequest
-    pairs: int
-
-
-def expansions(file: PromptFile, shares: Sequence[LineShare]) -> Iterator[Expansion]:
-    """The different requests of the shares: the first of every share, then the second of every share, and so on."""
+    Each with the index of its share, and the number of pairs of the share that differ from it by their number only.
+    """
     sizes = [file.lines[share.i].combinations(share.asked) for share in shares]
     left = list(range(len(shares)))
     for step in count():
@@ -78,7 +73,7 @@ def expansions(file: PromptFile, shares: Sequence[LineShare]) -> Iterator[Expans
             return
         for n in left:
             i, asked, pairs = shares[n]
-            yield Expansion(n, file.lines[i].request(step, step, asked, file.words), -(-(pairs - step) // sizes[n]))
+            yield n, file.lines[i].request(step, step, asked, file.words), -(-(pairs - step) // sizes[n])
 
 
 @dataclass
@@ -155,8 +150,8 @@ def _about(file: PromptFile, line: PromptLine, shares: Sequence[LineShare]) -> I
     combinations = sum(line.combinations(share.asked) for share in shares) if shares else line.combinations()
     options = "".join(f", {option}" for option in _options(line))
     yield f"line {line.line}: {_many(pairs, 'pair')} of {_many(combinations, 'combination')}{options}"
-    for expansion in islice(expansions(file, shares), SHOWN):
-        yield f"  {' '.join(expansion.request.text.split())}"
+    for _, request, _ in islice(expansions(file, shares), SHOWN):
+        yield f"  {' '.join(request.text.split())}"
     if not shares:
         yield "  (draws no class of the quota)"
 

@@ -8,8 +8,8 @@ Where damage comes and goes, it is painted into the same undamaged picture: all 
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import NamedTuple
 
 from wetgen.runtime.errors import WetgenError
@@ -17,116 +17,104 @@ from wetgen.runtime.prompts.text import ClassWords, mentioned_classes, with_seve
 from wetgen.runtime.run.tasks import PairRequest, Requests
 
 STEPS = (0.2, 0.4, 0.6, 0.8, 1.0)  # of severity
-_SEVERITY = 0.6  # of damage whose severity nobody says
+_SEVERITY = 0.6  # of damage if no severity is given
 _CLEAN = "a surface without damage"
 
 
 class Member(NamedTuple):
-    """One of a family: what its row calls it, and its severity; None is without damage."""
+    """One pair of a family: what its row calls it, and how it changes the request of the family."""
 
     name: str
-    severity: float | None
-
-
-def counterfactual(requests: Requests, kind: str, words: ClassWords) -> Requests:
-    """A family of requests for each request; raises WetgenError for an unknown kind."""
-    clean = Member("clean", None)
-    if kind == "clean":
-        return Families(requests, words, (clean, Member("damaged", _SEVERITY)), keep_severity=True)
-    if kind == "severity":
-        return Families(requests, words, (clean, *(Member(f"severity {step:g}", step) for step in STEPS)))
-    old, equals, new = kind.partition("=")
-    if not (equals and old.strip() and new.strip()):
-        raise WetgenError(
-            f"There is no counterfactual '{kind}'.",
-            why="it is clean, severity, or a word and its replacement.",
-            fix="write --counterfactual clean, --counterfactual severity, or --counterfactual white=grey",
-        )
-    return Swapped(requests, old.strip(), new.strip())
+    change: Callable[[PairRequest], PairRequest]
 
 
 @dataclass(frozen=True)
 class Families:
-    """Each request as so many members, which are painted into one undamaged picture.
-
-    With `keep_severity` a request's own severity is that of every damaged member.
-    """
+    """A family for each request; `refuse` raises WetgenError for a request that cannot have one."""
 
     requests: Requests
-    words: ClassWords
     members: tuple[Member, ...]
-    keep_severity: bool = False
+    refuse: Callable[[PairRequest], None]
 
     def __len__(self) -> int:
         return len(self.requests) * len(self.members)
 
     def __getitem__(self, index: int) -> PairRequest:
-        given, member = self._parts(index)
-        family = f"{given.seed}-{given.number}"
-        link = {"family": family, "member": member.name, "prompt": given.prompt}
-        request = replace(given, index=index, surface=given.prompt, metadata={"scene": family, "counterfactual": link})
-        if member.severity is None:
-            return replace(request, prompt=_CLEAN, severity=None, layout=None)
-        if given.severity is not None:
-            return request if self.keep_severity else replace(request, severity=member.severity)
-        prompt = given.prompt
-        if mentioned_classes(prompt, self.words):  # the words of the severity, if the prompt names the damage
-            prompt = with_severity(prompt, member.severity, self.words)
-        return replace(request, prompt=prompt, severity=member.severity)
+        i, n = divmod(index, len(self.members))
+        given, member = self.requests[i], self.members[n]
+        request, family = member.change(given), f"{given.seed}-{given.number}"
+        link = {"family": family, "member": member.name}
+        link |= {} if request.surface is None else {"prompt": given.prompt}
+        return replace(request, index=index, metadata={"scene": family, "counterfactual": link})
 
     def check(self, request: PairRequest) -> None:
-        _refuse_photo(request)
-        given, _ = self._parts(request.index)
-        if given.severity is not None and not self.keep_severity:
+        if request.photo is not None:
+            raise WetgenError(
+                "A photograph has no counterfactual.",
+                why="--counterfactual draws the undamaged picture itself.",
+                fix="use `wetgen paint`, which keeps the photograph as it is.",
+            )
+        self.refuse(self.requests[request.index // len(self.members)])
+
+
+def counterfactual(requests: Requests, kind: str, words: ClassWords) -> Requests:
+    """A family of requests for each request; raises WetgenError for an unknown kind."""
+    if kind in ("clean", "severity"):
+        return _severities(requests, words, keep=kind == "clean")
+    old, _, new = (part.strip() for part in kind.partition("="))
+    if not (old and new):
+        raise WetgenError(
+            f"There is no counterfactual '{kind}'.",
+            why="it is clean, severity, or a word and its replacement.",
+            fix="write --counterfactual clean, --counterfactual severity, or --counterfactual white=grey",
+        )
+    return _swapped(requests, old, new)
+
+
+def _severities(requests: Requests, words: ClassWords, *, keep: bool) -> Families:
+    """Members without damage and with it, painted into one undamaged picture: at one severity (`keep`) or at five.
+
+    With `keep` a request's own severity is that of the damage.
+    """
+
+    def clean(given: PairRequest) -> PairRequest:
+        return replace(given, prompt=_CLEAN, surface=given.prompt, severity=None, layout=None)
+
+    def damaged(severity: float) -> Callable[[PairRequest], PairRequest]:
+        def change(given: PairRequest) -> PairRequest:
+            if given.severity is not None:
+                return replace(given, surface=given.prompt, severity=given.severity if keep else severity)
+            named = mentioned_classes(given.prompt, words)
+            prompt = with_severity(given.prompt, severity, words) if named else given.prompt
+            return replace(given, prompt=prompt, surface=given.prompt, severity=severity)
+
+        return change
+
+    def refuse(given: PairRequest) -> None:
+        if given.severity is not None and not keep:
             raise WetgenError(
                 "A severity is given, and --counterfactual severity draws all of them.",
                 why="only one of the two can say how severe the damage is.",
                 fix="remove the severity from the line.",
             )
 
-    def _parts(self, index: int) -> tuple[PairRequest, Member]:
-        family, i = divmod(index, len(self.members))
-        return self.requests[family], self.members[i]
+    steps = [Member("damaged", damaged(_SEVERITY))] if keep else [Member(f"severity {s:g}", damaged(s)) for s in STEPS]
+    return Families(requests, (Member("clean", clean), *steps), refuse)
 
 
-@dataclass(frozen=True)
-class Swapped:
-    """Each request twice, drawn from the same noise: as it is, and with one word changed."""
+def _swapped(requests: Requests, old: str, new: str) -> Families:
+    """Each request as it is, and with one word changed."""
+    word, other = (re.compile(rf"(?<!\w){re.escape(each)}(?!\w)", re.IGNORECASE) for each in (old, new))
 
-    requests: Requests
-    old: str
-    new: str
+    def change(given: PairRequest) -> PairRequest:
+        return replace(given, prompt=word.sub(lambda _: new, given.prompt))
 
-    def __len__(self) -> int:
-        return 2 * len(self.requests)
-
-    def __getitem__(self, index: int) -> PairRequest:
-        i, changed = divmod(index, 2)
-        given = self.requests[i]
-        family = f"{given.seed}-{given.number}"
-        link = {"family": family, "member": f"{self.old}={self.new}" if changed else "as asked"}
-        prompt = _word(self.old).sub(lambda _: self.new, given.prompt) if changed else given.prompt
-        return replace(given, index=index, prompt=prompt, metadata={"scene": family, "counterfactual": link})
-
-    def check(self, request: PairRequest) -> None:
-        _refuse_photo(request)
-        if not _word(self.old).search(request.prompt) and not _word(self.new).search(request.prompt):
+    def refuse(given: PairRequest) -> None:
+        if not word.search(given.prompt) and not other.search(given.prompt):
             raise WetgenError(
-                f"'{self.old}' is not in the prompt.",
-                why=f"the prompt is {request.prompt!r}, and --counterfactual {self.old}={self.new} changes that word.",
+                f"'{old}' is not in the prompt.",
+                why=f"the prompt is {given.prompt!r}, and --counterfactual {old}={new} changes that word.",
                 fix="choose a word of every prompt, or draw the other prompts in another run.",
             )
 
-
-def _refuse_photo(request: PairRequest) -> None:
-    if request.photo is not None:
-        raise WetgenError(
-            "A photograph has no counterfactual.",
-            why="--counterfactual draws the undamaged picture itself.",
-            fix="use `wetgen paint`, which keeps the photograph as it is.",
-        )
-
-
-@lru_cache
-def _word(word: str) -> "re.Pattern[str]":
-    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+    return Families(requests, (Member("as asked", lambda given: given), Member(f"{old}={new}", change)), refuse)

@@ -82,27 +82,26 @@ class PaintingTask:
         prompts = dict.fromkeys(damage.prompt for damage in damages)
         caption = ", ".join([*([text] if text else []), *prompts]) or "a photograph without damage"
         metadata: dict[str, object] = {} if self.size is None else {"size": list(self.size)}
-        seed = self.config.seed
-        return InpaintJob(index, attempt, seed, index, caption, self.params, background, damages, dropped, metadata)
+        inputs = SampleInputs(caption, self.config.seed, index, self.params, attempt, index=index)
+        return InpaintJob(inputs, background, damages, dropped, metadata)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class PaintTask(PaintingTask):
     """`wetgen paint`: damage in photographs; pair `index` is of photograph `index % len(files)`."""
 
-    files: Sequence[Path] = ()
-    planner: Planner | None = None
+    files: Sequence[Path]
+    planner: Planner
 
     def jobs(self, batch: Sequence[tuple[int, int]]) -> list[InpaintJob]:
-        return [self._job(index, attempt) for index, attempt in batch]
-
-    def _job(self, index: int, attempt: int) -> InpaintJob:
-        assert self.planner is not None
-        path = self.files[index % len(self.files)]
-        background = read_photograph(path)
-        height, width, _ = background.image.shape
-        plan = self.planner.plan(index, attempt, path.name, (height, width))
-        return self.job(index, attempt, background, plan, "")
+        jobs = []
+        for index, attempt in batch:
+            path = self.files[index % len(self.files)]
+            background = read_photograph(path)
+            height, width, _ = background.image.shape
+            plan = self.planner.plan(index, attempt, path.name, (height, width))
+            jobs.append(self.job(index, attempt, background, plan, ""))
+        return jobs
 
 
 @dataclass(frozen=True)
@@ -137,12 +136,12 @@ def read_backgrounds(path: Path) -> list[BackgroundRow]:
     return rows
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ComposeTask(PaintingTask):
     """`wetgen compose`: damage in backgrounds that are drawn."""
 
-    backgrounds: Sequence[BackgroundRow] = ()
-    classes: Sequence[DamageClass] = ()
+    backgrounds: Sequence[BackgroundRow]
+    classes: Sequence[DamageClass]
 
     def begin(self, generator: Generator) -> None:
         super().begin(generator)

@@ -45,18 +45,9 @@ def drawn_pair(generator: Generator, row: StoredRow, plan: Plan) -> Pair:
 
 def painted_pair(generator: Generator, row: StoredRow, plan: Plan, photos: Path | None) -> Pair:
     """The pair of a row that was painted, into a photograph of `photos` or into a surface that is drawn again."""
-    inputs = _inputs(row, row["text"], plan, None, None)
-    job = InpaintJob(
-        inputs.index,
-        inputs.attempt,
-        inputs.seed,
-        inputs.number,
-        inputs.prompt,
-        inputs.params,
-        Background(_background(generator, row, plan, photos), row["background"]),
-        list(_planned(generator, row)),
-    )
-    painter, attempts = Painter(generator, plan, detail=int(row["detail"])), iter([(job.index, job.attempt)])
+    background = Background(_background(generator, row, plan, photos), row["background"])
+    job = InpaintJob(_inputs(row, row["text"], plan, None, None), background, list(_planned(generator, row)))
+    painter, attempts = Painter(generator, plan, detail=int(row["detail"])), iter([(int(row["index"]), 0)])
     return next(draw_painted(generator, painter, lambda _: [job], attempts, at_once=1, judge=False))
 
 

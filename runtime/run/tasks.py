@@ -374,10 +374,8 @@ class PromptTask:
             metadata = {**request.metadata, **({} if request.asked is None else {"class": request.asked})}
             metadata |= {} if self.size is None else {"size": list(self.size)}
             metadata |= {} if request.severity is None else {"severity": request.severity}
-        noise = (request.seed, request.number)
-        return InpaintJob(
-            index, attempt, *noise, request.prompt, request.params, background, planned, metadata=metadata
-        )
+        key = (request.seed, request.number, request.params, attempt)
+        return InpaintJob(SampleInputs(request.prompt, *key, index=index), background, planned, metadata=metadata)
 
     def _photograph(self, name: str) -> "Background":
         """The middle of a photograph, at the size of the run's pictures."""

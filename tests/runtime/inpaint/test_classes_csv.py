@@ -31,7 +31,7 @@ def test_every_column_is_read(tmp_path):
 def test_a_class_alone_is_painted_once_in_every_picture_at_any_severity(tmp_path):
     (only,) = read(tmp_path, "class\ncrack\n")
     assert (only.prompt, only.probability, only.count) == ("crack", 1, (1, 1))
-    assert only.severity == (0, 1) and only.overlap == "never"
+    assert only.severity == (0, 1) and only.overlap == 0
     assert only.aspect[0] < 1 < only.aspect[1]
 
 
@@ -56,9 +56,9 @@ def test_a_class_without_sizes_has_those_that_it_has_in_the_training_masks(tmp_p
         ("least_severity", "0.5", "severity", (0.5, 1)),
         ("most_severity", "0.5", "severity", (0, 0.5)),
         ("least_aspect", "4", "aspect", (4, 4)),
-        ("overlap", "any", "overlap", "any"),
-        ("overlap", "never", "overlap", "never"),
-        ("overlap", "", "overlap", "never"),
+        ("overlap", "any", "overlap", 1.0),
+        ("overlap", "never", "overlap", 0.0),
+        ("overlap", "", "overlap", 0.0),
         ("overlap", "0.25", "overlap", 0.25),
         ("probability", "0", "probability", 0),
     ],
@@ -119,12 +119,12 @@ def test_what_is_wrong_is_said_with_line_and_column(tmp_path, row, what, said):
 
 
 def test_a_header_alone_holds_no_classes(tmp_path):
-    with pytest.raises(WetgenError, match="holds no classes"):
+    with pytest.raises(WetgenError, match="has no classes"):
         read(tmp_path, HEADER)
 
 
 def test_damages_follow_from_the_generator_alone():
-    each = DamageClass("stain", "", 0.5, (0, 3), (0.01, 0.1), (0.6, 1.7), (0.2, 0.4), "any")
+    each = DamageClass("stain", "", 0.5, (0, 3), (0.01, 0.1), (0.6, 1.7), (0.2, 0.4), 1.0)
 
     def severities(seed: int):
         return each.severities(np.random.default_rng(seed))
@@ -135,12 +135,12 @@ def test_damages_follow_from_the_generator_alone():
     # Half of the pictures have none, and of the others a quarter each has 0, 1, 2 or 3. Four standard deviations.
     np.testing.assert_allclose(counts, [0.625, 0.125, 0.125, 0.125], atol=4 * (0.625 * 0.375 / 400) ** 0.5)
     assert min(map(min, filter(None, found))) >= 0.2 and max(map(max, filter(None, found))) <= 0.4
-    assert (each.placement.class_name, each.placement.size, each.placement.overlap) == ("stain", (0.01, 0.1), "any")
+    assert (each.placement.class_name, each.placement.size, each.placement.overlap) == ("stain", (0.01, 0.1), 1.0)
 
 
 def test_a_probability_changes_which_pictures_have_damage_and_not_which_damage():
     def severities(probability: float, seed: int):
-        each = DamageClass("stain", "", probability, (1, 3), (0.01, 0.1), (0.6, 1.7), (0.0, 1.0), "never")
+        each = DamageClass("stain", "", probability, (1, 3), (0.01, 0.1), (0.6, 1.7), (0.0, 1.0), 0.0)
         return each.severities(np.random.default_rng(seed))
 
     for seed in range(20):

@@ -200,9 +200,7 @@ def test_boxes_hold_for_their_picture_or_for_all(bundle, tmp_path):
 # At random
 
 
-def damage_class(
-    name="stain", *, probability=1.0, count=(1, 1), size=(0.01, 0.05), severity=(0.0, 1.0), overlap="never"
-):
+def damage_class(name="stain", *, probability=1.0, count=(1, 1), size=(0.01, 0.05), severity=(0.0, 1.0), overlap=0.0):
     return DamageClass(name, f"some {name}", probability, count, size, (0.6, 1.7), severity, overlap)
 
 
@@ -277,7 +275,7 @@ def test_damages_that_may_never_overlap_do_not(bundle):
 
 
 def test_damages_that_may_overlap_do_so_in_time(bundle):
-    planner = at_random(bundle, damage_class(count=(6, 6), size=(0.05, 0.2), overlap="any"))
+    planner = at_random(bundle, damage_class(count=(6, 6), size=(0.05, 0.2), overlap=1.0))
     assert max(covered(planner.plan(index, 0, "", SIZE)[0]).max() for index in range(10)) > 1
 
 
@@ -300,15 +298,15 @@ def test_a_class_that_lies_on_no_surface_of_the_picture_is_said(bundle):
 
 def test_two_rows_of_one_class_keep_their_prompts(bundle):
     """Brown stains and yellow ones, each as often and as large as its row says."""
-    brown = DamageClass("stain", "a brown stain", 1.0, (1, 1), (0.01, 0.02), (0.6, 1.7), (0.0, 1.0), "never")
-    yellow = DamageClass("stain", "a yellow stain", 1.0, (2, 2), (0.01, 0.02), (0.6, 1.7), (0.0, 1.0), "never")
+    brown = DamageClass("stain", "a brown stain", 1.0, (1, 1), (0.01, 0.02), (0.6, 1.7), (0.0, 1.0), 0.0)
+    yellow = DamageClass("stain", "a yellow stain", 1.0, (2, 2), (0.01, 0.02), (0.6, 1.7), (0.0, 1.0), 0.0)
     planned, _ = at_random(bundle, brown, yellow).plan(0, 0, "", SIZE)
     assert [each.prompt for each in planned] == ["a brown stain", "a yellow stain", "a yellow stain"]
 
 
 def test_prompts_of_dropped_damages_go_to_no_other(bundle):
-    huge = DamageClass("stain", "a huge stain", 1.0, (3, 3), (0.6, 0.7), (0.6, 1.7), (0.0, 1.0), "never")
-    small = DamageClass("stain", "a small stain", 1.0, (1, 1), (0.001, 0.002), (0.6, 1.7), (0.0, 1.0), "any")
+    huge = DamageClass("stain", "a huge stain", 1.0, (3, 3), (0.6, 0.7), (0.6, 1.7), (0.0, 1.0), 0.0)
+    small = DamageClass("stain", "a small stain", 1.0, (1, 1), (0.001, 0.002), (0.6, 1.7), (0.0, 1.0), 1.0)
     for index in range(5):
         planned, dropped = at_random(bundle, huge, small).plan(index, 0, "", SIZE)
         prompts = [each.prompt for each in planned]

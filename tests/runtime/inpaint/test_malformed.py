@@ -406,7 +406,7 @@ def test_a_box_that_does_not_fit_its_photograph_stops_the_run_there(folder, pain
 
 CLASS_TABLES = {
     "no header": ("stain\n", "there is no column 'stain'"),
-    "header only": ("class\n", "holds no classes"),
+    "header only": ("class\n", "has no classes"),
     "unknown class": ("class\nstian\n", "did you mean 'stain'?"),
     "count": ("class,least_count\nstain,1.5\n", "least_count is 1.5"),
     "count in words": ("class,most_count\nstain,two\n", "most_count is 'two'"),

@@ -190,11 +190,8 @@ def test_a_small_damage_under_a_large_one_keeps_its_first_pixels():
     assert not (both & ~alone).any() and np.count_nonzero(both) == pytest.approx(0.25 * np.count_nonzero(alone), abs=1)
 
 
-def test_boxes_outside_the_picture_or_on_the_wrong_surface_are_refused():
-    with pytest.raises(WetgenError, match="not inside the picture") as caught:
-        boxed(BoxDamage("stain", Box(70, 10, 40, 20), 0.5))
-    assert "96 x 72" in caught.value.why
-    with pytest.raises(WetgenError, match="puddle cannot be in the box from"):
+def test_boxes_on_the_wrong_surface_are_refused():
+    with pytest.raises(WetgenError, match="puddle cannot be in the box at"):
         boxed(BoxDamage("puddle", Box(10, 15, 20, 20), 0.5), lines=ROOM)
     box, floor = Box(10, 32, 40, 40), allowed_map("puddle", SIZE, ROOM)
     half = boxed(BoxDamage("puddle", box, 1.0), lines=ROOM) > 0

@@ -52,7 +52,7 @@ def test_never_means_never_and_any_means_any():
     for seed in range(10):
         boxes = put(*[Placement("stain", (0.06, 0.06), (1, 1))] * 5, seed=seed)
         assert all(one.overlap(other) == 0 for i, one in enumerate(boxes) for other in boxes[:i])
-    crowd = put(*[Placement("stain", (0.5, 0.5), overlap="any")] * 3)
+    crowd = put(*[Placement("stain", (0.5, 0.5), overlap=1.0)] * 3)
     assert crowd[0].overlap(crowd[1])
 
 
@@ -60,7 +60,7 @@ def test_a_greatest_overlap_is_kept_by_both_sides():
     for seed in range(10):
         first, second = put(*[Placement("stain", (0.3, 0.3), overlap=0.25)] * 2, seed=seed)
         assert first.iou(second) <= 0.25
-        strict, lax = put(Placement("stain", (0.1, 0.1)), Placement("mold", (0.2, 0.2), overlap="any"), seed=seed)
+        strict, lax = put(Placement("stain", (0.1, 0.1)), Placement("mold", (0.2, 0.2), overlap=1.0), seed=seed)
         assert strict.overlap(lax) == 0, "the first allows none"
 
 
