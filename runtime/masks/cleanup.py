@@ -54,14 +54,6 @@ class MaskCleanup:
                 fix="use a number from 0 to 1.",
             )
 
-    def __bool__(self) -> bool:
-        return bool(self.to_row())
-
-    @property
-    def is_off(self) -> bool:
-        """Whether masks stay as they are."""
-        return not self
-
     @property
     def marks_ignored(self) -> bool:
         """Whether masks may get IGNORE; their rows must then say so."""

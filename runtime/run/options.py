@@ -20,7 +20,7 @@ from wetgen.runtime.prompts.read import read_prompt_file
 from wetgen.runtime.run.filters import Filter
 from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.run.tasks import PromptRequests, PromptTask, Requests
-from wetgen.runtime.sampling.generator import check_inputs
+from wetgen.runtime.sampling.generator import check_inputs, checked_cells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +133,7 @@ class ComposeOptions(DrawOptions):
 def build_task(bundle: Bundle, options: RunOptions) -> PromptTask:
     """The task of a file of prompts, of a folder of layouts, or of both. Raises WetgenError for what cannot be."""
     check_inputs(options.seed, options.guidance, options.count)
+    cells = checked_cells(options.size, bundle.sizes)
     given = _read_layouts(bundle, options) if options.layouts is not None else _read_prompts(bundle, options)
     lines = None if options.surface_lines is None else parse_lines(options.surface_lines)
     decide = {
@@ -153,7 +154,7 @@ def build_task(bundle: Bundle, options: RunOptions) -> PromptTask:
 
         requests = counterfactual(requests, options.counterfactual, bundle.words)
     source, details = "-" if options.prompts is None else options.prompts, {"count": options.count}
-    return PromptTask(requests, config, source, options.truncate, options.size, lines, details)
+    return PromptTask(requests, config, source, options.truncate, cells, lines, details)
 
 
 class _Given(NamedTuple):

@@ -29,7 +29,7 @@ from wetgen.runtime.layouts.boxes import read_boxes
 from wetgen.runtime.layouts.surfaces import SurfaceLines, parse_lines
 from wetgen.runtime.run.options import ComposeOptions, PaintOptions
 from wetgen.runtime.run.record import RunConfig
-from wetgen.runtime.run.tasks import Attempts, postprocess_pair
+from wetgen.runtime.run.tasks import postprocess_pair
 from wetgen.runtime.sampling.generator import Generator, check_inputs, checked_cells
 from wetgen.runtime.sampling.sampler import Pair, SampleInputs, SamplingParams, undamaged
 from wetgen.runtime.tables import Column, read_table
@@ -67,7 +67,7 @@ class PaintingTask:
     def group_of(self, index: int) -> Hashable:
         return GROUP
 
-    def draw(self, group: Hashable, attempts: Attempts, *, judge: bool) -> Iterator[Pair]:
+    def draw(self, group: Hashable, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
         pairs = draw_painted(self.generator, self.painter, self.jobs, attempts, at_once=self.at_once, judge=judge)
         for pair in pairs:
             yield postprocess_pair(pair, {}, self.bundle, self.config.tidy)

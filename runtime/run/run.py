@@ -7,8 +7,7 @@ examines it, and RunFolder stores it beside the sampling. RunProgress tells peop
 import json
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -47,7 +46,7 @@ from wetgen.runtime.run.record import (
     write_boxes,
     write_record,
 )
-from wetgen.runtime.run.tasks import Task
+from wetgen.runtime.run.tasks import RetryQueue, Task
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.sampler import Pair
 
@@ -141,27 +140,6 @@ def _by_reason(record: Mapping[str, Any]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in record["reasons"].items())
 
 
-class RetryQueue(Iterator[tuple[int, int]]):
-    """Yields (index, try), the next to be drawn; a rejected pair comes again before new ones.
-
-    It may yield more after it ran out: when its last pairs are rejected, they are to be drawn again.
-    """
-
-    def __init__(self, missing: Iterable[tuple[int, int]], tries: int) -> None:
-        """`missing` gives each index with the try it begins with; a pair has so many `tries`, from 0 on."""
-        self._new, self._again, self._tries = iter(missing), deque[tuple[int, int]](), tries
-
-    def __next__(self) -> tuple[int, int]:
-        return self._again.popleft() if self._again else next(self._new)
-
-    def reject(self, index: int, attempt: int) -> bool:
-        """Draw a pair again, unless this was its last try; returns whether it was."""
-        last = attempt + 1 >= self._tries
-        if not last:
-            self._again.append((index, attempt + 1))
-        return last
-
-
 class RunFolder:
     """The folder of a run while pairs come in: stores them, and on leaving what the run came to.
 
@@ -195,9 +173,9 @@ class RunFolder:
             self._writer = ShardWriter(out, bundle.classes, shards)
         self._rejected = RejectedLog(out)
         self._background = BackgroundWriter(self._writer, self._stored)
-        self._writer.expect(index for index, _ in self.missing())
         for name, row in self._writer.rows():
             self._contents.add(name, row)
+        self._writer.expect(index for index, _ in self.missing())
 
     def missing(self) -> Iterator[tuple[int, int]]:
         """The indexes of pairs that are neither stored nor given up, each with its next try.

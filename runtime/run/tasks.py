@@ -6,14 +6,14 @@ into an undamaged surface that is drawn first. `postprocess_pair` makes the pair
 Axes: K classes, h w of a latent, H W of a picture.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.bundle.bundle import Bundle, check_layouts
@@ -31,7 +31,7 @@ from wetgen.runtime.prompts.lines import LazyRequests, PromptRequest
 from wetgen.runtime.prompts.read import resolve, source_name
 from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.runtime.run.record import RunConfig
-from wetgen.runtime.sampling.generator import Generator, checked_cells
+from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.sampler import (
     Floats,
     Pair,
@@ -46,11 +46,29 @@ if TYPE_CHECKING:
     from wetgen.runtime.inpaint.backgrounds import Background
     from wetgen.runtime.inpaint.draw import InpaintJob
 
-Attempts = Iterator[tuple[int, int]]
-"""(index, try) of the pairs to be drawn next; it may go on after it ran out."""
-
 NO_LINE = 0  # of a request whose prompt stands in no file
 _LAYOUTS = 256  # kept for requests that share them
+
+
+class RetryQueue(Iterator[tuple[int, int]]):
+    """Yields (index, try), the next to be drawn; a rejected pair comes again before new ones.
+
+    It may yield more after it ran out: when its last pairs are rejected, they are to be drawn again.
+    """
+
+    def __init__(self, missing: Iterable[tuple[int, int]], tries: int) -> None:
+        """`missing` gives each index with the try it begins with; a pair has so many `tries`, from 0 on."""
+        self._new, self._again, self._tries = iter(missing), deque[tuple[int, int]](), tries
+
+    def __next__(self) -> tuple[int, int]:
+        return self._again.popleft() if self._again else next(self._new)
+
+    def reject(self, index: int, attempt: int) -> bool:
+        """Draw a pair again, unless this was its last try; returns whether it was."""
+        last = attempt + 1 >= self._tries
+        if not last:
+            self._again.append((index, attempt + 1))
+        return last
 
 
 class Task(Protocol):
@@ -79,8 +97,11 @@ class Task(Protocol):
     def group_of(self, index: int) -> Hashable:
         """The group of a pair."""
 
-    def draw(self, group: Hashable, attempts: Attempts, *, judge: bool) -> Iterator[Pair]:
-        """Yield the pairs of the attempts, all of one group, with what their rows say."""
+    def draw(self, group: Hashable, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
+        """Yield the pairs of the attempts (index, try), all of one group, with what their rows say.
+
+        When the attempts run out they are asked again after the pairs drawn last: some may be to be drawn again.
+        """
 
 
 @dataclass(frozen=True)
@@ -188,7 +209,7 @@ class ResolvedLayout(NamedTuple):
 class PromptTask:
     """A pair for every request; `source` is the prompts file, beside which the files lie that it names.
 
-    `size` is (width, height) in pixels, None the bundle's. Where a request has a severity and no layout of its own, a
+    `cells` is (h, w) of the latents, None the bundle's. Where a request has a severity and no layout of its own, a
     layout of that severity is drawn for it, on the surfaces that `lines` bound.
     """
 
@@ -196,7 +217,7 @@ class PromptTask:
     config: RunConfig
     source: str = "-"
     truncate: bool = False
-    size: tuple[int, int] | None = None
+    cells: tuple[int, int] | None = None
     lines: SurfaceLines | None = None
     details: Mapping[str, object] = field(default_factory=dict)
 
@@ -205,8 +226,6 @@ class PromptTask:
 
     def begin(self, generator: Generator) -> None:
         self.generator, self.bundle = generator, generator.bundle
-        self.cells = checked_cells(self.size, self.bundle.sizes)
-        self.pixels = self.bundle.sizes.pixels(self.cells)
         self._file_layout = lru_cache(maxsize=_LAYOUTS)(self._read_layout)
         # Needed when a pair is drawn, and again when its row is written.
         self._own_layout = lru_cache(maxsize=_LAYOUTS)(self._draw_layout)
@@ -222,10 +241,14 @@ class PromptTask:
                 self._check(request)
         self.groups = list(groups)
 
+    @property
+    def pixels(self) -> tuple[int, int]:
+        return self.bundle.sizes.pixels(self.cells)
+
     def group_of(self, index: int) -> Hashable:
         return self.requests[index].group
 
-    def draw(self, group: Hashable, attempts: Attempts, *, judge: bool) -> Iterator[Pair]:
+    def draw(self, group: Hashable, attempts: Iterator[tuple[int, int]], *, judge: bool) -> Iterator[Pair]:
         assert isinstance(group, Group)
         plan = self.bundle.plan(group.plan)
         if group.painted:
@@ -264,7 +287,7 @@ class PromptTask:
         metadata: dict[str, object] = {} if request.number == request.index else {"number": request.number}
         metadata |= {} if request.asked is None else {"class": request.asked}
         metadata |= {} if request.severity is None else {"severity": request.severity}
-        metadata |= {} if self.size is None else {"size": list(self.size)}
+        metadata |= {} if self.cells is None else {"size": list(reversed(self.pixels))}
         if layout is not None and request.photo is None:  # the row lists what is painted into a photograph
             metadata["layout"] = dict(layout.metadata)
         return {**metadata, **request.metadata}
@@ -311,9 +334,9 @@ class PromptTask:
         """Raise WetgenError, naming the line, for a request that the bundle cannot draw."""
         prompt = request.scene_prompt
         try:
-            self.generator.check(request.params, [prompt], truncate=self.truncate)
             self.requests.check(request)
             self._check_layout(request)
+            self.generator.check(request.params, [prompt], truncate=self.truncate)
         except PromptTooLong as error:
             runs_own = error.prompt != prompt and not request.own_negative
             where = "The negative prompt" if runs_own else self._where(request)
@@ -349,7 +372,7 @@ class PromptTask:
 
     # Painted pairs
 
-    def _paint(self, plan: Plan, attempts: Attempts, judge: bool) -> Iterator[Pair]:
+    def _paint(self, plan: Plan, attempts: Iterator[tuple[int, int]], judge: bool) -> Iterator[Pair]:
         from wetgen.runtime.inpaint.draw import draw_painted
         from wetgen.runtime.inpaint.painter import Painter
 
@@ -372,7 +395,7 @@ class PromptTask:
         else:
             background = self._surface(request.surface, request.seed, request.number, request.params, attempt)
             metadata = {**request.metadata, **({} if request.asked is None else {"class": request.asked})}
-            metadata |= {} if self.size is None else {"size": list(self.size)}
+            metadata |= {} if self.cells is None else {"size": list(reversed(self.pixels))}
             metadata |= {} if request.severity is None else {"severity": request.severity}
         key = (request.seed, request.number, request.params, attempt)
         return InpaintJob(SampleInputs(request.prompt, *key, index=index), background, planned, metadata=metadata)
@@ -405,43 +428,31 @@ def postprocess_pair(
     cleanup: MaskCleanup,
     *,
     asked: Sequence[str] = (),
-    layout: NDArray[np.uint8] | None = None,
+    layout: Pixels | None = None,
 ) -> Pair:
     """Add metadata, agreement with the `layout` uint8 (H, W) it was given, and the cleaned mask to a pair.
 
-    A class `asked` for that the mask lacks is a fault.
+    A class `asked` for that the mask lacks is a fault, as is one that the prompt names and that cleaning took out.
     """
-    if pair.mask is None or bundle.classes is None:
-        return replace(pair, metadata={**pair.metadata, **metadata})
-    agreement = {} if layout is None else layout_agreement(pair.mask, layout)
-    done = replace(pair, metadata={**pair.metadata, **metadata, **agreement})
-    if cleanup:
-        done = _cleaned(done, pair.mask, cleanup)
-    return _with_faults(done, pair.mask, bundle, asked)
-
-
-def _cleaned(pair: Pair, mask: NDArray[np.uint8], cleanup: MaskCleanup) -> Pair:
-    """The pair with its mask cleaned, and metadata that say so."""
-    cleaned = cleanup(mask, pair.confidence)
-    metadata = {**pair.metadata, "tidy": {**cleanup.to_row(), "changed": cleaned.changed}}
+    row, drawn, table = {**pair.metadata, **metadata}, pair.mask, bundle.classes
+    if drawn is None or table is None:
+        return replace(pair, metadata=row)
+    if layout is not None:
+        row |= layout_agreement(drawn, layout)
+    mask, changed = cleanup(drawn, pair.confidence)
+    if changed:
+        row["tidy"] = {**cleanup.to_row(), "changed": changed}
     if cleanup.marks_ignored:
-        metadata["ignore_id"] = IGNORE
-    return replace(pair, mask=cleaned.mask, metadata=metadata)
-
-
-def _with_faults(pair: Pair, drawn: NDArray[np.uint8], bundle: Bundle, asked: Sequence[str]) -> Pair:
-    """The pair with a fault for each class that is asked for and missing, or that cleaning took out of `drawn`."""
-    table, mask = bundle.classes, pair.mask
-    assert table is not None and mask is not None
+        row["ignore_id"] = IGNORE
     if pair.broken:
-        return pair
-    mentioned = () if mask is drawn else mentioned_classes(pair.prompt, bundle.words)
-    lost = [name for name in mentioned if not class_faults([name], drawn, table)]
+        return replace(pair, mask=mask, metadata=row)
+    named = mentioned_classes(pair.prompt, bundle.words) if changed else ()
+    lost = [name for name in named if not class_faults([name], drawn, table)]
     faults = (*pair.faults, *class_faults([*lost, *asked], mask, table))
-    return replace(pair, faults=tuple(dict.fromkeys(faults)))
+    return replace(pair, mask=mask, metadata=row, faults=tuple(dict.fromkeys(faults)))
 
 
-def layout_agreement(mask: NDArray[np.uint8], layout: NDArray[np.uint8]) -> dict[str, float]:
+def layout_agreement(mask: Pixels, layout: Pixels) -> dict[str, float]:
     """The share of pixels on which a mask and its layout, both uint8 (H, W), agree, and their mean IoU over the
     damage classes of the layout, or over the background of one that shows none; 4 digits."""
     classes = [int(class_id) for class_id in np.unique(layout) if class_id] or [0]

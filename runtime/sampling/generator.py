@@ -2,10 +2,11 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,9 @@ from wetgen.runtime.sampling.sampler import (
 )
 from wetgen.runtime.sampling.tiled import TiledGraphs, TiledSampler
 
+if TYPE_CHECKING:
+    from wetgen.runtime.sampling.device import DeviceSampler
+
 MOST_PIXELS = 2**24  # of a drawn picture: beyond, its windows and their latents fill the memory
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -62,7 +66,7 @@ class Generator(AbstractContextManager["Generator"]):
         self.bundle, self.device, self.batch, self.threads = bundle, device, batch, threads
         self.notes: list[str] = []
         self._say = say
-        self._drawing: list[Sampler] = []
+        self._drawing: list[DeviceSampler] = []  # whose buffers are to be given back
         self._engines: dict[str, Engine] = {}  # by graph; all are fed with arrays
         self._tokenizer = PromptTokenizer(bundle.folder / TOKENIZER_NAME, bundle.sizes.tokens)
         self._text = TextEncoder(self._tokenizer, lambda: self._engine("text"), bundle.sizes)
@@ -226,10 +230,8 @@ class Generator(AbstractContextManager["Generator"]):
     def _pairs(
         self, inputs: Iterator[SampleInputs], plan: Plan, cells: tuple[int, int] | None, judge: bool
     ) -> Iterator[Pair]:
-        sampler = self._sampler(plan, cells)
-        self._drawing.append(sampler)
         under_way: deque[list[SampleInputs]] = deque()
-        try:
+        with self._sampler(plan, cells) as sampler:
             while True:
                 while len(under_way) < sampler.depth and (batch := list(islice(inputs, self.batch))):
                     under_way.append(batch)
@@ -242,21 +244,27 @@ class Generator(AbstractContextManager["Generator"]):
                     outputs.update(self.judge(outputs["image"]))
                 for i, each in enumerate(batch):
                     yield make_pair(each, {name: array[i] for name, array in outputs.items()}, self.bundle)
-        finally:
-            if sampler in self._drawing:
-                self._drawing.remove(sampler)
-                sampler.close()
 
-    def _sampler(self, plan: Plan, cells: tuple[int, int] | None) -> Sampler:
+    @contextmanager
+    def _sampler(self, plan: Plan, cells: tuple[int, int] | None) -> Iterator[Sampler]:
         sizes = self.bundle.sizes
         if cells is not None and cells != sizes.latent[1:]:
-            return TiledSampler(self.tiled(plan), plan)
-        if self._on_device is None:
-            return HostSampler(self._on_host(plan), plan)
-        from wetgen.runtime.sampling.device import DeviceSampler
+            yield TiledSampler(self.tiled(plan), plan)
+        elif self._on_device is None:
+            yield HostSampler(self._on_host(plan), plan)
+        else:
+            from wetgen.runtime.sampling.device import DeviceSampler
 
-        again = self._decode_again if DEFAULT_TARGET in self.bundle.targets else None
-        return DeviceSampler(self._on_device.graphs, self._tokenizer, plan, sizes, say=self._note, redecode=again)
+            again = self._decode_again if DEFAULT_TARGET in self.bundle.targets else None
+            graphs, tokenizer = self._on_device.graphs, self._tokenizer
+            sampler = DeviceSampler(graphs, tokenizer, plan, sizes, say=self._note, redecode=again)
+            self._drawing.append(sampler)
+            try:
+                yield sampler
+            finally:
+                if sampler in self._drawing:  # unless `close` came before
+                    self._drawing.remove(sampler)
+                    sampler.close()
 
     def _on_host(self, plan: Plan) -> HostEngines:
         """The engines for a plan's steps, loaded if no plan before needed them."""

@@ -112,9 +112,6 @@ class Sampler(Protocol):
     def collect(self) -> dict[str, Array]:
         """The oldest batch under way: `latent`, and the decoder's outputs by name."""
 
-    def close(self) -> None:
-        """Give back what drawing took; batches under way are dropped."""
-
 
 @dataclass(frozen=True)
 class HostEngines:
@@ -149,9 +146,6 @@ class HostSampler:
             constant["conditioning"] = np.stack([each.conditioning(sizes) for each in batch])
         *_, latent = sample(engines.denoise, self._plan, noise, embedding, constant)
         return {LATENT: latent, **engines.decode.run({LATENT: latent})}
-
-    def close(self) -> None:
-        self._waiting.clear()
 
 
 def embedded(batch: Sequence[SampleInputs], guided: bool, embed: Callable[[str], Array]) -> Array:

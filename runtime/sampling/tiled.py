@@ -253,9 +253,6 @@ class TiledSampler:
         names = [name for name in drawn[0] if drawn[0][name] is not None]
         return {LATENT: np.stack(latents), **{name: np.stack([each[name] for each in drawn]) for name in names}}
 
-    def close(self) -> None:
-        self._waiting.clear()
-
 
 def _put_back(known: Known, latent: Floats, noise: Floats, alpha: float) -> Floats:
     """The latent with the known cells put back, noised as the latent is (RePaint, eq. 8a)."""

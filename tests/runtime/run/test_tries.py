@@ -5,7 +5,7 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime.run.run import RetryQueue
+from wetgen.runtime.run.tasks import RetryQueue
 
 
 def test_a_rejected_pair_comes_again_before_new_ones():

@@ -104,8 +104,8 @@ def test_what_a_batch_says_like_the_last_one_is_not_uploaded_again(built, gpu, m
     """Six batches of the same prompts: from the third on nothing goes in but noise, until guidance changes."""
     real, uploads = cuda.to_device, []
     monkeypatch.setattr(module.cuda, "to_device", lambda *given: uploads.append(1) or real(*given))
-    with Generator(built, device="tensorrt", batch=4) as generator:
-        sampler, counts = generator._sampler(built.plan(None), None), []
+    counts, plan = [], built.plan(None)
+    with Generator(built, device="tensorrt", batch=4) as generator, generator._sampler(plan, None) as sampler:
         for number in range(8):
             guidance = 3.0 if number < 6 else 4.0
             before = len(uploads)
@@ -114,22 +114,19 @@ def test_what_a_batch_says_like_the_last_one_is_not_uploaded_again(built, gpu, m
             )
             sampler.collect()
             counts.append(len(uploads) - before)
-        sampler.close()
     # Noise, guidance and conditioning; and the tokens of five texts, the negative's among them, once.
     assert counts == [3 + 5, 3, 1, 1, 1, 1, 2, 2]
 
 
 def test_what_was_collected_is_not_overwritten_by_the_next_batch(built, gpu):
-    with Generator(built, device="tensorrt", batch=4) as generator:
-        sampler = generator._sampler(built.plan(None), None)
-        made, kept = [], []
+    made, kept, plan = [], [], built.plan(None)
+    with Generator(built, device="tensorrt", batch=4) as generator, generator._sampler(plan, None) as sampler:
         for first in range(0, 24, 4):
             sampler.submit(
                 [SampleInputs(prompt, 0, first + place, params()) for place, prompt in enumerate(PROMPTS[:4])]
             )
             made.append(sampler.collect())
             kept.append({name: array.copy() for name, array in made[-1].items()})
-        sampler.close()
     for one, other in zip(made, kept, strict=True):
         assert all(np.array_equal(one[name], other[name]) for name in other)
     assert not np.array_equal(made[0]["image"], made[2]["image"])

@@ -69,11 +69,11 @@ def test_at_the_graphs_size_a_canvas_draws_what_the_host_draws(bundle, batch, pl
     """Bit by bit, whatever company the pairs are in: among five they share batches otherwise than alone."""
     generator, canvas, steps = canvas_of(bundle, batch, plan)
     wanted = pairs_wanted(bundle)
-    host = generator._sampler(steps, None)
     expected = []
-    for each in wanted:
-        host.submit(pad_batch([each], batch))
-        expected.append({name: array[0] for name, array in host.collect().items()})
+    with generator._sampler(steps, None) as host:
+        for each in wanted:
+            host.submit(pad_batch([each], batch))
+            expected.append({name: array[0] for name, array in host.collect().items()})
     together = canvas.draw(wanted, steps)
     backwards = canvas.draw(wanted[::-1], steps)[::-1]
     for latent, other, made in zip(together, backwards, expected, strict=True):
@@ -109,10 +109,10 @@ def test_every_kind_of_step_draws_as_on_the_host(mixed, name, batch):
     wanted = pairs_wanted(mixed)
     if name == "unguided":
         wanted = [replace(each, params=params(each.params.guidance)) for each in wanted]
-    host = generator._sampler(steps, None)
-    for each, latent in zip(wanted, canvas.draw(wanted, steps), strict=True):
-        host.submit(pad_batch([each], batch))
-        np.testing.assert_array_equal(latent, host.collect()["latent"][0])
+    with generator._sampler(steps, None) as host:
+        for each, latent in zip(wanted, canvas.draw(wanted, steps), strict=True):
+            host.submit(pad_batch([each], batch))
+            np.testing.assert_array_equal(latent, host.collect()["latent"][0])
 
 
 # At larger sizes
@@ -237,10 +237,6 @@ def test_a_sampler_of_other_sizes_draws_batches_in_their_order(bundle):
     first, second = sampler.collect(), sampler.collect()
     assert len(first["latent"]) == 2 and len(second["latent"]) == 1  # what only fills a batch is not drawn
     np.testing.assert_array_equal(np.concatenate([first["latent"], second["latent"]]), canvas.draw(wanted[:3], steps))
-    sampler.submit(wanted[:2])
-    sampler.close()
-    with pytest.raises(IndexError):
-        sampler.collect()
 
 
 # What is known
