@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from wetgen.runtime.bundle.bundle import Bundle
     from wetgen.runtime.run.options import DrawOptions
     from wetgen.runtime.run.tasks import Task
+
+OptionsT = TypeVar("OptionsT", bound="DrawOptions")
 
 
 def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -149,18 +151,18 @@ def picture_size(_: click.Context, __: click.Parameter, text: str | None) -> tup
 @drawing_options
 def run(**values: Any) -> None:
     """Generate pairs for a file of prompts, or of layouts, into a dataset folder."""
-    from wetgen.runtime.bundle.bundle import open_bundle
     from wetgen.runtime.run.options import RunOptions, build_task
 
-    options = RunOptions(**values)
-    bundle = open_bundle(options.bundle)
-    _draw(bundle, build_task(bundle, options), options)
+    _draw(RunOptions(**values), build_task)
 
 
-def _draw(bundle: "Bundle", task: "Task", options: "DrawOptions") -> None:
-    """Run a task into a folder, and say how it went."""
+def _draw(options: OptionsT, build: "Callable[[Bundle, OptionsT], Task]") -> None:
+    """Build the task that the options describe, run it into a folder, and say how it went."""
     import wetgen.runtime.run.run as runs
+    from wetgen.runtime.bundle.bundle import open_bundle
 
+    bundle = open_bundle(options.bundle)
+    task = build(bundle, options)
     progress = runs.choose_progress(quiet=options.quiet, json_events=options.json_events)
     try:
         record = runs.run(bundle, task, options, progress)
@@ -328,13 +330,10 @@ def paint(**values: Any) -> None:
 
     What lies outside the painted regions stays as it was, byte for byte.
     """
-    from wetgen.runtime.bundle.bundle import open_bundle
     from wetgen.runtime.run.options import PaintOptions
     from wetgen.runtime.run.paint_tasks import paint_task
 
-    options = PaintOptions(**_small_batch(values))
-    bundle = open_bundle(options.bundle)
-    _draw(bundle, paint_task(bundle, options), options)
+    _draw(PaintOptions(**_small_batch(values)), paint_task)
 
 
 @click.command()
@@ -346,13 +345,10 @@ def paint(**values: Any) -> None:
 @drawing_options
 def compose(**values: Any) -> None:
     """Draw undamaged backgrounds and paint damage into boxes at random: images, masks and boxes."""
-    from wetgen.runtime.bundle.bundle import open_bundle
     from wetgen.runtime.run.options import ComposeOptions
     from wetgen.runtime.run.paint_tasks import compose_task
 
-    options = ComposeOptions(**_small_batch(values))
-    bundle = open_bundle(options.bundle)
-    _draw(bundle, compose_task(bundle, options), options)
+    _draw(ComposeOptions(**_small_batch(values)), compose_task)
 
 
 def _small_batch(values: dict[str, Any]) -> dict[str, Any]:

@@ -5,17 +5,14 @@ All of it is off by default, and the row of a pair names what was on.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import IGNORE
 from wetgen.runtime.masks.images import Pixels
 from wetgen.runtime.masks.regions import Ints, connected_components, label_components, label_holes
-
-_PIXELS = ("least_region", "fill_holes", "ignore_band")
 
 
 class CleanedMask(NamedTuple):
@@ -38,22 +35,6 @@ class MaskCleanup:
     ignore_band: int = 0
     """Pixels within so many steps (to any of eight neighbours) of another class become IGNORE."""
 
-    def __post_init__(self) -> None:
-        for name in _PIXELS:
-            value = getattr(self, name)
-            if not value >= 0:  # true for NaN too
-                raise WetgenError(
-                    f"{_option(name)} is {value}.",
-                    why="it is a number of pixels.",
-                    fix="use 1 or more, or leave the option out.",
-                )
-        if self.ignore_below is not None and not 0 <= self.ignore_below <= 1:
-            raise WetgenError(
-                f"{_option('ignore_below')} is {self.ignore_below}.",
-                why="it is a probability.",
-                fix="use a number from 0 to 1.",
-            )
-
     @property
     def marks_ignored(self) -> bool:
         """Whether masks may get IGNORE; their rows must then say so."""
@@ -61,8 +42,8 @@ class MaskCleanup:
 
     def to_row(self) -> dict[str, int | float]:
         """The steps that are on, by name, for the row of a pair."""
-        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not None and (value or name not in _PIXELS)}
+        values = ((each, getattr(self, each.name)) for each in fields(self))
+        return {each.name: value for each, value in values if value != each.default}
 
     def __call__(self, mask: Pixels, confidence: Pixels | None = None) -> CleanedMask:
         """Cleans a mask uint8 (H, W); `confidence` uint8 (H, W), in 255ths, is that of the class that was drawn.
@@ -179,7 +160,3 @@ def _spread(pixels: Pixels, choose: np.ufunc) -> Pixels:
     choose(both[:, 1:], rows[:, :-1], out=both[:, 1:])
     choose(both[:, :-1], rows[:, 1:], out=both[:, :-1])
     return both
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

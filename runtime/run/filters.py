@@ -8,23 +8,19 @@ Axes: H W of a picture.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.runtime.bundle.bundle import Bundle
-from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import IGNORE, ClassTable
 from wetgen.runtime.prompts.text import mentioned_classes
 from wetgen.runtime.run.fingerprints import BITS, Fingerprints
 from wetgen.runtime.sampling.sampler import Pair
 
 KINDS = ("broken", "copy", "asked", "layout", "area", "confidence", "agreement")  # of reasons to reject a pair
-
-_SHARES = ("keep_agreement", "keep_layout", "least_area", "most_area", "least_confidence")
-_OF_MASKS = (*_SHARES, "require_asked")
 
 
 @dataclass(frozen=True)
@@ -46,43 +42,6 @@ class Filter:
     require_asked: bool = False
     """Whether to reject a mask without a class that the prompt asks for."""
 
-    def __post_init__(self) -> None:
-        for name in _SHARES:
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:  # false for NaN too
-                raise WetgenError(f"{_option(name)} is {value}.", why="it is a share.", fix="use a number from 0 to 1.")
-        if self.least_area is not None and self.most_area is not None and self.least_area > self.most_area:
-            raise WetgenError(
-                f"--least-area is {self.least_area} and --most-area {self.most_area}.",
-                why="no pair lies between the two.",
-                fix="exchange them.",
-            )
-
-    def for_bundle(self, bundle: Bundle) -> "Filter":
-        """The same limits with `refuse_copies` decided; raises WetgenError for limits the bundle cannot measure."""
-        # Not `in (None, False)`: a limit of 0 equals False, and is a limit.
-        masks = [name for name in _OF_MASKS if getattr(self, name) is not None and getattr(self, name) is not False]
-        if bundle.classes is None and masks:
-            raise WetgenError(
-                f"{_option(masks[0])} is not possible with this bundle.",
-                why=f"{bundle.folder} draws pictures without masks.",
-                fix="leave the option out, or use a bundle that draws masks.",
-            )
-        if self.keep_agreement is not None and not bundle.has_judge:
-            raise WetgenError(
-                "--keep-agreement is not possible with this bundle.",
-                why=f"{bundle.folder} holds no judge to agree with its masks.",
-                fix="train one on real photographs and add it: wetgen judge REAL --bundle BUNDLE --out NEW",
-            )
-        if self.refuse_copies and bundle.fingerprints is None:
-            raise WetgenError(
-                "--refuse-copies is not possible with this bundle.",
-                why=f"{bundle.folder} holds no fingerprints of the pictures it was trained on.",
-                fix="add them together with a judge: wetgen judge REAL --bundle BUNDLE --out NEW",
-            )
-        refuse = bundle.fingerprints is not None if self.refuse_copies is None else self.refuse_copies
-        return replace(self, refuse_copies=refuse)
-
 
 class Verdict(NamedTuple):
     """Why a pair is rejected (by kind, in plain words; empty for one to keep), and what was measured, for its row."""
@@ -95,9 +54,9 @@ class Examiner:
     """Holds the pairs of one bundle against a filter."""
 
     def __init__(self, limits: Filter, bundle: Bundle) -> None:
-        self.limits, self._bundle = limits.for_bundle(bundle), bundle
-        copies = self.limits.refuse_copies and bundle.fingerprints is not None
-        self._fingerprints = Fingerprints.read(bundle.fingerprints) if copies and bundle.fingerprints else None
+        self.limits, self._bundle = limits, bundle
+        known = None if limits.refuse_copies is False else bundle.fingerprints
+        self._fingerprints = None if known is None else Fingerprints.read(known)
 
     @property
     def needs_judge(self) -> bool:
@@ -179,10 +138,6 @@ def mean_confidence(mask: NDArray[np.uint8], confidence: NDArray[np.uint8]) -> f
     damage = damaged(mask)
     over = confidence[damage] if damage.any() else confidence
     return round(int(over.sum(dtype=np.int64)) / over.size / 255, 4)
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 SPECK = 0.001  # share of the picture; a class that covers less, and that nobody asked for, is not worth asking about

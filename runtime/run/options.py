@@ -4,9 +4,9 @@ A field has its option's name: RunOptions(**values) takes what the command line 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from wetgen.runtime.bundle.archive import file_sha256
 from wetgen.runtime.bundle.bundle import Bundle
@@ -29,6 +29,7 @@ class DrawOptions:
 
     out: Path = Path("wetgen-out")
     bundle: Path | None = None
+    count: int = 1
     seed: int = 0
     plan: str | None = None
     guidance: float | None = None
@@ -67,12 +68,11 @@ class DrawOptions:
     ) -> RunConfig:
         """All that decides the pairs of a run, the bundle's defaults filled in; `task` is what this command adds.
 
-        Raises WetgenError for limits that the bundle cannot measure.
+        Raises WetgenError for values that cannot be, and for limits that the bundle cannot measure.
         """
-        limits, cleanup = Filter(**self._of(Filter)), MaskCleanup(**self._of(MaskCleanup))
-        if require_asked:
-            limits = replace(limits, require_asked=True)
-        limits = limits.for_bundle(bundle)
+        self._check()
+        limits = self.limits(bundle, require_asked)
+        check_inputs(self.seed, self.guidance, self.count)
         return RunConfig(
             bundle_sha256=bundle.hash,
             prompts=prompts,
@@ -82,13 +82,63 @@ class DrawOptions:
             guidance=bundle.default_guidance if self.guidance is None else self.guidance,
             negative=self.negative,
             filter=limits,
-            tidy=cleanup,
+            tidy=MaskCleanup(**{each.name: getattr(self, each.name) for each in fields(MaskCleanup)}),
             task={} if task is None else task,
         )
 
-    def _of(self, part: type[Filter] | type[MaskCleanup]) -> dict[str, Any]:
-        """The options that are fields of a part of the config."""
-        return {each.name: getattr(self, each.name) for each in fields(part)}
+    def _check(self) -> None:
+        for name in _SHARES:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:  # false for NaN too
+                raise WetgenError(f"{_option(name)} is {value}.", why="it is a share.", fix="use a number from 0 to 1.")
+        for name in _PIXELS:
+            value = getattr(self, name)
+            if not value >= 0:
+                fix = "use 1 or more, or leave the option out."
+                raise WetgenError(f"{_option(name)} is {value}.", why="it is a number of pixels.", fix=fix)
+        if self.least_area is not None and self.most_area is not None and self.least_area > self.most_area:
+            raise WetgenError(
+                f"--least-area is {self.least_area} and --most-area {self.most_area}.",
+                why="no pair lies between the two.",
+                fix="exchange them.",
+            )
+
+    def limits(self, bundle: Bundle, require_asked: bool = False) -> Filter:
+        """The limits, `refuse_copies` decided; raises WetgenError for those that the bundle cannot measure."""
+        limits = {each.name: getattr(self, each.name) for each in fields(Filter)}
+        limits["require_asked"] |= require_asked
+        # Not `in (None, False)`: a limit of 0 equals False, and is a limit.
+        of_masks = [name for name, value in limits.items() if value is not None and value is not False]
+        of_masks = [name for name in of_masks if name != "refuse_copies"]
+        if bundle.classes is None and of_masks:
+            raise WetgenError(
+                f"{_option(of_masks[0])} is not possible with this bundle.",
+                why=f"{bundle.folder} draws pictures without masks.",
+                fix="leave the option out, or use a bundle that draws masks.",
+            )
+        add = "wetgen judge REAL --bundle BUNDLE --out NEW"
+        if self.keep_agreement is not None and not bundle.has_judge:
+            raise WetgenError(
+                "--keep-agreement is not possible with this bundle.",
+                why=f"{bundle.folder} holds no judge to agree with its masks.",
+                fix=f"train one on real photographs and add it: {add}",
+            )
+        if self.refuse_copies and bundle.fingerprints is None:
+            raise WetgenError(
+                "--refuse-copies is not possible with this bundle.",
+                why=f"{bundle.folder} holds no fingerprints of the pictures it was trained on.",
+                fix=f"add them together with a judge: {add}",
+            )
+        known = bundle.fingerprints is not None
+        return Filter(**{**limits, "refuse_copies": known if self.refuse_copies is None else self.refuse_copies})
+
+
+_SHARES = ("keep_agreement", "keep_layout", "least_area", "most_area", "least_confidence", "ignore_below")
+_PIXELS = ("least_region", "fill_holes", "ignore_band")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +147,6 @@ class RunOptions(DrawOptions):
 
     prompts: str | None = None
     layouts: Path | None = None
-    count: int = 1
     quota: str | None = None
     size: tuple[int, int] | None = None
     surface_lines: str | None = None
@@ -114,7 +163,6 @@ class PaintOptions(DrawOptions):
     boxes: Path | None = None
     masks: Path | None = None
     auto: bool = False
-    count: int = 1
     detail: int | None = None
     surface_lines: str | None = None
 
@@ -125,17 +173,13 @@ class ComposeOptions(DrawOptions):
 
     backgrounds: Path
     classes: Path
-    count: int
     size: tuple[int, int] | None = None
     detail: int | None = None
 
 
 def build_task(bundle: Bundle, options: RunOptions) -> PromptTask:
     """The task of a file of prompts, of a folder of layouts, or of both. Raises WetgenError for what cannot be."""
-    check_inputs(options.seed, options.guidance, options.count)
-    cells = checked_cells(options.size, bundle.sizes)
     given = _read_layouts(bundle, options) if options.layouts is not None else _read_prompts(bundle, options)
-    lines = None if options.surface_lines is None else parse_lines(options.surface_lines)
     decide = {
         "size": None if options.size is None else list(options.size),
         "surface_lines": options.surface_lines,
@@ -154,6 +198,8 @@ def build_task(bundle: Bundle, options: RunOptions) -> PromptTask:
 
         requests = counterfactual(requests, options.counterfactual, bundle.words)
     source, details = "-" if options.prompts is None else options.prompts, {"count": options.count}
+    lines = None if options.surface_lines is None else parse_lines(options.surface_lines)
+    cells = checked_cells(options.size, bundle.sizes)
     return PromptTask(requests, config, source, options.truncate, cells, lines, details)
 
 

@@ -30,7 +30,7 @@ from wetgen.runtime.layouts.surfaces import SurfaceLines, parse_lines
 from wetgen.runtime.run.options import ComposeOptions, PaintOptions
 from wetgen.runtime.run.record import RunConfig
 from wetgen.runtime.run.tasks import postprocess_pair
-from wetgen.runtime.sampling.generator import Generator, check_inputs, checked_cells
+from wetgen.runtime.sampling.generator import Generator, checked_cells
 from wetgen.runtime.sampling.sampler import Pair, SampleInputs, SamplingParams, undamaged
 from wetgen.runtime.tables import Column, read_table
 
@@ -244,7 +244,6 @@ def _config(
     task: Mapping[str, object],
 ) -> RunConfig:
     """The config of a run of painted pairs; a pair that lacks a damage it was to have is always drawn again."""
-    check_inputs(options.seed, options.guidance)
     task = {"command": command, **task, "detail": _detail(options)}
     if isinstance(options, PaintOptions) and options.surface_lines is not None:
         task["surface_lines"] = options.surface_lines

@@ -439,14 +439,15 @@ def postprocess_pair(
         return replace(pair, metadata=row)
     if layout is not None:
         row |= layout_agreement(drawn, layout)
-    mask, changed = cleanup(drawn, pair.confidence)
-    if changed:
+    mask = drawn
+    if cleanup != MaskCleanup():
+        mask, changed = cleanup(drawn, pair.confidence)
         row["tidy"] = {**cleanup.to_row(), "changed": changed}
-    if cleanup.marks_ignored:
-        row["ignore_id"] = IGNORE
+        if cleanup.marks_ignored:
+            row["ignore_id"] = IGNORE
     if pair.broken:
         return replace(pair, mask=mask, metadata=row)
-    named = mentioned_classes(pair.prompt, bundle.words) if changed else ()
+    named = () if mask is drawn else mentioned_classes(pair.prompt, bundle.words)
     lost = [name for name in named if not class_faults([name], drawn, table)]
     faults = (*pair.faults, *class_faults([*lost, *asked], mask, table))
     return replace(pair, mask=mask, metadata=row, faults=tuple(dict.fromkeys(faults)))

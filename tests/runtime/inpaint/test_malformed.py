@@ -18,8 +18,7 @@ from PIL import Image, ImageOps
 
 from wetgen.runtime.cli import cli
 from wetgen.runtime.dataset.reader import Dataset
-from wetgen.runtime.masks.images import encode_mask, encode_png, read_image, read_mask
-from wetgen.runtime.masks.png import SIGNATURE
+from wetgen.runtime.masks.images import SIGNATURE, encode_mask, encode_png, read_image, read_mask
 from wetgen.runtime.masks.regions import Box
 
 BOX = "class,x,y,width,height\nstain,25%,25%,50%,50%\n"

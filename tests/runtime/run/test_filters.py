@@ -9,6 +9,7 @@ from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.run.filters import Examiner, Filter, mean_confidence
 from wetgen.runtime.run.fingerprints import Fingerprints, fingerprint
+from wetgen.runtime.run.options import RunOptions
 from wetgen.runtime.sampling.sampler import CONSTANT, NOT_FINITE, Pair
 
 PLAIN = Filter(refuse_copies=False)
@@ -178,13 +179,13 @@ def test_pictures_without_masks_are_only_held_against_copies(tiny, tmp_path):
     nothing = {"mask": None, "confidence": None, "judged": None, "judge_confidence": None}
     assert set(reasons(bundle, Filter(), image=wall(0), **nothing)) == {"copy"}
     with pytest.raises(WetgenError, match="--least-area is not possible with this bundle"):
-        Filter(least_area=0.0).for_bundle(bundle)
+        RunOptions(least_area=0.0).limits(bundle)
 
 
 def test_copies_are_refused_by_default_where_that_is_possible(judged, bundle):
-    assert Filter().for_bundle(judged).refuse_copies is True
-    assert Filter().for_bundle(bundle).refuse_copies is False
-    assert Filter(refuse_copies=False).for_bundle(judged).refuse_copies is False
+    assert RunOptions().limits(judged).refuse_copies is True
+    assert RunOptions().limits(bundle).refuse_copies is False
+    assert RunOptions(refuse_copies=False).limits(judged).refuse_copies is False
 
 
 @pytest.mark.parametrize(
@@ -196,18 +197,26 @@ def test_copies_are_refused_by_default_where_that_is_possible(judged, bundle):
 )
 def test_what_a_bundle_cannot_measure_is_said_with_the_command_that_adds_it(bundle, values, said):
     with pytest.raises(WetgenError, match=said) as caught:
-        Filter(**values).for_bundle(bundle)
+        RunOptions(**values).limits(bundle)
     assert "wetgen judge REAL --bundle BUNDLE --out NEW" in caught.value.fix
 
 
-@pytest.mark.parametrize("name", ["keep_agreement", "least_area", "most_area", "least_confidence"])
+@pytest.mark.parametrize(
+    "name", ["keep_agreement", "keep_layout", "least_area", "most_area", "least_confidence", "ignore_below"]
+)
 @pytest.mark.parametrize("value", [-0.1, 1.1, 60, float("nan"), float("inf")])
-def test_a_limit_is_a_share(name, value):
-    with pytest.raises(WetgenError, match="it is a share"):
-        Filter(**{name: value})
+def test_a_limit_is_a_share(judged, name, value):
+    with pytest.raises(WetgenError, match=rf"--{name.replace('_', '-')} is {value}\.\n  why: it is a share"):
+        RunOptions(**{name: value}).config(judged, 1, "")
 
 
-def test_limits_between_which_nothing_lies_are_refused():
-    Filter(least_area=0.2, most_area=0.2)
+@pytest.mark.parametrize("name", ["least_region", "fill_holes", "ignore_band"])
+def test_a_size_is_a_number_of_pixels(judged, name):
+    with pytest.raises(WetgenError, match=rf"--{name.replace('_', '-')} is -1\.\n  why: it is a number of pixels"):
+        RunOptions(**{name: -1}).config(judged, 1, "")
+
+
+def test_limits_between_which_nothing_lies_are_refused(judged):
+    RunOptions(least_area=0.2, most_area=0.2).config(judged, 1, "")
     with pytest.raises(WetgenError, match="no pair lies between"):
-        Filter(least_area=0.3, most_area=0.2)
+        RunOptions(least_area=0.3, most_area=0.2).config(judged, 1, "")
