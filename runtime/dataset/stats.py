@@ -107,72 +107,60 @@ def inspect_dataset(folder: Path) -> tuple[str, bool]:
 
 def render(report: Report, stats: Stats) -> str:
     """The report and the counts of a dataset folder as text for a terminal."""
-    rows = report.rows
-    parts = [f"{report.folder}: {_plural(len(rows), 'row')}, {_plural(stats.pairs, 'sound pair')}"]
+    return "\n\n".join(_paragraphs(report, stats))
+
+
+def _paragraphs(report: Report, stats: Stats) -> Iterator[str]:
+    yield f"{report.folder}: {_plural(len(report.rows), 'row')}, {_plural(stats.pairs, 'sound pair')}"
     if stats.pairs:
-        parts += [_render_sizes(stats.sizes), _render_classes(stats, report.classes), *_render_ignored(stats)]
-        parts.append(_render_damage(stats.damage))
-    if rows:
-        parts += [_render_captions(rows), _render_origins(rows)]
+        yield from _about_pairs(stats, report.classes)
+    if report.rows:
+        yield from _about_rows(report.rows)
     faults = f"{_plural(len(report.faults), 'fault')}:" if report.faults else "no faults"
-    return "\n\n".join([*parts, "\n".join([faults, *map(str, report.faults)])])
+    yield "\n".join([faults, *map(str, report.faults)])
 
 
-def _render_sizes(sizes: Counter[tuple[int, int]]) -> str:
+def _about_pairs(stats: Stats, classes: ClassTable | None) -> Iterator[str]:
+    """Sizes, classes, ignored pixels and damage."""
+    sizes, images, total = stats.sizes, stats.images, stats.pixels.sum()
     widths, heights = zip(*sizes.elements(), strict=True)
     common = [f"{width} x {height} ({count:,})" for (width, height), count in sizes.most_common(4)]
     more = f", and {len(sizes) - 4} more" if len(sizes) > 4 else ""
-    return (
+    yield (
         f"sizes (min / median / max): width {_spread(widths)}, height {_spread(heights)}\n"
         f"  most common: {', '.join(common)}{more}"
     )
-
-
-def _render_classes(stats: Stats, classes: ClassTable | None) -> str:
-    """A line per class: how many pairs show it, and its share of all pixels."""
     names = classes.names if classes is not None else tuple(map(str, range(MAX_CLASSES + 1)))
     wide = max(len("class"), *map(len, names))
     lines = [f"   id  {'class':<{wide}}  {'images':>8}  {'pixels':>9}"]
-    total, images = stats.pixels.sum(), stats.images
     for id, name in enumerate(names):
         if classes is not None or images[id]:
             share = f"{100 * stats.pixels[id] / total:.3f} %"
             lines.append(f"  {id:>3}  {name:<{wide}}  {images[id]:>8,}  {share:>9}")
-    return "\n".join(lines)
+    yield "\n".join(lines)
+    if stats.ignored:
+        pairs = f"{_plural(stats.ignoring, 'pair')}, as {'its row says' if stats.ignoring == 1 else 'their rows say'}"
+        yield (
+            f"ignored: {_plural(stats.ignored, 'pixel')} ({100 * stats.ignored / total:.3f} %) of {pairs}\n"
+            f"  they are {IGNORE} in the mask, and count as neither damage nor background below"
+        )
+    lines = [f"  {name:<11}  {count:>7,}  {'#' * length}".rstrip() for name, count, length in damage_bins(stats.damage)]
+    yield "\n".join(["damaged share of an image, in images", *lines])
 
 
-def _render_ignored(stats: Stats) -> list[str]:
-    if not stats.ignored:
-        return []
-    share = f"{100 * stats.ignored / stats.pixels.sum():.3f} %"
-    pairs = f"{_plural(stats.ignoring, 'pair')}, as {'its row says' if stats.ignoring == 1 else 'their rows say'}"
-    return [
-        f"ignored: {_plural(stats.ignored, 'pixel')} ({share}) of {pairs}\n"
-        f"  they are {IGNORE} in the mask, and count as neither damage nor background below"
-    ]
-
-
-def _render_damage(damage: list[float]) -> str:
-    lines = [f"  {name:<11}  {count:>7,}  {'#' * length}".rstrip() for name, count, length in damage_bins(damage)]
-    return "\n".join(["damaged share of an image, in images", *lines])
-
-
-def _render_captions(rows: tuple[Row, ...]) -> str:
+def _about_rows(rows: tuple[Row, ...]) -> Iterator[str]:
+    """Captions, scenes and licences."""
     words = Counter(word.strip(".,;:!?()\"'").lower() for row in rows for word in row.text.split())
     words.pop("", None)
     spread = _spread([len(row.text.split()) for row in rows])
     distinct = len({row.text for row in rows})
-    return (
+    yield (
         f"captions: {distinct:,} distinct, words in one (min / median / max) {spread}, {len(words):,} distinct words\n"
         f"  most common: {', '.join(f'{printable(word)} ({count:,})' for word, count in words.most_common(8))}"
     )
-
-
-def _render_origins(rows: tuple[Row, ...]) -> str:
-    """The number of scenes, and the number of rows of each licence."""
     licences = Counter(str(row.extra.get("license", "none stated")) for row in rows)
-    listed = [f"  {count:>7,}  {printable(licence)}" for licence, count in licences.most_common()]
-    return "\n".join([f"scenes: {len({row.scene for row in rows}):,}", "licences, in rows", *listed])
+    lines = [f"  {count:>7,}  {printable(licence)}" for licence, count in licences.most_common()]
+    yield "\n".join([f"scenes: {len({row.scene for row in rows}):,}", "licences, in rows", *lines])
 
 
 def _spread(values: Sequence[int]) -> str:

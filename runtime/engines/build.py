@@ -125,7 +125,7 @@ class _EngineBuilder:
                 if attempt + 1 == _ATTEMPTS or limit // 2 < _LEAST_WORKSPACE:
                     raise self._too_little_memory(file, limit, str(error)) from error
                 half = limit // 2
-                self._say(f"{_label(file)}: no engine within {mib(limit)}; trying {mib(half)}")
+                self._say(f"{file.key}: no engine within {mib(limit)}; trying {mib(half)}")
                 limit = half
         raise AssertionError("the last attempt returns or raises")
 
@@ -135,7 +135,7 @@ class _EngineBuilder:
         engine, layers, reused = self._serialize(file, workspace)
         inspected = _inspect(engine, layers, file)
         if layers.half and not inspected["layers_checked"]:
-            self._say(f"{_label(file)}: the inspector shows no types, so precision is held by the graph alone")
+            self._say(f"{file.key}: the inspector shows no types, so precision is held by the graph alone")
         return engine, {"workspace": workspace, "timing_cache_reused": reused, **inspected}
 
     def _serialize(self, file: EngineFile, workspace: int) -> tuple[memoryview, NetworkLayers, bool]:
@@ -153,7 +153,7 @@ class _EngineBuilder:
         layers = network_layers(network)
         check_network(layers, self._graphs.precision[file.key.graph], onnx.name)
         config = _configure(builder, workspace, self._gpu, file.key.version_compatible)
-        self._status.begin(_label(file))
+        self._status.begin(str(file.key))
         watcher = monitor(self._status)
         config.progress_monitor = watcher
         cache = cache_path(self._bundle.folder / ENGINES, self._gpu, self._version)
@@ -185,10 +185,6 @@ class _EngineBuilder:
         )
 
 
-def _label(file: EngineFile) -> str:
-    return f"{file.key.graph}, batch {file.key.batch}"
-
-
 def _is_built(file: EngineFile) -> bool:
     """Whether the file holds the engine that a build would make again."""
     try:
@@ -215,22 +211,15 @@ def _parse(network: "trt.INetworkDefinition", logger: "trt.ILogger", file: Path)
 
 
 def _fix_shapes(network: "trt.INetworkDefinition", graph: Graph, batch: int, file: Path) -> None:
-    """Set the shape of every input for the batch, and compare the network's tensors with the declared ones."""
+    """Set the shape of every input for the batch, and check that every output gets its declared shape."""
     import tensorrt as trt
 
     declared = {tensor.name: list(tensor.sizes(batch)) for tensor in (*graph.inputs, *graph.outputs)}
-    inputs = [network.get_input(i) for i in range(network.num_inputs)]
-    outputs = [network.get_output(i) for i in range(network.num_outputs)]
-    found = [tensor.name for tensor in (*inputs, *outputs)]
-    if sorted(found) != sorted(declared):
-        raise WetgenError(
-            f"{file.name} has the tensors {', '.join(found)}.",
-            why=f"the graph '{graph.name}' has {', '.join(declared)}.",
-            fix="export the bundle again with the installed wetgen-export.",
-        )
-    for tensor in inputs:
+    for i in range(network.num_inputs):
+        tensor = network.get_input(i)
         tensor.shape = trt.Dims(declared[tensor.name])
-    for tensor in outputs:
+    for i in range(network.num_outputs):
+        tensor = network.get_output(i)
         sizes = [tensor.shape[axis] for axis in range(len(tensor.shape))]
         if sizes != declared[tensor.name]:
             raise WetgenError(

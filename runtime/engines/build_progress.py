@@ -21,10 +21,10 @@ class Phases:
     """Nested phases, each with a known number of steps, and the share of the whole that is done."""
 
     def __init__(self) -> None:
-        self._phases: dict[str, tuple[str | None, int, int]] = {}  # parent, steps, steps done
+        self._phases: dict[str, tuple[str, int, int]] = {}  # parent ("" without one), steps, steps done
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
-        self._phases[name] = (parent, max(1, steps), 0)
+        self._phases[name] = (parent or "", max(1, steps), 0)
 
     def step(self, name: str, step: int) -> None:
         """Note that step `step`, counted from 0, is done."""
@@ -35,24 +35,20 @@ class Phases:
     def finish(self, name: str) -> None:
         self._phases.pop(name, None)
 
-    @property
-    def share(self) -> float:
-        """The share of the outermost phase that is done, from 0 to 1."""
-        return max((self._share(name) for name, (parent, *_) in self._phases.items() if not parent), default=0.0)
+    def share(self, parent: str = "") -> float:
+        """The share of the phases of a parent that is done, from 0 to 1; without one of the outermost phase."""
+        inside = [
+            min(1.0, (done + self.share(name)) / steps)
+            for name, (above, steps, done) in self._phases.items()
+            if above == parent
+        ]
+        return max(inside, default=0.0)
 
     @property
     def innermost(self) -> str:
         """The current step, as text."""
-        if not self._phases:
-            return ""
-        name = list(self._phases)[-1]
-        _, steps, done = self._phases[name]
-        return f"{name} {done}/{steps}"
-
-    def _share(self, name: str) -> float:
-        _, steps, done = self._phases[name]
-        inside = [self._share(child) for child, (parent, *_) in self._phases.items() if parent == name]
-        return min(1.0, (done + max(inside, default=0.0)) / steps)
+        name, (_, steps, done) = next(reversed(self._phases.items()), ("", ("", 0, 0)))
+        return f"{name} {done}/{steps}" if name else ""
 
 
 def text_bar(length: int, stream: TextIO | None, text: Callable[[], str]) -> "ProgressBar[int]":
@@ -94,7 +90,7 @@ class BuildStatus:
             return
         self._shown_at = self._clock()
         if self._terminal:
-            self._bar.update(round(100 * self.phases.share) - self._bar.pos)
+            self._bar.update(round(100 * self.phases.share()) - self._bar.pos)
             self._bar.render_progress()
         else:
             click.echo(self.text(), self._stream)
@@ -106,7 +102,7 @@ class BuildStatus:
 
     def text(self) -> str:
         """For example "denoise, batch 4: 34%, 0:01:20 left (Tactic timing 12/40)"."""
-        share, seconds = self.phases.share, self._clock() - self._began
+        share, seconds = self.phases.share(), self._clock() - self._began
         rest = timedelta(seconds=round(seconds * (1 - share) / share)) if share >= _LEAST_SHARE else None
         left = f", {rest} left" if rest is not None else ""
         return f"{self._what}: {share:.0%}{left} ({self.phases.innermost})"

@@ -10,7 +10,7 @@ half the speed.
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ def compare_engine(bundle: Bundle, exported: TargetGraphs, file: EngineFile) -> 
     masks = [output for output in expected if output == "mask"]
     error = max((_relative_error(outputs[o], expected[o]) for o in expected if o not in masks), default=0.0)
     disagreement = max((float((outputs[o] != expected[o]).mean()) for o in masks), default=0.0)
-    found = f"{name}, batch {batch}: relative error {error:.2g}, class ids {disagreement:.2%}"
+    found = f"{file.key}: relative error {error:.2g}, class ids {disagreement:.2%}"
     if error > LARGEST_ERROR or disagreement > LARGEST_DISAGREEMENT:
         raise WetgenError(
             f"The engine of {found}.",
@@ -146,11 +146,15 @@ def check_engine_layers(information: str, layers: NetworkLayers, name: str) -> i
     for layer in json.loads(information)["Layers"]:
         if isinstance(layer, str):
             continue  # a layer without details
-        inside = _names_in(layer)
+        # The network's layers that this engine layer was fused from.
+        inside = {*str(layer.get("Name", "")).split(" + "), *_ONNX_LAYER.findall(str(layer.get("Metadata", "")))}
         halves = inside & layers.half
         if not halves or inside & layers.casts or "ForeignNode" in str(layer.get("Name")):
             continue
-        types = list(_types(layer))
+        # The key for the type of a tensor changed between versions.
+        keys = ("Format/Datatype", "Format", "Datatype")
+        tensors = (*layer.get("Inputs", []), *layer.get("Outputs", []))
+        types = [str(tensor[key]) for tensor in tensors for key in keys if key in tensor]
         checked += bool(types)
         if types and not any(_HALF.search(type) for type in types) and any(_FLOAT.search(type) for type in types):
             wrong += sorted(halves)
@@ -161,17 +165,6 @@ def check_engine_layers(information: str, layers: NetworkLayers, name: str) -> i
             fix="use another TensorRT version, and report this with the output of `wetgen doctor`.",
         )
     return checked
-
-
-def _names_in(layer: Mapping[str, Any]) -> set[str]:
-    """The network's layers that an engine layer was fused from."""
-    return {*str(layer.get("Name", "")).split(" + "), *_ONNX_LAYER.findall(str(layer.get("Metadata", "")))}
-
-
-def _types(layer: Mapping[str, Any]) -> Iterator[str]:
-    """The formats of the inputs and outputs; the key's name changed between versions."""
-    for tensor in (*layer.get("Inputs", []), *layer.get("Outputs", [])):
-        yield from (str(tensor[key]) for key in ("Format/Datatype", "Format", "Datatype") if key in tensor)
 
 
 def _first_few(names: Collection[str]) -> str:

@@ -43,6 +43,9 @@ class EngineKey:
     capability: tuple[int, int]
     multiprocessors: int
 
+    def __str__(self) -> str:
+        return f"{self.graph}, batch {self.batch}"
+
 
 @dataclass(frozen=True)
 class EngineFile:
@@ -162,40 +165,33 @@ def rebuild_command(bundle: Bundle, target: str, batches: Sequence[int]) -> str:
     return f"unzip {folder} -d {name}; wetgen build {name} {options}"
 
 
-def _mismatches(found: EngineKey, wanted: EngineKey) -> Iterator[tuple[str, str]]:
-    """How an engine differs from the wanted one, and why that matters, the most telling difference first.
+def _mismatches(found: EngineKey, own: EngineKey) -> Iterator[tuple[str, str]]:
+    """How the `found` engine differs from this machine's `own`, and why that matters, the most telling first.
 
     The GPU's name may differ: it changes with drivers.
     """
-    if found.graph != wanted.graph:
-        yield f"is of the graph '{found.graph}'", f"it should be of '{wanted.graph}': files were renamed"
-    if found.target != wanted.target:
-        yield f"is for the target {found.target}", f"it should be for {wanted.target}: files were renamed"
-    if (found.batch, found.shapes) != (wanted.batch, wanted.shapes):
-        yield f"is for batches of {found.batch}", f"{wanted.batch} at a time are needed, and its shapes are fixed"
-    if found.graph_sha256 != wanted.graph_sha256:
-        if found.text_sha256 != wanted.text_sha256:
+    if found.graph != own.graph:
+        yield f"is of the graph '{found.graph}'", f"it should be of '{own.graph}': files were renamed"
+    if found.target != own.target:
+        yield f"is for the target {found.target}", f"it should be for {own.target}: files were renamed"
+    if (found.batch, found.shapes) != (own.batch, own.shapes):
+        yield f"is for batches of {found.batch}", f"{own.batch} at a time are needed, and its shapes are fixed"
+    if found.graph_sha256 != own.graph_sha256:
+        if found.text_sha256 != own.text_sha256:
             yield "is from another bundle", "it was built from the export of another checkpoint"
-        if found.plans_sha256 != wanted.plans_sha256:
-            yield (
-                "is for other sampling plans",
-                "the bundle was exported again with other plans, and they are in graphs",
-            )
+        if found.plans_sha256 != own.plans_sha256:
+            yield "is for other sampling plans", "the bundle was exported again with other sampling plans"
         yield "was built from another graph", "the bundle was exported again since, and its graph changed"
-    if found.capability != wanted.capability:
-        theirs, ours = (f"{key.gpu} (compute capability {_dotted(key.capability)})" for key in (found, wanted))
+    if found.capability != own.capability:
+        theirs, ours = (f"{k.gpu} (compute capability {k.capability[0]}.{k.capability[1]})" for k in (found, own))
         yield f"was built on another GPU, {theirs}", f"this machine has {ours}"
-    if found.multiprocessors != wanted.multiprocessors:
-        theirs, ours = (f"{key.gpu}, {key.multiprocessors} multiprocessors" for key in (found, wanted))
+    if found.multiprocessors != own.multiprocessors:
+        theirs, ours = (f"{key.gpu}, {key.multiprocessors} multiprocessors" for key in (found, own))
         why = f"this one is {ours}; an engine tuned to another number may hang without an error"
         yield f"was built on a GPU of another size: {theirs}", why
-    if version_numbers(found.tensorrt) > version_numbers(wanted.tensorrt):
-        why = f"{wanted.tensorrt} is installed, and no TensorRT reads engines of a later one"
+    if version_numbers(found.tensorrt) > version_numbers(own.tensorrt):
+        why = f"{own.tensorrt} is installed, and no TensorRT reads engines of a later one"
         yield f"was built by a newer TensorRT, {found.tensorrt}", why
-    if found.tensorrt != wanted.tensorrt and not found.version_compatible:
-        why = f"{wanted.tensorrt} is installed, and the engine is not version-compatible"
+    if found.tensorrt != own.tensorrt and not found.version_compatible:
+        why = f"{own.tensorrt} is installed, and the engine is not version-compatible"
         yield f"was built by an older TensorRT, {found.tensorrt}", why
-
-
-def _dotted(capability: tuple[int, int]) -> str:
-    return f"{capability[0]}.{capability[1]}"

@@ -34,7 +34,8 @@ def load_on_device(
     """
     if device == "tensorrt":
         version = require_tensorrt()
-        target = target_for(device, _targets_with_engines(bundle), version)
+        built = {name for name, _ in _built(bundle)}
+        target = target_for(device, [name for name in bundle.targets if name in built] or bundle.targets, version)
         return target, TensorRTGraphs(bundle, bundle.targets[target.name], batch, version, say)
     target = target_for(device, bundle.targets)
     if device != "cuda":
@@ -141,12 +142,6 @@ def load_engine(graph: Graph, file: EngineFile) -> TrtGraph:
     host_code = bool(file.check()["key"]["version_compatible"])
     with file.verified() as engine:
         return TrtGraph(graph, engine, batch=file.key.batch, name=file.path.name, host_code=host_code)
-
-
-def _targets_with_engines(bundle: Bundle) -> list[str]:
-    """The targets that a run may choose from: those with engines, or all of them if none has engines."""
-    built = {target for target, _ in _built(bundle)}
-    return [name for name in bundle.targets if name in built] or list(bundle.targets)
 
 
 def _built(bundle: Bundle) -> list[tuple[str, int]]:

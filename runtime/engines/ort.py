@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgen.runtime.bundle.archive import archive_of, mapped, names_in, read_stored, size_of
-from wetgen.runtime.bundle.graphs import Array, Graph, Tensor
+from wetgen.runtime.bundle.graphs import Array, Graph
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import usable_cores
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 WHEELS = ("onnxruntime", "onnxruntime-gpu")
 
-# TF32 would round float32 factors to 10 bits of mantissa without anybody having asked for it. Searching the fastest
-# convolution anew in every process would let the same seed give different bytes.
+# TF32 would round float32 factors to 10 bits of mantissa, which nobody asked for. If every process searched for its
+# fastest convolution, the same seed could give different bytes.
 _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 
 _ORT_TYPES = {"float32": "tensor(float)", "int32": "tensor(int32)", "uint8": "tensor(uint8)"}
@@ -236,29 +236,23 @@ def part_size(batch: int, threads: int) -> int:
 
 def split_batch(graph: Graph, feed: Mapping[str, Array], batch: int, size: int) -> list[dict[str, Array]]:
     """The feed of every micro-batch of `size` pairs; the last one repeats the last pair until it is full."""
-    return [
-        {tensor.name: _rows(tensor, feed[tensor.name], batch, start, size) for tensor in graph.inputs}
-        for start in range(0, batch, size)
-    ]
-
-
-def _rows(tensor: Tensor, array: Array, batch: int, start: int, size: int) -> Array:
-    if not isinstance(tensor.shape[0], str):
-        return array  # one for the whole batch, like the number of the step
-    rows: NDArray[np.intp] = np.minimum(np.arange(start, start + size), batch - 1)
-    return array[rows if tensor.shape[0] == "B" else np.concatenate([rows, batch + rows])]
+    parts = []
+    for start in range(0, batch, size):
+        rows: NDArray[np.intp] = np.minimum(np.arange(start, start + size), batch - 1)
+        of = {"B": rows, "2B": np.concatenate([rows, batch + rows])}  # an input without either serves the whole batch
+        parts.append({t.name: feed[t.name][of[t.shape[0]]] if t.shape[0] in of else feed[t.name] for t in graph.inputs})
+    return parts
 
 
 def merge_batch(graph: Graph, parts: Sequence[Mapping[str, Array]], batch: int) -> dict[str, Array]:
     """The outputs of a batch, from those of its micro-batches in order."""
-    return {tensor.name: _merged(tensor, [part[tensor.name] for part in parts], batch) for tensor in graph.outputs}
-
-
-def _merged(tensor: Tensor, arrays: Sequence[Array], batch: int) -> Array:
-    if tensor.shape[0] == "B":
-        return np.concatenate(arrays)[:batch]
-    halves = [array.reshape(2, -1, *array.shape[1:]) for array in arrays]  # of uncond and cond
-    return np.concatenate(halves, axis=1)[:, :batch].reshape(2 * batch, *arrays[0].shape[1:])
+    merged = {}
+    for tensor in graph.outputs:
+        halves = 2 if tensor.shape[0] == "2B" else 1  # of uncond and cond
+        arrays = [part[tensor.name].reshape(halves, -1, *part[tensor.name].shape[1:]) for part in parts]
+        whole = np.concatenate(arrays, axis=1)[:, :batch]
+        merged[tensor.name] = whole.reshape(halves * batch, *whole.shape[2:])
+    return merged
 
 
 _STAT = Path("/proc/stat")  # ticks of every core since boot, by activity
@@ -271,9 +265,8 @@ def busy_share(seconds: float = 0.05) -> float:
     """
     before = _ticks()
     time.sleep(seconds)
-    after = _ticks()
-    total = sum(after) - sum(before)
-    return 1 - (after[1] - before[1]) / total if total else 1.0
+    busy, idle = (after - earlier for after, earlier in zip(_ticks(), before, strict=True))
+    return busy / (busy + idle) if busy + idle else 1.0
 
 
 def _ticks() -> tuple[int, int]:

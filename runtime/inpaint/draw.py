@@ -51,16 +51,6 @@ class InpaintJob:
             self.dropped.append(f"{name}: nothing of it would be seen")
 
 
-def paint_jobs(painter: Painter, jobs: Sequence[InpaintJob]) -> None:
-    """Paint every damage of every job: the first of each job together, then the second of each."""
-    for job in jobs:
-        job.metadata = {**job.metadata, "detail": painter.detail}
-    for i in range(max((len(job.damages) for job in jobs), default=0)):
-        open_jobs = [job for job in jobs if i < len(job.damages) and not job.background.damaged]
-        for job, result in zip(open_jobs, painter.paint([job.request(i) for job in open_jobs]), strict=True):
-            job.add(result)
-
-
 def finished_pair(job: InpaintJob, bundle: Bundle) -> Pair:
     """The pair of a painted job; a damage whose class is missing from the final mask is a fault."""
     assert bundle.classes is not None
@@ -132,8 +122,13 @@ def draw_painted(
     """
     while batch := list(islice(attempts, at_once)):
         jobs = jobs_for(batch)
-        paint_jobs(painter, jobs)
+        # The first damage of each job together, then the second of each.
+        for i in range(max((len(job.damages) for job in jobs), default=0)):
+            left = [job for job in jobs if i < len(job.damages) and not job.background.damaged]
+            for job, result in zip(left, painter.paint([job.request(i) for job in left]), strict=True):
+                job.add(result)
         for job in jobs:
+            job.metadata = {**job.metadata, "detail": painter.detail}
             pair = finished_pair(job, generator.bundle)
             yield judged(generator, pair) if judge else pair
 

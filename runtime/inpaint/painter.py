@@ -1,4 +1,4 @@
-"""Paints damage into images: encode the crop, draw its free region anew, add the damage to the image.
+"""Paints damage into images: encode the crop, draw its free region again, add the damage to the image.
 
 Sizes are (height, width). Everything outside the pixels of a region stays as it was, byte for byte.
 """

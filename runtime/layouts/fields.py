@@ -8,6 +8,7 @@ looks the same in a thumbnail and in a photograph.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,6 @@ class Grid:
         return cls(max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
 
     @property
-    def longest(self) -> int:
-        return max(self.height, self.width)
-
-    @property
     def x(self) -> FloatMap:
         """(1, width), -1 to 1 from edge to edge."""
         return _middles(self.width)[None, :]
@@ -49,7 +46,7 @@ class Grid:
     @property
     def proportions(self) -> tuple[float, float]:
         """Half the length of x and y, in halves of the longer side."""
-        return self.width / self.longest, self.height / self.longest
+        return self.width / max(self.height, self.width), self.height / max(self.height, self.width)
 
 
 def _middles(count: int) -> FloatMap:
@@ -96,8 +93,7 @@ def _sum_octaves(wave: Callable[[int], FloatMap], low: int, octaves: int, gain: 
     return total / np.float32(power**0.5)
 
 
-@dataclass(frozen=True)
-class Cells:
+class Cells(NamedTuple):
     """The Voronoi cells of random points."""
 
     owner: NDArray[np.intp]  # (height, width), which point is nearest

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.layouts.surfaces import ANYWHERE, RULES, SurfaceLines, allowed_map, preference_map
@@ -53,7 +52,8 @@ def place(
     for _ in range(TRIES):
         height, width = _sides(rng, size, placement)
         box = ground.box(rng, height, width)
-        if ground.on_surface(box) >= ON_SURFACE and not any(_collides(placement, box, other) for other in taken):
+        crowded = any(box.iou(other.box) > min(placement.overlap, other.overlap) for other in taken)
+        if not crowded and ground.on_surface(box) >= ON_SURFACE:
             return box
     raise WetgenError(
         f"There is no place for {placement.class_name} of that size.",
@@ -74,10 +74,6 @@ def _sides(rng: np.random.Generator, size: Size, placement: Placement) -> tuple[
     return max(min(SMALLEST, size[0]), round(height)), max(min(SMALLEST, size[1]), round(width))
 
 
-def _collides(placement: Placement, box: Box, other: TakenBox) -> bool:
-    return box.iou(other.box) > min(placement.overlap, other.overlap)
-
-
 class _PreferenceGrid:
     """How much a class prefers each place of a picture, on a coarse grid."""
 
@@ -87,7 +83,9 @@ class _PreferenceGrid:
         self.size, self.source = size, RULES.get(placement.class_name, ANYWHERE).source if lines.known else 0.5
         weights = preference_map(placement.class_name, self.grid, lines).astype(np.float64)
         if placement.heights is not None and not lines.known:
-            weights *= _bell(placement.heights, self.grid[0])[:, None]
+            # Weights around the median height; the quartiles decide how wide.
+            y, (_, low, middle, high, _) = (np.arange(self.grid[0]) + 0.5) / self.grid[0], placement.heights
+            weights *= np.exp(-0.5 * ((y - middle) / (0.75 * max(high - low, 0.1))) ** 2)[:, None]
         self._ends = np.cumsum(weights)
         # Sums over all rectangles from the upper left corner (rows + 1, columns + 1): four of them give any box.
         self._sums = np.zeros((self.grid[0] + 1, self.grid[1] + 1))
@@ -119,13 +117,6 @@ def _span(first: int, last: int, whole: int, cells: int) -> tuple[int, int]:
     """The grid's cells that pixels first to last touch, at least one."""
     start = min(first * cells // whole, cells - 1)
     return start, max(start + 1, -(-last * cells // whole))
-
-
-def _bell(heights: Quantiles, rows: int) -> NDArray[np.float64]:
-    """Weights (rows,) around the median height; the quartiles decide how wide."""
-    y = (np.arange(rows) + 0.5) / rows
-    wide = max(heights[3] - heights[1], 0.1)
-    return np.exp(-0.5 * ((y - heights[2]) / (0.75 * wide)) ** 2)
 
 
 ROOMY = 0.42  # share of its box that a region covers at severity 1, so that it ends before the box does

@@ -88,8 +88,9 @@ def _patch_order(kind: str, rng: np.random.Generator, grid: Grid, statistics: Cl
     if statistics is not None:
         rough = float(np.clip((statistics.drawn("roughness", ahead) / form.usual_roughness) ** 0.5, 0.5, 1.8))
         tilt = _tilt(grid, statistics.drawn("elongation", ahead)) if form.leans else 0.0
-    field = form.draw(rng, grid, rough, tilt if ahead.random() < 0.5 else -tilt) - _inwards(grid)
-    return field.astype(np.float32)
+    field = form.draw(rng, grid, rough, tilt if ahead.random() < 0.5 else -tilt)
+    # Less near the rectangle's edge, so that a shape bends before the edge cuts it off.
+    return (field - 0.5 * (grid.x**6 + grid.y**6)).astype(np.float32)
 
 
 def _tilt(grid: Grid, elongation: float) -> float:
@@ -100,11 +101,6 @@ def _tilt(grid: Grid, elongation: float) -> float:
     wide, high = grid.proportions
     spread = ((wide**2 + high**2) * elongation / ((1 + elongation**2) * wide * high)) ** 2
     return float(min(_MOST_TILT, max(0.0, 1 - spread) ** 0.5))
-
-
-def _inwards(grid: Grid) -> FloatMap:
-    """What to subtract near the rectangle's edge, so that a shape bends before the edge cuts it off."""
-    return 0.5 * (grid.x**6 + grid.y**6)
 
 
 def _radius(x: FloatMap, y: FloatMap, tilt: float = 0.0) -> FloatMap:

@@ -133,14 +133,10 @@ def _boxed(plan: LayoutOptions, index: int) -> DrawnLayout:
 
 def _prompt(plan: LayoutOptions, names: Sequence[str], mask: Pixels) -> str:
     """The damages in words and, if the surfaces are known, the surface that most of the damage lies on."""
-    phrases = [_phrase(name, plan.words) for name in names]
+    words = {name: words[0] for name, words in plan.words.items() if words}  # for a class of the user's own
+    phrases = [_PHRASES.get(name) or words.get(name, name) for name in names]
     text = phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
     if not plan.lines.known or not mask.any():
         return text
     surface = int(np.bincount(surface_map(plan.size, plan.lines)[mask > 0]).argmax())
     return f"{text} {_ON[surface]}"
-
-
-def _phrase(name: str, words: Mapping[str, Sequence[str]]) -> str:
-    """A phrase that asks for a class; for a class of the user's own, the bundle's first word for it."""
-    return _PHRASES.get(name) or (words[name][0] if words.get(name) else name)

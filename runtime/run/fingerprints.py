@@ -1,14 +1,13 @@
-"""Fingerprints of training pictures, by which a generated picture that copies one of them is found.
+"""Fingerprints of training pictures, with which generated pictures that copy one of them are found.
 
-A fingerprint is a SimHash (Charikar 2002) of 256 bits: the picture's luminance, averaged down to 16 x 16, each spatial
-frequency f weighted by sqrt(f), and the signs of 256 fixed random projections of that. Brightness drops out, since
-frequency 0 weighs nothing; contrast drops out, since only signs remain; photographs have most of their energy in the
-lowest frequencies, and the weights keep those from deciding alone. The share of bits in which two fingerprints differ
-estimates the angle between the two weighted copies, divided by pi.
+A fingerprint is a SimHash (Charikar 2002) of 256 bits: the picture's luminance is averaged down to 16 x 16, each
+spatial frequency f is weighted by sqrt(f), and 256 fixed random projections of the result give the signs. Brightness
+does not matter, because frequency 0 has no weight. Contrast does not matter, because only signs remain. Photographs
+have most of their energy in the lowest frequencies; the weights keep these from deciding alone. The share of bits in
+which two fingerprints differ estimates the angle between the two weighted pictures, divided by pi.
 
-What a bundle gives away by carrying them: 32 bytes a picture, with which no detail can be drawn again (at best a blur
-of light and dark, some eight cells a side), but by which whoever holds a photograph can tell that it was trained on.
-That is what they are for.
+A fingerprint has 32 bytes per picture. No detail can be drawn again from it (at best a blur of light and dark, about
+eight cells per side). But whoever has a photograph can tell that it was used in training.
 
 Axes: N pictures, H W of a picture.
 """
@@ -68,11 +67,11 @@ class Fingerprints:
         path.write_bytes(self.hashes.tobytes())
 
     def nearest(self, image: NDArray[np.uint8]) -> tuple[int, int]:
-        """In how few bits an image (H, W, 3) or its mirror image differs from a training picture, and from which."""
+        """The fewest bits in which an image (H, W, 3) or its mirror differs from a training picture, and which one."""
         both = fingerprint(np.stack([image, image[:, ::-1]]))  # (2, 32)
         bits = distances(both, self.hashes).min(0)  # (N,)
-        place = int(bits.argmin())
-        return int(bits[place]), place
+        i = int(bits.argmin())
+        return int(bits[i]), i
 
 
 def distances(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.int64]:

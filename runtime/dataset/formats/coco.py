@@ -59,7 +59,12 @@ class CocoExporter(Exporter):
         self._images.setdefault(part, []).append(image)
         annotations = self._annotations.setdefault(part, [])
         for region in self.regions(sample):
-            annotations.append(self._annotation(region, self._segmentation(region, height, width)))
+            segmentation: object = (
+                [outline(region).ravel().tolist()]
+                if self.options.polygons
+                else {"size": [height, width], "counts": rle.compress(rle.encode_component(region, height, width))}
+            )
+            annotations.append(self._annotation(region, segmentation))
         annotations += self._crowds(sample.mask)
 
     def close(self) -> None:
@@ -75,11 +80,6 @@ class CocoExporter(Exporter):
             text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
             self.folder.write(f"annotations/instances_{part}.json", text.encode())
         super().close()
-
-    def _segmentation(self, region: Component, height: int, width: int) -> object:
-        if self.options.polygons:
-            return [outline(region).ravel().tolist()]
-        return {"size": [height, width], "counts": rle.compress(rle.encode_component(region, height, width))}
 
     def _annotation(self, region: Component, segmentation: object, **more: int) -> dict[str, object]:
         self._last_annotation += 1

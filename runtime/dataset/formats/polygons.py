@@ -6,9 +6,6 @@ line left of it by a cut without width, which is drawn there and back ("keyhole"
 even-odd and the nonzero rule.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,9 +24,7 @@ def outline(region: Component, inset: float = 0.0) -> Polygon:
     `inset` moves it that far (in pixels, below 0.5) into the region's own pixels, so that a reader who rounds
     coordinates down to whole pixels gets those and not their neighbours.
     """
-    loops = _Loops(region.pixels)
-    points = np.array(list(loops.points(inset)), np.float64)
-    return _corners(points + np.array([region.left, region.top]))
+    return _corners(_Loops(region.pixels).points(inset) + np.array([region.left, region.top]))
 
 
 def filled(polygon: Polygon, height: int, width: int) -> NDArray[np.bool_]:
@@ -47,14 +42,6 @@ def filled(polygon: Polygon, height: int, width: int) -> NDArray[np.bool_]:
     np.add.at(crossings, (rows, columns), 1)
     inside: NDArray[np.bool_] = np.cumsum(crossings, axis=1)[:, :width] % 2 == 1
     return inside
-
-
-class _Segment(NamedTuple):
-    """A unit edge, or a half of it: from `start` to `stop`, as shares of its length."""
-
-    edge: int
-    start: float = 0.0
-    stop: float = 1.0
 
 
 class _Loops:
@@ -78,30 +65,31 @@ class _Loops:
         self._next = dict(zip(self._edges.tolist(), self._successors(exists.ravel()).tolist(), strict=True))
         self._pixels = pixels
         self._loops = self._trace()
-        self._cuts = self._find_cuts()
 
-    def points(self, inset: float) -> Iterator[tuple[float, float]]:
-        """The outer line with every hole cut in, as two points per segment.
+    def points(self, inset: float) -> Polygon:
+        """The outer line with every hole cut in, as two points (2 N, 2) per edge or half an edge, moved by `inset`.
 
         At a cut the line leaves an edge in its middle, runs around the hole and comes back to the edge's middle. Holes
         can have cuts at their own edges, so deeply nested that this is a loop and not a recursion.
         """
-        cuts = dict(self._cuts)
-        segments = [_Segment(edge) for edge in reversed(self._loops[0])]  # still to be drawn, the next one last
-        while segments:
-            segment = segments.pop()
-            hole = cuts.pop(segment.edge, None)
+        cuts, drawn = self._find_cuts(), []
+        left = [(edge, 0.0, 1.0) for edge in reversed(self._loops[0])]  # edges from start to stop; the next one last
+        while left:
+            segment = left.pop()
+            hole = cuts.pop(segment[0], None)
             if hole is None:
-                yield from self._ends(segment, inset)
+                drawn.append(segment)
                 continue
             entry, *others = hole
-            segments += [
-                _Segment(segment.edge, start=0.5),
-                _Segment(entry, stop=0.5),
-                *(_Segment(edge) for edge in reversed(others)),
-                _Segment(entry, start=0.5),
-                _Segment(segment.edge, stop=0.5),
-            ]
+            left += [(segment[0], 0.5, 1.0), (entry, 0.0, 0.5), *((edge, 0.0, 1.0) for edge in reversed(others))]
+            left += [(entry, 0.5, 1.0), (segment[0], 0.0, 0.5)]
+        edges, starts, stops = np.array(drawn).T
+        corners, directions = np.divmod(edges.astype(np.int64), 4)
+        xy = np.stack([corners % self._stride, corners // self._stride], axis=1)[:, None]  # (N, 1, 2)
+        along, inwards = np.array(_STEPS)[directions], np.array(_STEPS)[(directions + 1) % 4]
+        ways = np.stack([np.maximum(starts, inset), np.minimum(stops, 1 - inset)], axis=1)[..., None]  # (N, 2, 1)
+        points: Polygon = xy + ways * along[:, None] + inset * inwards[:, None]
+        return points.reshape(-1, 2)
 
     def _successors(self, exists: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The edge that follows each edge: a left turn before straight on before a right turn."""
@@ -130,26 +118,13 @@ class _Loops:
         cuts = {}
         for loop in self._loops[1:]:
             # The hole's leftmost edge: the region continues west of it.
-            first = min((i for i, e in enumerate(loop) if e % 4 == _SOUTH), key=lambda i: self._column_row(loop[i]))
-            column, row = self._column_row(loop[first])
+            souths = [(*divmod(e // 4, self._stride)[::-1], i) for i, e in enumerate(loop) if e % 4 == _SOUTH]
+            column, row, first = min(souths)
             outside = np.flatnonzero(~self._pixels[row, :column])
             reached = int(outside[-1]) + 1 if len(outside) else 0
             # An edge north starts at the lower corner of the pixel right of it.
-            edge = ((row + 1) * self._stride + reached) * 4 + _NORTH
-            cuts[edge] = loop[first:] + loop[:first]
+            cuts[((row + 1) * self._stride + reached) * 4 + _NORTH] = loop[first:] + loop[:first]
         return cuts
-
-    def _column_row(self, edge: int) -> tuple[int, int]:
-        row, column = divmod(edge // 4, self._stride)
-        return column, row
-
-    def _ends(self, segment: _Segment, inset: float) -> Iterator[tuple[float, float]]:
-        """Start and end of a segment, moved into its pixel by `inset`."""
-        corner, direction = divmod(segment.edge, 4)
-        y, x = divmod(corner, self._stride)
-        (along_x, along_y), (in_x, in_y) = _STEPS[direction], _STEPS[(direction + 1) % 4]
-        for way in (max(segment.start, inset), min(segment.stop, 1 - inset)):
-            yield x + way * along_x + inset * in_x, y + way * along_y + inset * in_y
 
 
 def _corners(points: Polygon) -> Polygon:

@@ -8,7 +8,6 @@ that touch by corners are one object; parts that do not touch are separate objec
 """
 
 import json
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
@@ -42,8 +41,8 @@ _DATA = "data.yaml"
 _KEYS = {"train": "train", "val": "validation", "test": "test"}
 
 
-class _YoloExporter(Exporter):
-    """What the exporters of segments and boxes share."""
+class YoloSegExporter(Exporter):
+    """Writes a polygon per region."""
 
     def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
         super().__init__(folder, classes, options)
@@ -73,19 +72,12 @@ class _YoloExporter(Exporter):
         self.folder.write(_DATA, f"{parts}nc: {len(names)}\nnames:\n{''.join(names)}".encode())
         super().close()
 
-    @abstractmethod
     def label(self, region: Component, height: int, width: int) -> str:
         """The coordinates of a region, as text."""
-
-
-class YoloSegExporter(_YoloExporter):
-    """Writes a polygon per region."""
-
-    def label(self, region: Component, height: int, width: int) -> str:
         return _numbers(outline(region, _INSET) / (width, height))
 
 
-class YoloDetExporter(_YoloExporter):
+class YoloDetExporter(YoloSegExporter):
     """Writes a box per region, along pixel edges."""
 
     def label(self, region: Component, height: int, width: int) -> str:

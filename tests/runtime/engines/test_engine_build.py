@@ -349,11 +349,11 @@ def test_nested_phases_add_up():
     phases.step("all", 0)
     phases.start("tactics", "all", 10)
     phases.step("tactics", 4)
-    assert phases.share == pytest.approx((1 + 0.5) / 4) and phases.innermost == "tactics 5/10"
+    assert phases.share() == pytest.approx((1 + 0.5) / 4) and phases.innermost == "tactics 5/10"
     phases.finish("tactics")
-    assert phases.share == pytest.approx(1 / 4)
+    assert phases.share() == pytest.approx(1 / 4)
     phases.finish("all")
-    assert phases.share == 0.0 and phases.innermost == ""
+    assert phases.share() == 0.0 and phases.innermost == ""
 
 
 @pytest.mark.parametrize("parent", [None, ""])
