@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wetgen.export.reference import SEED, Case, Picture
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import Array, Graph
-from wetgen.runtime.engines import open_engine
+from wetgen.runtime.engines.ort import open_engine
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.sampler import CONSTANT, NOT_FINITE

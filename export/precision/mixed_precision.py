@@ -43,7 +43,7 @@ from wetgen.runtime.bundle.graphs import (
     kinds_of,
 )
 from wetgen.runtime.bundle.targets import DEFAULT_TARGET, TARGETS, Target
-from wetgen.runtime.engines import open_engine
+from wetgen.runtime.engines.ort import open_engine
 from wetgen.training.checkpoint import Checkpoint
 
 

@@ -19,7 +19,7 @@ from wetgen.export.verify import psnr
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import JUDGE
 from wetgen.runtime.bundle.targets import DEFAULT_TARGET
-from wetgen.runtime.engines import Engine, open_engine
+from wetgen.runtime.engines.ort import Engine, open_engine
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.prompts.text import mentioned_classes

@@ -19,10 +19,10 @@ import numpy as np
 from wetgen.runtime.bundle.bundle import Bundle, TargetGraphs
 from wetgen.runtime.bundle.graphs import Array, Graph
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
-from wetgen.runtime.engines import open_engine
 from wetgen.runtime.engines.device_graph import HostFed
 from wetgen.runtime.engines.key import EngineFile
 from wetgen.runtime.engines.load import load_engine
+from wetgen.runtime.engines.ort import open_engine
 from wetgen.runtime.errors import WetgenError
 
 if TYPE_CHECKING:

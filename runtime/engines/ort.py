@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,24 @@ _IDENTITY = (
 _IDLE = 0.2  # share of the cores' time in use: above an idle desktop, below a second program at work
 _LARGE = 10**9  # bytes of weights
 _QUIET = 3  # errors only: warnings about nodes on the CPU or unused initialisers do not help at run time
+
+
+class Engine(Protocol):
+    """A loaded graph at one batch size."""
+
+    def run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name; `feed` must match the graph's declaration."""
+
+
+def open_engine(graph: Graph, path: Path, *, device: str, batch: int, threads: int | None = None) -> Engine:
+    """Load a graph on a device, at a fixed batch. Raises WetgenError when that device cannot run it here."""
+    if device == "tensorrt":
+        raise WetgenError(
+            f"{path.name} cannot run on tensorrt as it is.",
+            why="TensorRT runs engines, which are built for one GPU and one batch.",
+            fix="build them with `wetgen build`, then: wetgen run --device tensorrt",
+        )
+    return OrtEngine(graph, path, device=device, batch=batch, threads=threads)
 
 
 class OrtEngine:

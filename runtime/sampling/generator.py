@@ -16,9 +16,9 @@ from wetgen.runtime.bundle.bundle import Bundle, check_layouts, open_bundle
 from wetgen.runtime.bundle.graphs import JUDGE, Array, Plan, Sizes, denoise_name
 from wetgen.runtime.bundle.targets import DEFAULT_TARGET, DEVICES
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
-from wetgen.runtime.engines import Engine, open_engine
 from wetgen.runtime.engines.device_graph import HostFed
 from wetgen.runtime.engines.load import load_on_device
+from wetgen.runtime.engines.ort import Engine, open_engine
 from wetgen.runtime.errors import Say, WetgenError
 from wetgen.runtime.masks.classes import unknown_ids
 from wetgen.runtime.masks.resize import resize_mask

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import LATENT, Array, Plan, Sizes, Step, StepKind, walk
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
-from wetgen.runtime.engines import Engine
+from wetgen.runtime.engines.ort import Engine
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.prompts.text import mentioned_classes

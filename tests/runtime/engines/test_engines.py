@@ -10,7 +10,8 @@ import onnxruntime
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from wetgen.runtime.engines import open_engine, ort
+from wetgen.runtime.engines import ort
+from wetgen.runtime.engines.ort import open_engine
 from wetgen.runtime.errors import WetgenError
 
 BOTH = ["onnxruntime", "onnxruntime-gpu"]

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wetgen.runtime.bundle.graphs import Graph, Tensor
-from wetgen.runtime.engines import open_engine
-from wetgen.runtime.engines.ort import merge_batch, part_size, split_batch
+from wetgen.runtime.engines.ort import merge_batch, open_engine, part_size, split_batch
 
 GRAPH = Graph(
     "pairs",

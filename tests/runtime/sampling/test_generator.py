@@ -13,7 +13,7 @@ from tests.runtime.sampling.batches import Batches, params
 from wetgen.runtime import Generator, Pair, WetgenError
 from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.bundle.graphs import GUIDED, Plan, Step
-from wetgen.runtime.engines import open_engine
+from wetgen.runtime.engines.ort import open_engine
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling.sampler import NOT_FINITE, SampleInputs, layout_of, sample
 

@@ -24,9 +24,9 @@ from wetgen.runtime.bundle.graphs import (
     kinds_of,
 )
 from wetgen.runtime.engines import load as memory
-from wetgen.runtime.engines import open_engine
 from wetgen.runtime.engines.build import BuildOptions, build_engines, needed_engines
 from wetgen.runtime.engines.build_progress import BuildStatus
+from wetgen.runtime.engines.ort import open_engine
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling import sampler as module

@@ -9,9 +9,9 @@ from tests.runtime.sampling.batches import params
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import CLEAN, DEEP, Step, denoise_name
 from wetgen.runtime.engines import load as memory
-from wetgen.runtime.engines import open_engine
 from wetgen.runtime.engines.build import BuildOptions, build_engines
 from wetgen.runtime.engines.build_progress import BuildStatus
+from wetgen.runtime.engines.ort import open_engine
 from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.sampler import SampleInputs

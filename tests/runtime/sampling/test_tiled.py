@@ -9,7 +9,7 @@ from tests.runtime.read_back import bytes_of
 from tests.runtime.sampling.batches import params
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import DEEP, GUIDED, Plan, Step, denoise_name
-from wetgen.runtime.engines import open_engine
+from wetgen.runtime.engines.ort import open_engine
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.sampling.generator import Generator
 from wetgen.runtime.sampling.sampler import Known, SampleInputs, layout_of, pad_batch
