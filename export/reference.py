@@ -29,7 +29,7 @@ from wetgen.runtime.bundle.graphs import (
     denoise_graph,
     walk,
 )
-from wetgen.runtime.noise import starting_noise
+from wetgen.runtime.sampling.sampler import starting_noise
 from wetgen.training.sample import free_conditioning, guided
 from wetgen.training.student import distilled, sinusoids_of
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wetgen.benchmarks.speed.cases import BatchArrays
 from wetgen.runtime.bundle.graphs import AFTER, LATENT, Plan, Step, advance, walk
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.noise import starting_noise
+from wetgen.runtime.sampling.sampler import starting_noise
 from wetgen.training.checkpoint import Checkpoint, scheduler_of
 from wetgen.training.sample import free_conditioning
 from wetgen.training.sheets import as_bytes

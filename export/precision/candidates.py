@@ -25,8 +25,7 @@ from wetgen.export.precision.keep_in_fp32 import KeptInFloat32, PrecisionSet, ke
 from wetgen.export.precision.precision import Precision, lowered
 from wetgen.export.reference import SEED, Picture
 from wetgen.runtime.bundle.graphs import GUIDED, Plan, Step, StepKind, walk
-from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.sampling.sampler import picture_faults
+from wetgen.runtime.sampling.sampler import picture_faults, starting_noise
 from wetgen.training.checkpoint import Checkpoint
 
 _Key = tuple[str | Precision, ...]

@@ -17,7 +17,7 @@ from wetgen.export.graphs.denoisers import denoise
 from wetgen.export.reference import attended
 from wetgen.export.search.plans import Form, Network
 from wetgen.runtime.bundle.graphs import DEEP, KINDS, LATENT, Sizes, Step, StepKind, advance, walk
-from wetgen.runtime.noise import starting_noise
+from wetgen.runtime.sampling.sampler import starting_noise
 from wetgen.training.diffusion import NoiseSchedule
 
 _KEPT_LATENTS = 4096  # of walks that others may begin with; a plan leaves at most 50

@@ -152,7 +152,8 @@ class Plan:
     @property
     def kinds(self) -> tuple[StepKind, ...]:
         """The kinds of its steps, once each, in the order of KINDS."""
-        return kinds_of([self])
+        found = {step.kind for step in self.steps}
+        return tuple(kind for kind in KINDS if kind in found)
 
     @property
     def guided(self) -> bool:
@@ -199,7 +200,7 @@ def walk(steps: Sequence[Step], noise: X, run: Callable[[int, Step, dict[str, X]
 
 def kinds_of(plans: Iterable[Plan]) -> tuple[StepKind, ...]:
     """The kinds of steps of all these plans, once each, in the order of KINDS."""
-    found = {step.kind for plan in plans for step in plan.steps}
+    found = {kind for plan in plans for kind in plan.kinds}
     return tuple(kind for kind in KINDS if kind in found)
 
 

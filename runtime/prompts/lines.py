@@ -20,10 +20,11 @@ from wetgen.runtime.prompts.text import (
     mentioned_classes,
     parse_template,
     permuted,
-    severity_words,
+    placeholder_texts,
     with_severity,
 )
 
+SEED_LIMIT = 2**63  # Philox takes 64-bit words; half of the range keeps seeds valid as signed integers elsewhere
 MOST_LISTED = 4096  # combinations of a text that are looked at one by one; thirty take a millisecond
 
 
@@ -102,7 +103,7 @@ class PromptLine:
         index = permuted(step, self.combinations(asked), self.text)
         index, i_class = divmod(index, len(classes))  # the lowest digit, so that classes take turns
         i_negative, i_text = divmod(index, self.template.count)
-        fill = self._fill(classes[i_class], words)
+        fill = placeholder_texts(classes[i_class], self.severity, words)
         text, used = self.template.expand(i_text, fill)
         if self.severity is not None and SEVERITY not in used:
             text = with_severity(text, self.severity, words)
@@ -123,10 +124,6 @@ class PromptLine:
     def _classes(self, asked: str | None) -> tuple[str | None, ...]:
         return (self.classes or (None,)) if asked is None else (asked,)
 
-    def _fill(self, asked: str | None, words: ClassWords) -> dict[str, str]:
-        fill = {} if asked is None or not words[asked] else {CLASS: words[asked][0]}
-        return fill if self.severity is None else {**fill, SEVERITY: severity_words(self.severity)}
-
     def mentioned_class(self, words: ClassWords) -> str | None:
         """The one class that every expansion of the text mentions.
 
@@ -134,7 +131,7 @@ class PromptLine:
         """
         if self.template.count > MOST_LISTED or CLASS in self.template.placeholders:
             return None
-        fill, first = self._fill(None, words), None
+        fill, first = placeholder_texts(None, self.severity, words), None
         for index in range(self.template.count):
             found = mentioned_classes(self.template.expand(index, fill)[0], words)
             if len(found) != 1 or first not in (None, found[0]):
@@ -145,7 +142,7 @@ class PromptLine:
     def try_severity(self, asked: str | None, words: ClassWords) -> None:
         """Raises WetgenError if an expansion of the text has no place for the words of the line's severity."""
         assert self.severity is not None
-        fill = self._fill(asked, words)
+        fill = placeholder_texts(asked, self.severity, words)
         for index in range(self.template.count):
             text, used = self.template.expand(index, fill)
             if SEVERITY not in used:

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 from wetgen.runtime.errors import FaultList, FileFault, WetgenError, suggestion
 from wetgen.runtime.files import decode, read_bytes
-from wetgen.runtime.noise import SEED_LIMIT
-from wetgen.runtime.prompts.lines import MOST_LISTED, PromptFile, PromptLine
+from wetgen.runtime.prompts.lines import MOST_LISTED, SEED_LIMIT, PromptFile, PromptLine
 from wetgen.runtime.prompts.quota import MOST_PAIRS, check_quota
 from wetgen.runtime.prompts.text import (
     CLASS,

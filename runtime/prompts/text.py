@@ -292,6 +292,12 @@ def severity_words(severity: float) -> str:
     return next((words for below, words in _STEPS if severity < below), _MOST)
 
 
+def placeholder_texts(asked: str | None, severity: float | None, words: ClassWords) -> dict[str, str]:
+    """What {class} and {severity} stand for, where a class is `asked` for and a severity stated."""
+    texts = {} if asked is None or not words[asked] else {CLASS: words[asked][0]}
+    return texts if severity is None else {**texts, SEVERITY: severity_words(severity)}
+
+
 def with_severity(text: str, severity: float, words: ClassWords) -> str:
     """A text with the words for a severity in front of the first damage that it mentions.
 

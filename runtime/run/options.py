@@ -192,6 +192,7 @@ def build_task(bundle: Bundle, options: RunOptions) -> PromptTask:
         {name: value for name, value in decide.items() if value is not None},
         require_asked=options.counterfactual in ("clean", "severity"),  # one without its damage shows no difference
     )
+    cells = checked_cells(options.size, bundle.sizes)
     requests: Requests = PromptRequests(given.prompts, config)
     if options.counterfactual is not None:
         from wetgen.runtime.run.counterfactual import counterfactual
@@ -199,7 +200,6 @@ def build_task(bundle: Bundle, options: RunOptions) -> PromptTask:
         requests = counterfactual(requests, options.counterfactual, bundle.words)
     source, details = "-" if options.prompts is None else options.prompts, {"count": options.count}
     lines = None if options.surface_lines is None else parse_lines(options.surface_lines)
-    cells = checked_cells(options.size, bundle.sizes)
     return PromptTask(requests, config, source, options.truncate, cells, lines, details)
 
 

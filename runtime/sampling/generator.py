@@ -22,7 +22,7 @@ from wetgen.runtime.engines.ort import Engine, open_engine
 from wetgen.runtime.errors import Say, WetgenError
 from wetgen.runtime.masks.classes import unknown_ids
 from wetgen.runtime.masks.resize import resize_mask
-from wetgen.runtime.noise import SEED_LIMIT
+from wetgen.runtime.prompts.lines import SEED_LIMIT
 from wetgen.runtime.sampling.sampler import (
     Floats,
     HostEngines,

@@ -19,7 +19,6 @@ from wetgen.runtime.bundle.graphs import LATENT, Array, Plan, Sizes, Step, StepK
 from wetgen.runtime.bundle.tokenizer import PromptTokenizer
 from wetgen.runtime.engines.ort import Engine
 from wetgen.runtime.masks.classes import ClassTable
-from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.prompts.text import mentioned_classes
 
 Floats = NDArray[np.float32]
@@ -79,6 +78,17 @@ class SampleInputs:
             made[sizes.classes : -1] = self.known.latent * self.known.where
             made[-1] = self.known.where
         return made
+
+
+def starting_noise(seed: int, index: int, shape: Sequence[int], attempt: int = 0) -> NDArray[np.float32]:
+    """Standard normal noise of `shape`: a pure function of (seed, index, try), whatever the batch or the process.
+
+    It is drawn from Philox (Salmon et al. 2011) keyed by (seed, index). `attempt` counts the tries of one pair. It is
+    the highest word of Philox's 256-bit counter, so that the streams of two tries never meet.
+    """
+    key, counter = np.array([seed, index], dtype=np.uint64), np.array([0, 0, 0, attempt], dtype=np.uint64)
+    bits = np.random.Philox(key=key, counter=counter)
+    return np.random.Generator(bits).standard_normal(tuple(shape), dtype=np.float32)
 
 
 def layout_of(mask: Bytes, sizes: Sizes) -> Floats:

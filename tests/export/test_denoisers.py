@@ -12,7 +12,7 @@ from wetgen.export.graphs.denoisers import Denoise, denoise
 from wetgen.export.reference import Case
 from wetgen.export.search.plans import plans_of
 from wetgen.runtime.bundle.graphs import DEEP, KINDS, Sizes, Step, StepKind, denoise_graph
-from wetgen.runtime.noise import starting_noise
+from wetgen.runtime.sampling.sampler import starting_noise
 from wetgen.training.checkpoint import Checkpoint, _prompt_width
 from wetgen.training.diffusion import NoiseSchedule
 from wetgen.training.sample import free_conditioning

@@ -16,7 +16,7 @@ from wetgen.export.search.spacing import UNITS, Errors, Proposals, Trajectory, e
 from wetgen.export.search.trajectories import Distance, Walks
 from wetgen.runtime.bundle.graphs import KINDS, StepKind
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.noise import starting_noise
+from wetgen.runtime.sampling.sampler import starting_noise
 from wetgen.training.checkpoint import Checkpoint
 from wetgen.training.diffusion import NoiseSchedule
 from wetgen.training.sample import free_conditioning

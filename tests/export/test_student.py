@@ -87,7 +87,7 @@ def test_a_students_bundle_has_one_denoise_graph_and_says_its_range(student_bund
 def test_a_students_bundle_draws_what_the_student_draws(student_bundle: Bundle, student_checkpoint: Path) -> None:
     networks, scale = Checkpoint.load(student_checkpoint), 1.7
     (pair,) = Generator(student_bundle, batch=1).generate([PROMPT], seed=5, guidance=scale)
-    from wetgen.runtime.noise import starting_noise
+    from wetgen.runtime.sampling.sampler import starting_noise
 
     noise = torch.from_numpy(starting_noise(5, 0, networks.sizes.latent)[None])
     cond = embed(networks.text_encoder, token_ids(networks.tokenizer, [PROMPT]))

@@ -8,7 +8,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from wetgen.runtime.noise import starting_noise
+from wetgen.runtime.sampling.sampler import starting_noise
 from wetgen.training.captions import Captions
 from wetgen.training.config import DenoiserConfig, TrainConfig
 from wetgen.training.data import Photo, Photos, sampling_weights

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from wetgen.runtime.bundle.bundle import Bundle
 from wetgen.runtime.bundle.graphs import Plan, Sizes
 from wetgen.runtime.inpaint.painter import Painter
-from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.sampler import Floats, SampleInputs
+from wetgen.runtime.sampling.sampler import Floats, SampleInputs, starting_noise
 from wetgen.runtime.sampling.tiled import Drawn
 
 Mask = NDArray[np.uint8]

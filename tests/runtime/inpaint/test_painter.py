@@ -9,9 +9,8 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.inpaint.blend import PaintedImage
 from wetgen.runtime.inpaint.painter import GROWTHS, InpaintRequest, Painter, PlannedDamage
 from wetgen.runtime.masks.regions import Box
-from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.sampler import SampleInputs, SamplingParams
+from wetgen.runtime.sampling.sampler import SampleInputs, SamplingParams, starting_noise
 
 STAIN, MOLD = 2, 3
 PARAMS = SamplingParams("four", 3.0, "")

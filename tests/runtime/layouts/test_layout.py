@@ -16,7 +16,7 @@ from wetgen.runtime.layouts.layout import draw_layout, fill, random_layout, stre
 from wetgen.runtime.layouts.surfaces import SurfaceLines, allowed_map, parse_lines
 from wetgen.runtime.masks.classes import TYPICAL, ClassTable, area_for, statistics_from_json
 from wetgen.runtime.masks.regions import Box
-from wetgen.runtime.noise import starting_noise
+from wetgen.runtime.sampling.sampler import starting_noise
 from wetgen.training.mask_statistics import measure
 from wetgen.training.scenes.scene import CLASSES
 

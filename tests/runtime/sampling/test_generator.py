@@ -14,8 +14,7 @@ from wetgen.runtime import Generator, Pair, WetgenError
 from wetgen.runtime.bundle.bundle import open_bundle
 from wetgen.runtime.bundle.graphs import GUIDED, Plan, Step
 from wetgen.runtime.engines.ort import open_engine
-from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.sampling.sampler import NOT_FINITE, SampleInputs, layout_of, sample
+from wetgen.runtime.sampling.sampler import NOT_FINITE, SampleInputs, layout_of, sample, starting_noise
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 

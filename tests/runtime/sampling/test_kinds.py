@@ -28,10 +28,9 @@ from wetgen.runtime.engines.build import BuildOptions, build_engines, needed_eng
 from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.engines.ort import open_engine
 from wetgen.runtime.errors import WetgenError
-from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling import sampler as module
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.sampler import SampleInputs, layout_of
+from wetgen.runtime.sampling.sampler import SampleInputs, layout_of, starting_noise
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")
 PLAIN = KINDS[:6]  # the kinds of a plan of DDIM

@@ -12,9 +12,8 @@ from wetgen.runtime.engines import load as memory
 from wetgen.runtime.engines.build import BuildOptions, build_engines
 from wetgen.runtime.engines.build_progress import BuildStatus
 from wetgen.runtime.engines.ort import open_engine
-from wetgen.runtime.noise import starting_noise
 from wetgen.runtime.sampling.generator import Generator
-from wetgen.runtime.sampling.sampler import SampleInputs
+from wetgen.runtime.sampling.sampler import SampleInputs, starting_noise
 from wetgen.training.schedule import alphas_cumprod, dpmpp_steps, timesteps
 
 PROMPTS = ("black mold in a corner", "a crack in a wet wall", "a brown water stain", "a crack", "mold")

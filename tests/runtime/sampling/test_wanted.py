@@ -10,8 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from tests.runtime.sampling.batches import params
 from wetgen.runtime.bundle.graphs import Sizes
-from wetgen.runtime.noise import starting_noise
-from wetgen.runtime.sampling.sampler import Known, SampleInputs, layout_of
+from wetgen.runtime.sampling.sampler import Known, SampleInputs, layout_of, starting_noise
 
 SIZES = Sizes(32, 32, 4, 8, 8, 24, 16, 4, 9)  # 4 classes, 4 latent channels and the known map are 9
 

@@ -9,9 +9,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wetgen.runtime.noise import SEED_LIMIT, starting_noise
+from wetgen.runtime.prompts.lines import SEED_LIMIT
+from wetgen.runtime.sampling.sampler import starting_noise
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "noise.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "noise.json"
 SEEDS = st.integers(0, SEED_LIMIT - 1)
 INDEXES = st.integers(0, 2**40)
 
@@ -68,7 +69,7 @@ def test_noise_is_standard_normal_and_independent_from_pair_to_pair():
 
 def test_another_process_draws_the_same_bits():
     code = (
-        "import sys; from wetgen.runtime.noise import starting_noise;"
+        "import sys; from wetgen.runtime.sampling.sampler import starting_noise;"
         "sys.stdout.write(starting_noise(2**62 + 1, 12345, (4, 8)).tobytes().hex())"
     )
     there = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
