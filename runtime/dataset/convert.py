@@ -27,7 +27,6 @@ from wetgen.runtime.dataset.reader import Dataset
 from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import NewFolder, new_folder, os_errors, read_bytes
 from wetgen.runtime.masks.classes import ClassTable
-from wetgen.runtime.masks.images import Pixels
 
 _CONFIDENCE = "confidence_file_name"  # of generated pairs; no other format has a place for such a map
 
@@ -130,11 +129,16 @@ def _write(
     options: Options,
     report: Callable[[int], None],
 ) -> Conversion:
-    _refuse_inside(out, source)
+    if out.resolve() == Path.cwd() or out.resolve().is_relative_to(source.resolve()):
+        raise WetgenError(
+            f"{out} cannot take a new dataset.",
+            why=f"it is the current folder, or it is inside {source} and would become a part of it.",
+            fix="choose a folder beside it with --out.",
+        )
     parts: Counter[str] = Counter()
     with new_folder(out) as folder:
         exporter = make(folder, classes, options)
-        try:
+        with exporter.open_files:
             for sample in _reading(samples, source):
                 exporter.add(sample)
                 parts[sample.part] += 1
@@ -142,8 +146,6 @@ def _write(
             if not parts:
                 raise WetgenError("There is nothing to convert.", why="the dataset is empty.", fix="check the path.")
             exporter.close()
-        finally:
-            exporter.release()
     return Conversion(out, {part: parts[part] for part in SPLITS if parts[part]}, dict(exporter.lost))
 
 
@@ -158,22 +160,17 @@ def _reading(samples: Iterable[Sample], source: Path) -> Iterator[Sample]:
         yield sample
 
 
-def _refuse_inside(out: Path, source: Path) -> None:
-    if out.resolve() == Path.cwd() or out.resolve().is_relative_to(source.resolve()):
-        raise WetgenError(
-            f"{out} cannot take a new dataset.",
-            why=f"it is the current folder, or it is inside {source} and would become a part of it.",
-            fix="choose a folder beside it with --out.",
-        )
-
-
 def _samples(datasets: list[Dataset], splits: list[list[str | None]], ignore: bool) -> Iterator[Sample]:
     """The pairs of dataset folders. With several folders, their names become part of the samples' names."""
     names = Names()
     for dataset, parts in zip(datasets, splits, strict=True):
         folder = dataset.folder.resolve().name if len(datasets) > 1 else ""
         for row, part in zip(dataset.rows, parts, strict=True):
-            pixels, mask = _load(dataset, row, ignore)
+            try:
+                pixels, mask = dataset.load(row, ignore=ignore)
+            except WetgenError as error:
+                inspect = f"{error.fix} `wetgen inspect {dataset.folder}` lists every fault."
+                raise WetgenError(error.what, why=error.why, fix=inspect) from error
             image = portable(read_bytes(dataset.folder / row.file_name), pixels)
             name = names.give(row.file_name, folder)
             metadata: dict[str, object] = {"text": row.text, "scene": row.scene, **row.extra}
@@ -183,14 +180,6 @@ def _samples(datasets: list[Dataset], splits: list[list[str | None]], ignore: bo
             if name != Path(row.file_name).stem:
                 metadata.setdefault("source_file_name", f"{folder}/{row.file_name}".lstrip("/"))
             yield Sample(name, part, image, mask, metadata)
-
-
-def _load(dataset: Dataset, row: Row, ignore: bool) -> tuple[Pixels, Pixels]:
-    try:
-        return dataset.load(row, ignore=ignore)
-    except WetgenError as error:
-        inspect = f"{error.fix} `wetgen inspect {dataset.folder}` lists every fault."
-        raise WetgenError(error.what, why=error.why, fix=inspect) from error
 
 
 _WHOLE = 1e-9  # shares written in decimals add up to 1 within this

@@ -81,7 +81,11 @@ def read_boxes(path: Path, table: ClassTable) -> list[BoxRow]:
     height (y, height). Raises WetgenError, with line and column, for all faults that do not depend on the picture;
     `BoxRow.damage` raises for the others.
     """
-    rows = [_row(row, table) for row in read_table(path, COLUMNS)]
+    rows = []
+    for row in read_table(path, COLUMNS):
+        file_name, class_name = row.text("file_name"), row.one_of("class", table.names[1:])
+        lengths = {name: _length(row, name) for name in ("x", "y", "width", "height")}
+        rows.append(BoxRow(row, file_name, class_name, lengths, row.number("severity", 0, 1), row.text("prompt")))
     if not rows:
         raise WetgenError(
             f"{path} has no boxes.",
@@ -96,14 +100,8 @@ def boxes_of(rows: Iterable[BoxRow], file_name: str | None, size: Size) -> list[
     return [row.damage(size) for row in rows if row.file_name is None or row.file_name == file_name]
 
 
-def _row(row: TableRow, table: ClassTable) -> BoxRow:
-    file_name, class_name = row.text("file_name"), row.one_of("class", table.names[1:])
-    lengths = {name: _length(row, name, positive=name in ("width", "height")) for name in ("x", "y", "width", "height")}
-    return BoxRow(row, file_name, class_name, lengths, row.number("severity", 0, 1), row.text("prompt"))
-
-
-def _length(row: TableRow, name: str, *, positive: bool) -> Length:
-    text = row.needed(name)
+def _length(row: TableRow, name: str) -> Length:
+    text, positive = row.needed(name), name in ("width", "height")
     percent = text.endswith("%")
     value = row.as_number(name, text.removesuffix("%").strip())
     if value < 0 or (positive and value == 0):

@@ -42,8 +42,7 @@ def random_layout(
     the smaller one. Where surfaces are known, every class stays on those it occurs on, and covers less where they have
     too little room. Raises WetgenError for a class that occurs on none of them, and for one missing from the table.
     """
-    known = SurfaceLines() if lines is None else lines
-    canvas, boxes = MaskBuilder(size), list[Box]()
+    canvas, boxes, known = MaskBuilder(size), list[Box](), lines or SurfaceLines()
     for number, name in enumerate(names):
         id, figures, ground = class_id(table, name), statistics.get(name), _Ground.of(name, size, known)
         rng = stream(seed, index, number)
@@ -71,8 +70,7 @@ def draw_layout(
     same `rng` state, a greater severity covers more pixels, including all pixels of the smaller one. Boxes lie inside
     the picture. Raises WetgenError for a class missing from the table, and for a box on surfaces without its class.
     """
-    known = SurfaceLines() if lines is None else lines
-    canvas = MaskBuilder(size)
+    canvas, known = MaskBuilder(size), lines or SurfaceLines()
     for damage in damages:
         chance, key = float(rng.random()), int(rng.integers(2**63))  # drawn even if not used
         severity, id = chance if damage.severity is None else damage.severity, class_id(table, damage.class_name)

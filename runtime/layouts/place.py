@@ -98,7 +98,8 @@ class _PreferenceGrid:
         y, x = (row + rng.random()) / self.grid[0], (column + rng.random()) / self.grid[1]
         top = round(y * self.size[0] - self.source * height)
         left = round(x * self.size[1] - width / 2)
-        return Box(_into(left, width, self.size[1]), _into(top, height, self.size[0]), width, height)
+        left, top = min(max(0, left), self.size[1] - width), min(max(0, top), self.size[0] - height)
+        return Box(left, top, width, height)
 
     def on_surface(self, box: Box) -> float:
         """The share of a box that lies on surfaces where the class occurs."""
@@ -107,10 +108,6 @@ class _PreferenceGrid:
         s = self._sums
         inside = s[bottom, right] - s[top, right] - s[bottom, left] + s[top, left]
         return float(inside) / ((bottom - top) * (right - left))
-
-
-def _into(start: int, length: int, whole: int) -> int:
-    return min(max(0, start), whole - length)
 
 
 def _span(first: int, last: int, whole: int, cells: int) -> tuple[int, int]:

@@ -147,18 +147,14 @@ def _summary(facts: _Facts) -> str:
 
 def _class_table(facts: _Facts) -> str:
     splits, showing, pixels = facts.splits, facts.stats.showing, facts.stats.pixels
-    total = max(int(pixels.sum()), 1)
+    shares = [f"{100 * int(count) / max(int(pixels.sum()), 1):.3f} %" for count in pixels]
     rows = [
-        [str(id), name, *(f"{showing[split][id]:,}" for split in splits), _percent(pixels[id], total)]
+        [str(id), name, *(f"{showing[split][id]:,}" for split in splits), shares[id]]
         for id, name in enumerate(facts.classes.names)
     ]
     if pixels[IGNORE]:
-        rows.append([str(IGNORE), "(ignore)", *("" for _ in splits), _percent(pixels[IGNORE], total)])
+        rows.append([str(IGNORE), "(ignore)", *("" for _ in splits), shares[IGNORE]])
     return _table(["id", "class", *(f"pairs, {split}" for split in splits), "pixels"], rows)
-
-
-def _percent(count: int, total: int) -> str:
-    return f"{100 * int(count) / total:.3f} %"
 
 
 def damage_chart(damage: list[float]) -> str:
@@ -168,33 +164,30 @@ def damage_chart(damage: list[float]) -> str:
 
 
 def _making(facts: _Facts) -> str:
-    drawn = [row.extra for row in facts.synthetic]
-    if not drawn:
+    if not facts.synthetic:
         return "No row says that its picture is synthetic."
-    lines = [["synthetic pairs", f"{len(drawn):,} of {len(facts.rows):,}"], *_row_facts(drawn)]
-    if facts.run is not None:
-        lines += _run_facts(facts.run)
-    return _table(["", ""], lines) + "\n\nEach row of metadata.jsonl holds what it takes to make its pair again."
+    return (
+        _table(["", ""], _made_of(facts)) + "\n\nEach row of metadata.jsonl holds what it takes to make its pair again."
+    )
 
 
-def _row_facts(drawn: list[dict[str, object]]) -> Iterator[list[str]]:
-    """What the rows of drawn pairs state: each key's most common values."""
+def _made_of(facts: _Facts) -> Iterator[list[str]]:
+    """What the rows of drawn pairs and run.json state; of each key the most common values."""
+    drawn = [row.extra for row in facts.synthetic]
+    yield ["synthetic pairs", f"{len(drawn):,} of {len(facts.rows):,}"]
     words = {"bundle_sha256": "bundle (sha256)", "plan": "sampling plan", "negative": "negative prompt"}
     for key in ("bundle_sha256", "plan", "guidance", "negative", "seed"):
         values = Counter(json.dumps(row[key], ensure_ascii=False) for row in drawn if key in row and row[key] != "")
         listed = ", ".join(value.strip('"') for value, _ in values.most_common(4))
         if values:
             yield [words.get(key, key), listed + (f", and {len(values) - 4} more" if len(values) > 4 else "")]
-
-
-def _run_facts(run: Mapping[str, Any]) -> Iterator[list[str]]:
-    """What run.json states."""
-    counts, settings = run.get("counts", {}), run["settings"]
-    yield ["prompts (sha256)", f"{settings['prompts']} ({settings['prompts_sha256']})"]
-    yield ["drawn, kept", f"{counts.get('drawn', 'unknown')}, {counts.get('written', 'unknown')}"]
-    limits = {key: value for key, value in settings["filter"].items() if value not in (None, False)}
-    yield ["filter", ", ".join(f"{key} {value}" for key, value in limits.items()) if limits else "none"]
-    yield ["made by", f"wetgen {run['versions'].get('wetgen', 'unknown')}, {run.get('finished', 'unfinished')}"]
+    if facts.run is not None:
+        counts, settings, versions = facts.run.get("counts", {}), facts.run["settings"], facts.run["versions"]
+        yield ["prompts (sha256)", f"{settings['prompts']} ({settings['prompts_sha256']})"]
+        yield ["drawn, kept", f"{counts.get('drawn', 'unknown')}, {counts.get('written', 'unknown')}"]
+        limits = [f"{key} {value}" for key, value in settings["filter"].items() if value not in (None, False)]
+        yield ["filter", ", ".join(limits) or "none"]
+        yield ["made by", f"wetgen {versions.get('wetgen', 'unknown')}, {facts.run.get('finished', 'unfinished')}"]
 
 
 def _origins(rows: list[Row]) -> str:

@@ -202,10 +202,10 @@ def render(findings: Iterator[Finding]) -> str:
     return "\n".join(f"{'ok' if good else '--'}  {subject:{width}}  {text}" for subject, good, text in rows)
 
 
-def _finding(subject: str, look: Callable[[], str]) -> Finding:
-    """What `look` returns, or what it raises."""
+def _finding(subject: str, look: Callable[[], str | None]) -> Finding:
+    """What `look` returns ("usable" for None), or what it raises."""
     try:
-        return Finding(subject, True, look())
+        return Finding(subject, True, look() or "usable")
     except WetgenError as error:
         return Finding(subject, False, f"{error.what} {error.why} {error.fix}")
 
@@ -222,10 +222,6 @@ def _memory() -> str:
 def _onnxruntime() -> Iterator[Finding]:
     from wetgen.runtime.engines import ort as engine
 
-    def usable(device: str) -> str:
-        engine.try_device(device)  # a provider may be in the build and yet not load
-        return "usable"
-
     wheels = engine.installed_wheels()
     try:
         ort = engine.import_onnxruntime()
@@ -234,7 +230,8 @@ def _onnxruntime() -> Iterator[Finding]:
         return
     offered = ", ".join(ort.get_available_providers())
     yield Finding("onnxruntime", len(wheels) == 1, f"{ort.__version__} from {' and '.join(wheels)}: {offered}")
-    yield from (_finding(device, partial(usable, device)) for device in engine.PROVIDERS)
+    # A provider may be in the build and yet not load.
+    yield from (_finding(device, partial(engine.try_device, device)) for device in engine.PROVIDERS)
 
 
 def _gpu() -> str:

@@ -6,6 +6,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import count
@@ -214,6 +215,7 @@ class Exporter(ABC):
     def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
         self.folder, self.classes, self.options = folder, classes, options
         self.lost: Counter[str] = Counter()
+        self.open_files = ExitStack()  # closed when the conversion ends, finished or not
         self._metadata: list[str] = []
 
     @abstractmethod
@@ -227,9 +229,6 @@ class Exporter(ABC):
     def close(self) -> None:
         """Write the files that are shared by all pairs."""
         self.folder.write(METADATA, "".join(self._metadata).encode())
-
-    def release(self) -> None:  # noqa: B027 - most exporters keep no file open
-        """Close all open files; the conversion ends here, finished or not."""
 
     def regions(self, sample: Sample) -> list[Component]:
         """The regions of a sample's mask that are large enough; the others are counted."""

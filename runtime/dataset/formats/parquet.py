@@ -65,15 +65,12 @@ class ParquetExporter(Exporter):
                 path.rename(path.with_name(f"{part}-{number:05d}-of-{len(shards):05d}.parquet"))
         self.write_classes()
 
-    def release(self) -> None:
-        for file in self._files.values():
-            file.close()
-
     def _flush(self, part: str) -> None:
         """Write the collected rows as one row group."""
         if part not in self._files:
             path = self.folder.path(f"data/{part}-{len(self._shards[part]):05d}.parquet")
-            self._files[part] = self._parquet.ParquetWriter(path, self._schema, compression="none")
+            writer = self._parquet.ParquetWriter(path, self._schema, compression="none")
+            self._files[part] = self.open_files.enter_context(writer)
             self._shards[part].append(path)
         self._files[part].write_table(self._arrow.Table.from_pylist(self._rows[part], schema=self._schema))
         self._rows[part] = []

@@ -28,7 +28,6 @@ from wetgen.runtime.errors import WetgenError
 from wetgen.runtime.files import NewFolder, read_bytes
 from wetgen.runtime.masks.classes import ClassTable
 from wetgen.runtime.masks.images import decode_index_png, encode_palette_png, voc_colour
-from wetgen.runtime.masks.regions import Component
 
 _QUALITY = 95
 _LABELS = "labelmap.txt"
@@ -86,7 +85,12 @@ class VocExporter(Exporter):
             size=_element("size", width=width, height=height, depth=3),
             segmented=1,
         )
-        annotation.extend(self._object(region) for region in self.regions(sample))
+        for region in self.regions(sample):
+            left, top = region.left + 1, region.top + 1
+            box = {"xmin": left, "ymin": top, "xmax": left + region.width - 1, "ymax": top + region.height - 1}
+            name = self.classes.names[region.class_id]
+            more = {"pose": "Unspecified", "truncated": 0, "difficult": 0, "bndbox": _element("bndbox", **box)}
+            annotation.append(_element("object", name=name, **more))
         ElementTree.indent(annotation)
         for tag in ("source", "size", "bndbox"):  # these stay on one line
             for element in annotation.iter(tag):
@@ -94,17 +98,6 @@ class VocExporter(Exporter):
                 for child in element:
                     child.tail = None
         return ElementTree.tostring(annotation, "unicode").encode() + b"\n"
-
-    def _object(self, region: Component) -> Element:
-        left, top = region.left + 1, region.top + 1
-        return _element(
-            "object",
-            name=self.classes.names[region.class_id],
-            pose="Unspecified",
-            truncated=0,
-            difficult=0,
-            bndbox=_element("bndbox", xmin=left, ymin=top, xmax=left + region.width - 1, ymax=top + region.height - 1),
-        )
 
 
 def _element(tag: str, **children: object) -> Element:
@@ -140,21 +133,16 @@ class VocImporter(Importer):
     def samples(self) -> Iterator[Sample]:
         rows = read_sidecar(self.source)
         for path, split in self._lists:
-            for name in map(str.strip, read_bytes(path).decode(errors="replace").split("\n")):
-                if not name:
-                    continue
+            for name in filter(None, map(str.strip, read_bytes(path).decode(errors="replace").split("\n"))):
                 where = f"{path}, {name}"
-                file = self._image_file(name, where)
+                names = [f"JPEGImages/{name}{suffix}" for suffix in (".jpg", ".png", ".jpeg")]
+                file = next((file for file in names if (self.source / file).exists()), None)
+                if file is None:
+                    raise bad_labels(where, "there is no such image in JPEGImages")
                 image = self.read_image(file, where)
                 mask_name = f"SegmentationClass/{name}.png"
                 mask = decode_index_png(read_inside(self.source, mask_name, where), str(self.source / mask_name))
                 yield self.sample(f"{name}.jpg", split, image, mask, rows.get(file, {}), where)
-
-    def _image_file(self, name: str, where: str) -> str:
-        for suffix in (".jpg", ".png", ".jpeg"):
-            if (self.source / f"JPEGImages/{name}{suffix}").exists():
-                return f"JPEGImages/{name}{suffix}"
-        raise bad_labels(where, "there is no such image in JPEGImages")
 
 
 def _label_map(path: Path) -> ClassTable:

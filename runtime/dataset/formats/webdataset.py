@@ -5,6 +5,7 @@ A shard's bytes depend only on its samples: no times, no owners. Masks are the d
 
 import json
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +29,7 @@ class WebDatasetExporter(Exporter):
     def __init__(self, folder: NewFolder, classes: ClassTable, options: Options) -> None:
         super().__init__(folder, classes, options)
         self._shards: dict[str, tarfile.TarFile] = {}
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
 
     def add(self, sample: Sample) -> None:
         row = json.dumps(sample.metadata, ensure_ascii=False).encode()
@@ -43,21 +44,16 @@ class WebDatasetExporter(Exporter):
     def close(self) -> None:
         self.write_classes()
 
-    def release(self) -> None:
-        for shard in self._shards.values():
-            shard.close()
-
     def _shard(self, part: str, size: int) -> tarfile.TarFile:
         """The part's open shard, or its next one if `size` more bytes do not fit."""
         shard = self._shards.get(part)
-        if shard is not None and shard.offset and shard.offset + size > self.options.shard_bytes:
-            shard.close()
-            shard = None
-        if shard is None:
-            number = self._counts.get(part, 0)
-            path = self.folder.path(f"{part}-{number:06d}.tar")
-            self._counts[part] = number + 1
-            shard = self._shards[part] = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        if shard is None or (shard.offset and shard.offset + size > self.options.shard_bytes):
+            if shard is not None:
+                shard.close()
+            path = self.folder.path(f"{part}-{self._counts[part]:06d}.tar")
+            self._counts[part] += 1
+            shard = self.open_files.enter_context(tarfile.open(path, "w", format=tarfile.PAX_FORMAT))  # noqa: SIM115
+            self._shards[part] = shard
         return shard
 
 
