@@ -16,11 +16,7 @@ def figures() -> dict[str, house.Figure]:
 
 
 # Not reached yet. `strict` makes the first change that reaches one fail here, so that its line goes.
-TO_REACH = (
-    "files that one prompt passes through",
-    "moves between files, each function read once",
-    "lines of runtime",
-)
+TO_REACH = ("moves between files, each function read once",)
 
 
 def _limits() -> Iterator[object]:

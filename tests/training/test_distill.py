@@ -52,7 +52,7 @@ def test_a_distillation_leaves_a_checkpoint_of_the_teacher_with_another_unet(stu
     assert ours.unet.config.time_cond_proj_dim == 256 and theirs.unet.config.time_cond_proj_dim is None
     assert ours.info["guidance_range"] == [1.0, 4.0]
     assert ours.info["trained_on"] == theirs.info["trained_on"] and ours.info["prompts"] == theirs.info["prompts"]
-    assert ours.info["training_minutes"].keys() == {"vae", "decoder", "denoiser", "distill"}
+    assert ours.info["training_minutes"].keys() == {"vae", "decoder", "text", "denoiser", "distill"}
     for part in ("vae", "text_encoder"):
         for file in (finished / "checkpoint" / part).glob("*.safetensors"):
             assert file.read_bytes() == (student / "checkpoint" / part / file.name).read_bytes()

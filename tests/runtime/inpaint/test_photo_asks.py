@@ -67,7 +67,7 @@ def test_it_is_made_again_wherever_the_photograph_lies(drawn, tmp_path, index, m
         lost = call("reproduce", drawn / "out", 0)
         assert lost.exit_code == 1 and "The photograph wall.png is needed" in lost.output
         Image.new("RGB", (300, 300)).save(tmp_path / "wall.png")
-        assert "is not the photograph that was painted in" in call("reproduce", drawn / "out", 0).output
+        assert "is not the photograph of this pair" in call("reproduce", drawn / "out", 0).output
 
 
 @pytest.mark.parametrize(
